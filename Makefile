@@ -1,0 +1,44 @@
+# Needs only make and a Python 3.9, 3.10 or 3.11; PYTHON=/path/to/python says which one .venv is made with.
+
+python := .venv/bin/python
+pip := $(python) -m pip install -qq --disable-pip-version-check --no-input
+quiet := TF_CPP_MIN_LOG_LEVEL=3
+
+.PHONY: help demo test lint bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/runtime  ## train on small images of digits that come with the environment
+	$(python) app.py --mode=supcon --dataset=digits
+
+test: .venv/dev  ## run the tests; PYTEST_ARGS="-m 'not slow'" leaves out the slow ones
+	$(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope $(PYTEST_ARGS)
+
+lint: .venv/dev  ## check style and types
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+bench: .venv/runtime  ## run every script in benchmarks/
+	@for script in benchmarks/*.py; do \
+	  test -e "$$script" || { echo "benchmarks/ holds no script"; exit; }; \
+	  echo "$$script"; \
+	  $(quiet) PYTHONPATH=. $(python) "$$script" || exit; \
+	done
+
+clean:  ## delete .venv and caches, but no runs
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The two files below are the last thing that an installation makes, so an interrupted one is not taken as done.
+# .venv is made anew when the requirements change: tensorflow and tensorflow-cpu must never be in it together.
+.venv/runtime: requirements-base.txt requirements.txt requirements-cpu.txt
+	@python=$$(sh tools/find_python.sh "$(PYTHON)") || exit; \
+	if nvidia-smi -L 2>/dev/null | grep -q GPU; then wanted=requirements.txt; else wanted=requirements-cpu.txt; fi; \
+	echo "Installing $$wanted into .venv (a minute or more) ..."; \
+	"$$python" -m venv --clear .venv && $(pip) -r $$wanted && touch $@
+
+.venv/dev: .venv/runtime requirements-dev.txt
+	@echo "Installing requirements-dev.txt into .venv ..."
+	@$(pip) -r requirements-dev.txt && touch $@
