@@ -1,0 +1,385 @@
+"""Every option of the application, declared once: type, default, help and allowed values.
+
+The dataclasses below are groups of options; `Config` is all of them. `flags.py` turns each field into the command-line
+flag of the same name. The module imports no TensorFlow, so that `--help` answers at once.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, get_type_hints
+
+from supcon_tf.errors import UserError, did_you_mean
+
+MODES = ("supcon", "simclr", "ce")
+STAGES = ("pretrain", "linear", "evaluate", "export")
+ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
+OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "lamb")
+POLICIES = ("simclr", "crop_flip", "none")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Optional[Sequence[str]] = None,
+    minimum: Optional[float] = None,
+    maximum: Optional[float] = None,
+    above: Optional[float] = None,
+    identity: bool = True,
+) -> Any:
+    """A dataclass field with what the command line needs to know about it.
+
+    Args:
+      default: value where neither the recipe nor the user says otherwise; None means 'found out by the program'.
+      help: one or two sentences for `--help`.
+      choices: the allowed values (of each element, for a list).
+      minimum, maximum: inclusive bounds of a number; `above`: an exclusive lower bound.
+      identity: whether runs that differ in this option are different runs. False for what changes where or how
+        often something is written, but not what is learned.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "identity": identity,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What to do"""
+
+    mode: str = option(
+        "supcon",
+        "Objective: 'supcon' (supervised contrastive), 'simclr' (the same without labels), 'ce' (cross-entropy).",
+        choices=MODES,
+    )
+    stages: Tuple[str, ...] = option(
+        STAGES,
+        "Stages to run, in their fixed order. In mode 'ce', 'pretrain' trains encoder and classifier together and "
+        "'linear' has nothing to do.",
+        choices=STAGES,
+        identity=False,
+    )
+    run_dir: Optional[str] = option(
+        None,
+        "Where the run lives; may be a gs:// address. Default: a folder in runs/ named after data set, mode and a "
+        "digest of the configuration. Running again with the same folder continues there.",
+        identity=False,
+    )
+    seed: int = option(0, "Everything random in the run follows from this number.", minimum=0, maximum=2**31 - 1)
+    recipe: Optional[str] = option(
+        None,
+        "Name of a file in recipes/ (without .cfg), path of a flagfile, or 'none'. Default: <dataset>_<mode>, else "
+        "default_<mode>. A flag given by hand wins over the recipe.",
+        identity=False,
+    )
+    log_every: int = option(
+        50, "Steps between two points of the TensorBoard curves and two checks of the loss.", minimum=1, identity=False
+    )
+    checkpoint_minutes: float = option(
+        10.0, "Save at least this often, besides at the end of each epoch.", above=0, identity=False
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Data"""
+
+    dataset: str = option(
+        "digits",
+        "'digits' (embedded), any image-classification data set of TensorFlow Datasets by name, or folder:PATH with "
+        "PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*; for simclr also PATH/* without classes.",
+    )
+    data_dir: Optional[str] = option(
+        None, "Where TensorFlow Datasets keeps prepared data. Default: its own, ~/tensorflow_datasets.", identity=False
+    )
+    source_files: Optional[str] = option(
+        None,
+        "Folder with the original files of the data set, for machines that cannot download them; each is checked "
+        "against the checksum that TensorFlow Datasets has for it, if it has one.",
+        identity=False,
+    )
+    train_split: Optional[str] = option(
+        None, "Training images in TFDS's slicing syntax, e.g. 'train[:10%]'. Default: 'train'."
+    )
+    validation_split: Optional[str] = option(
+        None,
+        "Images to watch while training, or 'none'. Default: 'validation', if the data set has that and 'test'.",
+    )
+    eval_split: Optional[str] = option(
+        None,
+        "Images for the final figures. Default: 'test', else 'validation', else the last tenth of 'train', which is "
+        "then not trained on.",
+    )
+    image_size: Optional[int] = option(
+        None,
+        "Height and width, in pixels, of what the encoder sees. Default: the data set's own if fixed and at most 224, "
+        "else 224.",
+        minimum=4,
+    )
+    on_bad_image: str = option(
+        "stop",
+        "What to do about a file of folder:PATH that is not an image: 'stop' and name it, or 'skip', name and count.",
+        choices=("stop", "skip"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentOptions:
+    """Views"""
+
+    augment: str = option(
+        "simclr",
+        "Policy: 'simclr' (crop, flip, colour jitter, grey, blur), 'crop_flip', or 'none' (what evaluation sees).",
+        choices=POLICIES,
+    )
+    num_views: int = option(2, "Augmented views of each image in a contrastive batch.", minimum=1)
+    crop_min_area: float = option(
+        0.08, "Smallest share of the image's area that a random crop keeps.", above=0, maximum=1
+    )
+    crop_max_area: float = option(
+        1.0, "Largest share of the image's area that a random crop keeps.", above=0, maximum=1
+    )
+    crop_aspect: float = option(
+        1.3333, "Random crops have an aspect ratio between 1/this and this before they are resized.", minimum=1
+    )
+    flip: str = option(
+        "auto",
+        "Mirror left to right, half of the time: 'on', 'off', or 'auto' (on, except for digits and letters).",
+        choices=("auto", "on", "off"),
+    )
+    jitter_strength: float = option(
+        1.0,
+        "Colour jitter: brightness, contrast and saturation change by up to .8 times this, hue by .2 times.",
+        minimum=0,
+        maximum=1.25,
+    )
+    jitter_probability: float = option(0.8, "Share of views with colour jitter.", minimum=0, maximum=1)
+    grey_probability: float = option(0.2, "Share of views turned grey.", minimum=0, maximum=1)
+    blur_probability: float = option(0.5, "Share of views with Gaussian blur.", minimum=0, maximum=1)
+    eval_crop: float = option(
+        0.875,
+        "For evaluation and serving the central square is kept, this share of the shorter side; 1 keeps it whole.",
+        above=0,
+        maximum=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """Model"""
+
+    encoder: str = option("resnet50", "Encoder.", choices=ENCODERS)
+    encoder_width: float = option(1.0, "Multiplies the number of channels of every layer of the encoder.", above=0)
+    stem: str = option(
+        "auto",
+        "First layers: 'imagenet' (7x7 convolution of stride 2, max-pooling), 'small' (3x3 of stride 1), or 'auto' "
+        "('small' up to 64 pixels).",
+        choices=("auto", "imagenet", "small"),
+    )
+    normalize_embedding: bool = option(
+        True, "L2-normalise the embedding before the projection head and the classifier."
+    )
+    projection_layers: Tuple[int, ...] = option(
+        (2048, 128), "Units of each layer of the projection head; the last is the projection's dimension.", minimum=1
+    )
+    projection_batch_norm: bool = option(False, "Batch normalisation in the hidden layers of the projection head.")
+    normalize_projection: bool = option(True, "L2-normalise the projection, so that the loss compares by cosine.")
+    sync_batch_norm: bool = option(False, "Batch statistics over all replicas instead of each replica's own images.")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossOptions:
+    """Contrastive loss"""
+
+    temperature: float = option(0.1, "Temperature of the softmax over similarities.", above=0)
+    scale_by_temperature: bool = option(False, "Multiply the loss by the temperature.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainOptions:
+    """Training the encoder (stage 'pretrain')"""
+
+    pretrain_epochs: int = option(100, "Passes over the training images.", minimum=1)
+    batch_size: int = option(256, "Images in a batch, over all replicas.", minimum=1)
+    optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
+    learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up; cosine decay to 0.", above=0)
+    warmup_epochs: float = option(10.0, "Epochs of linear warm-up from 0.", minimum=0)
+    momentum: float = option(0.9, "Momentum of 'sgd' and 'nesterov'.", minimum=0, maximum=1)
+    weight_decay: float = option(1e-4, "Weight decay of the kernels.", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearOptions:
+    """Training the linear classifier on the frozen encoder (stage 'linear')"""
+
+    linear_epochs: int = option(50, "Passes over the training images.", minimum=1)
+    linear_batch_size: int = option(256, "Images in a batch, over all replicas.", minimum=1)
+    linear_optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
+    linear_learning_rate: float = option(1.0, "Peak learning rate; cosine decay to 0.", above=0)
+    linear_warmup_epochs: float = option(0.0, "Epochs of linear warm-up from 0.", minimum=0)
+    linear_weight_decay: float = option(0.0, "Weight decay of the classifier.", minimum=0)
+    linear_augment: str = option(
+        "same",
+        "Policy for the classifier's training images: 'same' as --augment, or another.",
+        choices=("same",) + POLICIES,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class HardwareOptions:
+    """Hardware"""
+
+    strategy: str = option(
+        "auto",
+        "How to use the devices: 'one_device', 'mirrored' (all GPUs of this machine), 'multi_worker' (from "
+        "TF_CONFIG), 'tpu', or 'auto'.",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+        identity=False,
+    )
+    tpu: Optional[str] = option(
+        None, "Name or grpc:// address of a TPU, or 'local'. Implies --strategy=tpu.", identity=False
+    )
+    cpu_devices: int = option(
+        1, "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.", minimum=1, identity=False
+    )
+    precision: str = option(
+        "float32",
+        "What layers compute in; weights, optimizer and losses stay float32. 'bfloat16' is faster on TPUs, recent "
+        "GPUs and CPUs that have it.",
+        choices=("float32", "bfloat16"),
+    )
+    jit_compile: bool = option(
+        False, "Compile the training step with XLA. Faster on GPUs, slower on CPUs; TPUs always do.", identity=False
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options, by group."""
+
+    run: RunOptions = RunOptions()
+    data: DataOptions = DataOptions()
+    augment: AugmentOptions = AugmentOptions()
+    model: ModelOptions = ModelOptions()
+    loss: LossOptions = LossOptions()
+    pretrain: PretrainOptions = PretrainOptions()
+    linear: LinearOptions = LinearOptions()
+    hardware: HardwareOptions = HardwareOptions()
+
+
+class Option(NamedTuple):
+    """One option, as `flags.py` and the checks below see it."""
+
+    group: str
+    title: str
+    name: str
+    type: Any
+    default: Any
+    metadata: Mapping[str, Any]
+
+
+def options() -> Iterator[Option]:
+    """Every option, in the order of declaration."""
+    for group, options_class in get_type_hints(Config).items():
+        types = get_type_hints(options_class)
+        for field in dataclasses.fields(options_class):
+            title = str(options_class.__doc__)
+            yield Option(group, title, field.name, types[field.name], field.default, field.metadata)
+
+
+def values(config: Config) -> Dict[str, Any]:
+    """Option name → value."""
+    return {option.name: getattr(getattr(config, option.group), option.name) for option in options()}
+
+
+def from_values(given: Mapping[str, Any]) -> Config:
+    """The checked Config with these values, and defaults for the rest.
+
+    Raises:
+      UserError: an unknown option, a value that is not allowed, or values that contradict each other.
+    """
+    classes = get_type_hints(Config)
+    groups: Dict[str, Dict[str, Any]] = {group: {} for group in classes}
+    known = {option.name: option for option in options()}
+    for name, value in given.items():
+        if name not in known:
+            raise UserError(f"--{name}: no such option{did_you_mean(name, known)}")
+        _check_value(known[name], value)
+        groups[known[name].group][name] = tuple(value) if isinstance(value, list) else value
+    config = Config(**{group: classes[group](**of_group) for group, of_group in groups.items()})
+    _check_together(config)
+    return config
+
+
+def _check_value(option: Option, value: Any) -> None:
+    """Raises UserError unless `value` is allowed for `option` by itself."""
+    if value is None:
+        return
+    rules = option.metadata
+    elements = value if isinstance(value, (tuple, list)) else [value]
+    if not elements:
+        raise UserError(f"--{option.name}= is empty; give at least one value")
+    for element in elements:
+        if rules["choices"] and element not in rules["choices"]:
+            hint = did_you_mean(str(element), rules["choices"]) or f"; one of {', '.join(rules['choices'])}"
+            raise UserError(f"--{option.name}={element}: unknown{hint}")
+        if isinstance(element, float) and not math.isfinite(element):
+            raise UserError(f"--{option.name}={element}: must be a finite number")
+        if rules["above"] is not None and element <= rules["above"]:
+            raise UserError(f"--{option.name}={element}: must be above {rules['above']}")
+        if rules["minimum"] is not None and element < rules["minimum"]:
+            raise UserError(f"--{option.name}={element}: must be at least {rules['minimum']}")
+        if rules["maximum"] is not None and element > rules["maximum"]:
+            raise UserError(f"--{option.name}={element}: must be at most {rules['maximum']}")
+
+
+def _check_together(config: Config) -> None:
+    """Raises UserError where allowed values contradict each other."""
+    augment, hardware = config.augment, config.hardware
+    if augment.crop_min_area > augment.crop_max_area:
+        raise UserError(
+            f"--crop_min_area={augment.crop_min_area}: must not exceed --crop_max_area={augment.crop_max_area}"
+        )
+    if hardware.tpu is not None and hardware.strategy not in ("auto", "tpu"):
+        raise UserError(f"--strategy={hardware.strategy}: contradicts --tpu={hardware.tpu}; leave one of them out")
+    if hardware.strategy == "tpu" and hardware.tpu is None:
+        raise UserError("--strategy=tpu: needs the TPU's name or address, --tpu=NAME")
+    if config.run.mode == "simclr" and augment.num_views < 2:
+        raise UserError("--num_views=1: simclr needs at least 2; without labels another view is the only positive")
+    if config.run.mode != "ce" and augment.num_views > 1 and augment.augment == "none":
+        raise UserError("--augment=none: makes the views of an image equal; use simclr or crop_flip, or --num_views=1")
+    warmups = (
+        ("warmup_epochs", config.pretrain.warmup_epochs, config.pretrain.pretrain_epochs),
+        ("linear_warmup_epochs", config.linear.linear_warmup_epochs, config.linear.linear_epochs),
+    )
+    for name, warmup, epochs in warmups:
+        if warmup >= epochs:
+            raise UserError(f"--{name}={warmup:g}: must be less than the {epochs} epochs of its stage")
+
+
+def identity(config: Config) -> Dict[str, Any]:
+    """The options that make a run what it is: runs that differ in one of these are different runs."""
+    names = [option.name for option in options() if option.metadata["identity"]]
+    return {name: value for name, value in values(config).items() if name in names}
+
+
+def digest(config: Config) -> str:
+    """Eight hexadecimal digits that differ between different runs."""
+    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def differences(old: Mapping[str, Any], config: Config) -> List[str]:
+    """'--name=new (was old)' for each option in which a run recorded as `old` is another than `config`.
+
+    An option that the record does not have is younger than the run, which then had its default.
+    """
+    now, defaults = (json.loads(json.dumps(identity(c))) for c in (config, Config()))
+    before = {**defaults, **old}
+    return [f"--{name}={now[name]} (was {before[name]})" for name in now if now[name] != before[name]]

@@ -1,0 +1,29 @@
+"""The one exception that means 'the user can mend this', and the hint that goes with a wrong name."""
+
+import difflib
+from typing import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: one line that names the flag or file, its value and what would be right.
+
+    The application prints the message alone and exits with status 2. Everything else that is raised is a bug.
+    """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean NAME?' with the known name nearest to `name`, or '' where none is near."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop (Ctrl-C, SIGTERM), has saved where it was, and continues with the same command.
+
+    Attributes:
+      signal: number of the signal.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal

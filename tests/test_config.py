@@ -1,0 +1,80 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from supcon_tf import config as config_lib
+from supcon_tf.errors import UserError
+
+
+def test_imports_no_tensorflow():
+    code = "import sys, supcon_tf.config; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_defaults_are_allowed_values():
+    assert config_lib.from_values({}) == config_lib.Config()
+
+
+def test_every_option_has_one_name_and_a_sentence_of_help():
+    names = [option.name for option in config_lib.options()]
+    assert len(names) == len(set(names))
+    for option in config_lib.options():
+        assert option.metadata["help"].rstrip(".)").strip() and option.metadata["help"].endswith((".", ")")), (
+            option.name
+        )
+
+
+@pytest.mark.parametrize(
+    "values, complaint",
+    [
+        ({"mode": "supcn"}, "--mode=supcn: unknown; did you mean supcon?"),
+        ({"stages": ("pretrain", "evluate")}, "--stages=evluate: unknown; did you mean evaluate?"),
+        ({"stages": ()}, "--stages= is empty"),
+        ({"encoder": "resnet5"}, "did you mean resnet50?"),
+        ({"temperature": 0.0}, "--temperature=0.0: must be above 0"),
+        ({"temperature": float("nan")}, "--temperature=nan: must be a finite number"),
+        ({"jitter_probability": 1.5}, "--jitter_probability=1.5: must be at most 1"),
+        ({"num_views": 0}, "--num_views=0: must be at least 1"),
+        ({"projection_layers": (128, 0)}, "--projection_layers=0: must be at least 1"),
+        ({"temprature": 0.1}, "--temprature: no such option; did you mean temperature?"),
+        ({"crop_min_area": 0.9, "crop_max_area": 0.5}, "--crop_min_area=0.9: must not exceed --crop_max_area=0.5"),
+        ({"tpu": "a", "strategy": "mirrored"}, "--strategy=mirrored: contradicts --tpu=a"),
+        ({"strategy": "tpu"}, "--strategy=tpu: needs the TPU's name"),
+        ({"mode": "simclr", "num_views": 1}, "--num_views=1: simclr needs at least 2"),
+        ({"augment": "none"}, "--augment=none: makes the views of an image equal"),
+        ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than the 5 epochs"),
+    ],
+)
+def test_what_is_not_allowed_is_named_with_what_is(values, complaint):
+    with pytest.raises(UserError) as error:
+        config_lib.from_values(values)
+    assert complaint in str(error.value) and "\n" not in str(error.value)
+
+
+def test_digest_follows_what_is_learned_and_not_where_it_is_written():
+    digest = config_lib.digest(config_lib.from_values({}))
+    assert config_lib.digest(config_lib.from_values({"temperature": 0.2})) != digest
+    for elsewhere in ({"run_dir": "x"}, {"stages": ("export",)}, {"data_dir": "x"}, {"log_every": 1}):
+        assert config_lib.digest(config_lib.from_values(elsewhere)) == digest
+
+
+def test_differences_name_each_option_with_both_values():
+    recorded = json.loads(json.dumps(config_lib.identity(config_lib.from_values({"temperature": 0.2}))))
+    assert config_lib.differences(recorded, config_lib.from_values({"temperature": 0.2})) == []
+    now = config_lib.from_values({"seed": 7})
+    assert config_lib.differences(recorded, now) == ["--seed=7 (was 0)", "--temperature=0.1 (was 0.2)"]
+
+
+def test_option_younger_than_the_record_counts_as_its_default():
+    recorded = json.loads(json.dumps(config_lib.identity(config_lib.Config())))
+    del recorded["temperature"]
+    assert config_lib.differences(recorded, config_lib.Config()) == []
+    assert config_lib.differences(recorded, config_lib.from_values({"temperature": 0.2}))
+
+
+def test_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config_lib.Config().loss.temperature = 1.0

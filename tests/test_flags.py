@@ -1,0 +1,130 @@
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import flags
+from supcon_tf import config as config_lib
+from supcon_tf.errors import UserError
+
+ROOT = pathlib.Path(flags.__file__).parent
+
+
+def parse(*arguments):
+    return flags.parse(["app.py", *arguments])
+
+
+def another_value(option):
+    """A value of the option that is allowed and not its default, as written on the command line."""
+    if option.metadata["choices"]:
+        default = option.default if isinstance(option.default, tuple) else (option.default,)
+        others = [choice for choice in option.metadata["choices"] if choice not in default]
+        return others[0] if others else option.metadata["choices"][0]
+    if option.type is bool:
+        return "false" if option.default else "true"
+    if option.type is int:
+        return str(option.default + 1)
+    if option.type is float:
+        return str(option.default * 0.9 + 0.03)
+    return "3,5" if isinstance(option.default, tuple) else "32"
+
+
+@pytest.mark.parametrize("option", list(config_lib.options()), ids=lambda option: option.name)
+def test_each_flag_sets_its_option(option):
+    if option.name in ("recipe", "mode", "dataset"):
+        pytest.skip("given on every command line; tested below")
+    command = parse("--mode=supcon", "--dataset=x", "--recipe=none", f"--{option.name}={another_value(option)}")
+    assert config_lib.values(command.config)[option.name] != option.default
+    assert command.sources[option.name] == "command line"
+
+
+def test_mode_and_dataset_choose_the_recipe():
+    assert parse("--mode=ce", "--dataset=digits").sources["encoder"] == "recipe digits_ce"
+    assert parse("--mode=simclr", "--dataset=stanford_dogs").sources["encoder"] == "recipe default_simclr"
+    assert parse("--mode=simclr", "--dataset=folder:/x").sources["encoder"] == "recipe default_simclr"
+    assert parse("--mode=ce", "--dataset=digits:1.0.0").sources["encoder"] == "recipe digits_ce"
+
+
+def test_recipe_can_name_mode_and_dataset():
+    command = parse("--recipe=digits_ce")
+    assert (command.config.run.mode, command.config.data.dataset) == ("ce", "digits")
+
+
+def test_flag_given_by_hand_wins_over_the_recipe(tmp_path):
+    recipe = tmp_path / "mine.cfg"
+    recipe.write_text("# a comment\n--temperature=0.3\n--encoder=resnet18\n")
+    command = parse("--mode=supcon", "--dataset=x", f"--recipe={recipe}", "--temperature=0.7")
+    assert command.config.loss.temperature == 0.7
+    assert command.config.model.encoder == "resnet18"
+    assert command.sources["temperature"] == "command line"
+    assert command.sources["encoder"] == "recipe mine"
+    assert command.sources["seed"] == "default"
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.cfg")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
+    command = parse(f"--recipe={recipe.stem}", "--dataset=x")
+    assert command.config.run.mode in recipe.stem.split("_")
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ((), "--mode is missing"),
+        (("--mode=supcon",), "--dataset is missing"),
+        (("--mode=supcn", "--dataset=digits"), "--mode=supcn: unknown; did you mean supcon?"),
+        (
+            ("--mode=ce", "--dataset=digits", "--temprature=1"),
+            "--temprature: no such option; did you mean --temperature?",
+        ),
+        (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one"),
+        (("--mode=ce", "--dataset=digits", "--projection_layers=1,x"), "--projection_layers=1,x"),
+        (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
+        (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
+        (("--mode=ce", "--dataset"), "--dataset"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, complaint):
+    with pytest.raises(UserError) as error:
+        parse(*arguments)
+    assert complaint in str(error.value) and "\n" not in str(error.value)
+
+
+def test_mistake_in_a_recipe_names_the_file(tmp_path):
+    recipe = tmp_path / "mine.cfg"
+    recipe.write_text("--temprature=0.3\n")
+    with pytest.raises(UserError, match=f"{re.escape(str(recipe))}: --temprature: no such option"):
+        parse("--mode=supcon", "--dataset=x", f"--recipe={recipe}")
+
+
+def test_printed_config_names_every_option_and_its_source():
+    command = parse("--mode=supcon", "--dataset=digits", "--seed=3", "--print_config")
+    text = flags.config_text(command.config, command.sources)
+    assert command.print_config
+    for option in config_lib.options():
+        assert re.search(rf"^--(no)?{option.name}\b", text, re.MULTILINE), option.name
+    assert re.search(r"^--seed=3 +command line$", text, re.MULTILINE)
+    assert re.search(r"^--encoder=small +recipe digits_supcon$", text, re.MULTILINE)
+
+
+def test_help_names_every_option_and_needs_no_tensorflow():
+    code = (
+        "import sys, app\n"
+        "try: app.main(['app.py', '--help'])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for option in config_lib.options():
+        assert re.search(rf"--(\[no\])?{option.name}\b", done.stdout), option.name
+
+
+def test_application_answers_a_mistake_with_one_line_and_status_2():
+    done = subprocess.run(
+        [sys.executable, "app.py", "--mode=supcn", "--dataset=digits"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == "app.py: --mode=supcn: unknown; did you mean supcon?\n"
