@@ -1,0 +1,29 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the first import of TensorFlow
+
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from supcon_tf.data.digits import Digits
+
+# So that tests can put MirroredStrategy on several devices; it must be said before TensorFlow looks at its devices.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+
+@pytest.fixture(autouse=True)
+def float32_policy():
+    """Each test starts in Keras' default precision, whatever the one before it chose."""
+    tf.keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory):
+    """A data directory in which 'digits' is prepared."""
+    data_dir = tmp_path_factory.mktemp("digits")
+    tfds.disable_progress_bar()
+    Digits(data_dir=data_dir).download_and_prepare()
+    return str(data_dir)

@@ -1,0 +1,49 @@
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.distribute import gather, local_slice_start
+
+
+def on_replicas(count, function):
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+    return strategy.experimental_local_results(strategy.run(tf.function(function)))
+
+
+def replica():
+    return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
+
+def test_one_replica_gathers_its_own():
+    x = tf.constant([[1.0], [2.0]])
+    assert gather(x) is x
+    assert int(local_slice_start(tf.constant(2))) == 0
+
+
+def test_every_replica_sees_all_rows_in_order():
+    def rows():
+        return gather(tf.fill([2, 3], replica()))
+
+    for seen in on_replicas(3, rows):
+        np.testing.assert_array_equal(seen, np.repeat([0, 1, 2], 2)[:, np.newaxis] * np.ones([1, 3]))
+
+
+def test_slice_start_is_right_for_uneven_batches():
+    def start_and_rows():
+        mine = tf.fill([replica() + 1], replica())
+        return local_slice_start(tf.size(mine)), gather(mine)
+
+    for index, (start, rows) in enumerate(on_replicas(3, start_and_rows)):
+        assert int(start) == [0, 1, 3][index]
+        np.testing.assert_array_equal(rows, [0, 1, 1, 2, 2, 2])
+
+
+def test_gradient_is_the_sum_over_replicas():
+    def gradient():
+        x = tf.cast(tf.fill([1], replica() + 1), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            weights = tf.constant([1.0, 10.0]) * tf.cast(replica() + 1, tf.float32)
+            value = tf.reduce_sum(weights * gather(x))
+        return tape.gradient(value, x)
+
+    np.testing.assert_allclose([g.numpy()[0] for g in on_replicas(2, gradient)], [1 + 2, 10 + 20])
