@@ -1,0 +1,6 @@
+"""Images to augmented views for training, and to the one view used in evaluation and serving."""
+
+from supcon_tf.augment.geometry import evaluation_view
+from supcon_tf.augment.views import augmented_views
+
+__all__ = ["augmented_views", "evaluation_view"]
