@@ -1,0 +1,71 @@
+"""An encoder with a linear classifier on top."""
+
+from typing import Any, Dict, Optional
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.models.heads import l2_normalize
+
+
+class Classifier(keras.Model):
+    """Linear classifier on an encoder: the second stage of Khosla et al. (2020, Sec. 3), or cross-entropy training.
+
+    Args:
+      encoder: images `[batch, height, width, channels]` → embeddings `[batch, dim]`.
+      num_classes: number of classes.
+      freeze_encoder: train the classifier alone. The encoder, batch normalisation included, then stays as it is: what
+        is evaluated and exported is what the classifier was trained on.
+      normalize_embedding: L2-normalise the embedding before the classifier.
+      weight_decay: λ of the L2 term λ/2·‖w‖² on the classifier's kernel.
+      seed: of the classifier's weights.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        num_classes: int,
+        *,
+        freeze_encoder: bool,
+        normalize_embedding: bool = True,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        name: str = "classifier",
+    ) -> None:
+        super().__init__(name=name)
+        encoder.trainable = not freeze_encoder
+        self.encoder = encoder
+        self.freeze_encoder = freeze_encoder
+        self.normalize_embedding = normalize_embedding
+        self.weight_decay = weight_decay
+        self.linear = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            kernel_regularizer=keras.regularizers.L2(weight_decay / 2) if weight_decay else None,
+            dtype="float32",
+            name="linear",
+        )
+        self.linear.build((None, encoder.output_shape[-1]))
+
+    def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Images `[batch, height, width, channels]` → embeddings r, `[batch, dim]` float32."""
+        embeddings = self.encoder(images, training=training and not self.freeze_encoder)
+        return l2_normalize(embeddings) if self.normalize_embedding else embeddings
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Images `[batch, height, width, channels]` → logits `[batch, classes]` float32."""
+        return self.linear(self.embed(images, training))
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "num_classes": self.linear.units,
+            "freeze_encoder": self.freeze_encoder,
+            "normalize_embedding": self.normalize_embedding,
+            "weight_decay": self.weight_decay,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "Classifier":
+        return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"], custom_objects)})

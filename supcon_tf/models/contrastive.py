@@ -1,0 +1,161 @@
+"""Encoder and projection head, trained together by a contrastive loss."""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.models.heads import l2_normalize
+
+
+class ContrastiveModel(keras.Model):
+    """Encoder and projection head (Khosla et al., 2020, Sec. 3.1), compiled with any loss on `[batch, views, dim]`.
+
+    Beside the contrastive objective it can train a linear classifier on the embedding, behind a stop-gradient: its
+    accuracy shows what the encoder has learned so far and changes nothing of what it learns.
+
+    >>> model = ContrastiveModel(build_encoder("resnet18", (32, 32, 3)), ProjectionHead((512, 128)), num_classes=10)
+    >>> model.compile("sgd", SupConLoss(temperature=0.1))
+    >>> model.fit(dataset)  # of (views [batch, views, height, width, channels], labels [batch])
+
+    Args:
+      encoder: images `[batch, height, width, channels]` → embeddings `[batch, dim]`.
+      projection_head: embeddings → projections.
+      num_classes: classes of the online classifier; None for no such classifier.
+      normalize_embedding: L2-normalise the embedding before projection head and classifier.
+      seed: of the online classifier's weights.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        projection_head: keras.layers.Layer,
+        *,
+        num_classes: Optional[int] = None,
+        normalize_embedding: bool = True,
+        seed: int = 0,
+        name: str = "contrastive_model",
+    ) -> None:
+        super().__init__(name=name)
+        self.encoder = encoder
+        self.projection_head = projection_head
+        self.normalize_embedding = normalize_embedding
+        self.online_classifier: Optional[keras.layers.Layer] = None
+        if num_classes is not None:
+            initializer = keras.initializers.GlorotUniform(seed=seed)
+            self.online_classifier = keras.layers.Dense(
+                num_classes, kernel_initializer=initializer, dtype="float32", name="online_classifier"
+            )
+        self.online_accuracy = keras.metrics.SparseCategoricalAccuracy("online_accuracy")
+        self.diagnostics: Dict[str, keras.metrics.Metric] = {}
+        self._build_heads()
+
+    def _build_heads(self) -> None:
+        """Makes all variables now, so that a checkpoint can be read before the first step."""
+        embedding_shape = (None, self.encoder.output_shape[-1])
+        for head in (self.projection_head, self.online_classifier):
+            if head is not None and not head.built:
+                head.build(embedding_shape)
+
+    def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
+        """As `keras.Model.compile`; a loss with `scale` and `diagnostics`, as ours have, is also watched by these."""
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        names = ("unscaled_loss", *loss.DIAGNOSTICS) if hasattr(loss, "diagnostics") else ()
+        with self.distribute_strategy.scope():
+            self.diagnostics = {name: keras.metrics.Mean(name) for name in names}
+
+    @property
+    def metrics(self) -> List[keras.metrics.Metric]:
+        """Loss, its diagnostics and the online classifier's accuracy; Keras resets them at each epoch's start."""
+        online = [self.online_accuracy] if self.online_classifier is not None else []
+        return [*self.compiled_loss.metrics, *self.diagnostics.values(), *online] if self._is_compiled else []
+
+    def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Images `[batch, height, width, channels]` → embeddings r, `[batch, dim]` float32."""
+        embeddings = self.encoder(images, training=training)
+        return l2_normalize(embeddings) if self.normalize_embedding else embeddings
+
+    def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Views `[batch, views, height, width, channels]` → projections z, `[batch, views, dim]` float32."""
+        return self._embed_and_project(views, training)[1]
+
+    def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
+        """One step on (views `[batch, views, height, width, channels]`, labels `[batch]`[, weights `[batch]`])."""
+        views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            embeddings, projections = self._embed_and_project(views, training=True)
+            objective = self._contrastive_loss(labels, projections, weights)
+            objective += self._online_loss(labels, embeddings)
+            if self.losses:  # weight decay; each replica adds its share
+                objective += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
+        self.optimizer.minimize(objective, self.trainable_variables, tape=tape)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
+        """As `train_step` without the update; with images `[batch, height, width, channels]`, only online accuracy."""
+        views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if views.shape.rank == 4:
+            self._online_loss(labels, self.embed(views)[:, tf.newaxis, :], weights)
+            return {self.online_accuracy.name: self.online_accuracy.result()}
+        embeddings, projections = self._embed_and_project(views, training=False)
+        self._contrastive_loss(labels, projections, weights)
+        self._online_loss(labels, embeddings, weights)
+        return self.get_metrics_result()
+
+    def _embed_and_project(self, views: tf.Tensor, training: bool) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Views → embeddings and projections, `[batch, views, dim]` each; all views pass the encoder as one batch."""
+        batch, num_views = tf.shape(views)[0], tf.shape(views)[1]
+        images = tf.reshape(views, tf.concat([[batch * num_views], tf.shape(views)[2:]], axis=0))
+        images = tf.ensure_shape(images, [None, *self.encoder.input_shape[1:]])
+        embeddings = self.embed(images, training)
+        projections = self.projection_head(embeddings, training=training)
+
+        def by_image(x: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(x, [-1, views.shape[1] or num_views, x.shape[-1]])
+
+        return by_image(embeddings), by_image(projections)
+
+    def _contrastive_loss(
+        self, labels: tf.Tensor, projections: tf.Tensor, weights: Optional[tf.Tensor] = None
+    ) -> tf.Tensor:
+        """This replica's share of the contrastive loss; updates its metrics."""
+        share = self.compiled_loss(labels, projections, sample_weight=weights)
+        if self.diagnostics:
+            value = share * self.distribute_strategy.num_replicas_in_sync / self.loss.scale
+            observed = {"unscaled_loss": value, **self.loss.diagnostics(labels, projections)}
+            for name, metric in self.diagnostics.items():
+                metric.update_state(observed[name])
+        return share
+
+    def _online_loss(self, labels: tf.Tensor, embeddings: tf.Tensor, weights: Optional[tf.Tensor] = None) -> tf.Tensor:
+        """This replica's share of the online classifier's cross-entropy; nothing of it reaches the encoder."""
+        if self.online_classifier is None:
+            return tf.constant(0.0)
+        logits = self.online_classifier(tf.stop_gradient(embeddings))
+        labels = tf.repeat(tf.reshape(labels, [-1, 1]), tf.shape(logits)[1], axis=1)
+        known = tf.cast(labels >= 0, tf.float32)  # unlabelled images teach the classifier nothing
+        if weights is not None:
+            known *= tf.cast(weights, tf.float32)[:, tf.newaxis]
+        labels = tf.maximum(labels, 0)
+        self.online_accuracy.update_state(labels, logits, sample_weight=known)
+        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(known))
+        return mean / self.distribute_strategy.num_replicas_in_sync
+
+    def get_config(self) -> Dict[str, Any]:
+        classifier = self.online_classifier
+        return {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "projection_head": keras.saving.serialize_keras_object(self.projection_head),
+            "num_classes": None if classifier is None else classifier.units,
+            "normalize_embedding": self.normalize_embedding,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "ContrastiveModel":
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects)
+            for part in ("encoder", "projection_head")
+        }
+        return cls(**{**config, **parts})

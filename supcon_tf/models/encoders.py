@@ -1,0 +1,154 @@
+"""Encoders: residual networks from images to embeddings (He et al. 2016).
+
+As in the paper: post-activation blocks, the stride of a bottleneck in its 3x3 convolution, and blocks that start as
+the identity because their last batch normalisation starts with gamma 0 (Goyal et al. 2017).
+"""
+
+import difflib
+import functools
+import hashlib
+from typing import Callable, Dict, NamedTuple, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.errors import UserError
+
+
+def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable) -> tf.Tensor:
+    """Two 3x3 convolutions; `[batch, height, width, channels]`."""
+    x = conv(images, channels, 3, stride, name=f"{name}_conv1")
+    x = keras.layers.ReLU(name=f"{name}_relu1")(norm(x, name=f"{name}_norm1"))
+    x = conv(x, channels, 3, 1, name=f"{name}_conv2")
+    return norm(x, name=f"{name}_norm2", gamma="zeros")
+
+
+def bottleneck_block(
+    images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable
+) -> tf.Tensor:
+    """1x1 down, 3x3 with the stride, 1x1 up; `[batch, height, width, 4 * channels]`."""
+    x = conv(images, channels, 1, 1, name=f"{name}_conv1")
+    x = keras.layers.ReLU(name=f"{name}_relu1")(norm(x, name=f"{name}_norm1"))
+    x = conv(x, channels, 3, stride, name=f"{name}_conv2")
+    x = keras.layers.ReLU(name=f"{name}_relu2")(norm(x, name=f"{name}_norm2"))
+    x = conv(x, 4 * channels, 1, 1, name=f"{name}_conv3")
+    return norm(x, name=f"{name}_norm3", gamma="zeros")
+
+
+class Architecture(NamedTuple):
+    """What tells one residual network from another."""
+
+    block: Callable[..., tf.Tensor]
+    blocks: Tuple[int, ...]  # number of blocks in each group; each group has twice the channels of the one before
+    channels: int = 64  # of the stem and the first group
+
+
+ARCHITECTURES: Dict[str, Architecture] = {
+    "small": Architecture(basic_block, (1, 1, 1), channels=32),
+    "resnet18": Architecture(basic_block, (2, 2, 2, 2)),
+    "resnet34": Architecture(basic_block, (3, 4, 6, 3)),
+    "resnet50": Architecture(bottleneck_block, (3, 4, 6, 3)),
+    "resnet101": Architecture(bottleneck_block, (3, 4, 23, 3)),
+    "resnet152": Architecture(bottleneck_block, (3, 8, 36, 3)),
+    "resnet200": Architecture(bottleneck_block, (3, 24, 36, 3)),
+}
+
+
+def build_encoder(
+    name: str,
+    image_shape: Tuple[int, int, int],
+    *,
+    width: float = 1.0,
+    stem: str = "auto",
+    synchronized_batch_norm: bool = False,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """An encoder with fresh weights, from images to embeddings that are not normalised.
+
+    The images, `[batch, height, width, channels]` from 0 to 255, may be uint8 or float: uint8 is cast inside the
+    model, so that only a byte per number travels to the device. The layers between compute in Keras' global dtype
+    policy; the embeddings `[batch, dim]` are float32 under each.
+
+    Args:
+      name: 'small' or 'resnet' with 18, 34, 50, 101, 152 or 200.
+      image_shape: height, width and channels.
+      width: multiplies the number of channels of every layer.
+      stem: 'imagenet' (7x7 convolution of stride 2 and 3x3 max-pooling of stride 2), 'small' (3x3 convolution of
+        stride 1), or 'auto', which is 'small' up to 64 pixels.
+      synchronized_batch_norm: whether batch statistics are those of all replicas together.
+      weight_decay: adds this times half the sum of squares of every kernel to the model's `losses`.
+      seed: the initial weights follow from it.
+
+    Raises:
+      UserError: no encoder has this name.
+    """
+    if name not in ARCHITECTURES:
+        near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(ARCHITECTURES)}"
+        raise UserError(f"--encoder={name}: no such encoder; {hint}")
+    block, blocks, channels = ARCHITECTURES[name]
+    channels = max(int(width * channels), 1)
+    conv = functools.partial(_conv, weight_decay=weight_decay, seed=seed)
+    norm = functools.partial(_norm, synchronized=synchronized_batch_norm)
+
+    inputs = keras.Input(image_shape, name="images", dtype=tf.float32)
+    # Scaled to [-1, 1] before any rounding to bfloat16.
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype=tf.float32, name="rescale")(inputs)
+
+    if stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64):
+        x = conv(x, channels, 7, 2, name="stem_conv")
+        x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
+        x = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
+    else:
+        x = conv(x, channels, 3, 1, name="stem_conv")
+        x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
+
+    for group, number in enumerate(blocks):
+        for index in range(number):
+            prefix = f"group{group + 1}_block{index + 1}"
+            stride = 2 if group > 0 and index == 0 else 1
+            residual = block(x, channels * 2**group, stride, prefix, conv, norm)
+            if index == 0:
+                x = conv(x, residual.shape[-1], 1, stride, name=f"{prefix}_shortcut_conv")
+                x = norm(x, name=f"{prefix}_shortcut_norm")
+            x = keras.layers.Add(name=f"{prefix}_add")([x, residual])
+            x = keras.layers.ReLU(name=f"{prefix}_relu")(x)
+
+    embeddings = keras.layers.GlobalAveragePooling2D(dtype=tf.float32, name="embedding")(x)
+    return keras.Model(inputs, embeddings, name="encoder")
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """A seed for the weights called `name`, unlike those for other names; from 0 to 2^31 - 1."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _conv(
+    images: tf.Tensor, channels: int, size: int, stride: int, *, name: str, weight_decay: float, seed: int
+) -> tf.Tensor:
+    """Convolution without bias. With a stride the padding does not depend on the size of the image, as SAME does."""
+    if stride > 1 and size > 1:
+        before = (size - 1) // 2
+        after = size - 1 - before
+        images = keras.layers.ZeroPadding2D(((before, after), (before, after)), name=f"{name}_pad")(images)
+    return keras.layers.Conv2D(
+        channels,
+        size,
+        strides=stride,
+        padding="valid" if stride > 1 else "same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(
+            1.0, mode="fan_in", distribution="truncated_normal", seed=derived_seed(seed, name)
+        ),
+        kernel_regularizer=keras.regularizers.L2(weight_decay / 2) if weight_decay else None,
+        name=name,
+    )(images)
+
+
+def _norm(images: tf.Tensor, *, name: str, synchronized: bool, gamma: str = "ones") -> tf.Tensor:
+    """Batch normalisation whose scale starts at `gamma`."""
+    return keras.layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, synchronized=synchronized, name=name
+    )(images)

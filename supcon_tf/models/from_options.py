@@ -1,0 +1,80 @@
+"""Models as the command line describes them."""
+
+from typing import Optional, Tuple
+
+from tensorflow import keras
+
+from supcon_tf.config import ModelOptions
+from supcon_tf.models.classifier import Classifier
+from supcon_tf.models.contrastive import ContrastiveModel
+from supcon_tf.models.encoders import build_encoder
+from supcon_tf.models.heads import ProjectionHead
+
+
+def make_contrastive_model(
+    options: ModelOptions,
+    image_shape: Tuple[int, int, int],
+    num_classes: Optional[int],
+    *,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+) -> ContrastiveModel:
+    """Encoder and projection head; with an online classifier where `num_classes` is given.
+
+    Args:
+      options: of the model.
+      image_shape: height, width and channels of what the encoder sees.
+      num_classes: number of classes, or None.
+      weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of encoder and head.
+      seed: the weights follow from it.
+    """
+    head = ProjectionHead(
+        options.projection_layers,
+        batch_norm=options.projection_batch_norm,
+        normalize=options.normalize_projection,
+        synchronized_batch_norm=options.sync_batch_norm,
+        weight_decay=weight_decay,
+        seed=seed,
+    )
+    return ContrastiveModel(
+        _make_encoder(options, image_shape, weight_decay, seed),
+        head,
+        num_classes=num_classes,
+        normalize_embedding=options.normalize_embedding,
+        seed=seed,
+    )
+
+
+def make_classifier(
+    options: ModelOptions,
+    image_shape: Tuple[int, int, int],
+    num_classes: int,
+    *,
+    freeze_encoder: bool,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+) -> Classifier:
+    """Encoder and linear classifier; the weight decay is of what is trained. Arguments as above."""
+    encoder_decay = 0.0 if freeze_encoder else weight_decay
+    return Classifier(
+        _make_encoder(options, image_shape, encoder_decay, seed),
+        num_classes,
+        freeze_encoder=freeze_encoder,
+        normalize_embedding=options.normalize_embedding,
+        weight_decay=weight_decay,
+        seed=seed,
+    )
+
+
+def _make_encoder(
+    options: ModelOptions, image_shape: Tuple[int, int, int], weight_decay: float, seed: int
+) -> keras.Model:
+    return build_encoder(
+        options.encoder,
+        image_shape,
+        width=options.encoder_width,
+        stem=options.stem,
+        synchronized_batch_norm=options.sync_batch_norm,
+        weight_decay=weight_decay,
+        seed=seed,
+    )

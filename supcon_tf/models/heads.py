@@ -1,0 +1,92 @@
+"""The projection head between the embedding and the contrastive loss (Khosla et al. 2020, section 3.1)."""
+
+from typing import Any, Dict, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.models.encoders import derived_seed
+
+
+def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
+    """Vectors `[..., dim]` divided by their length, in float32. Zero stays zero, with a finite gradient."""
+    return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1)
+
+
+@keras.saving.register_keras_serializable("supcon_tf")
+class ProjectionHead(keras.layers.Layer):
+    """A multilayer perceptron from embeddings `[batch, dim]` to projections `[batch, layers[-1]]` float32.
+
+    Hidden layers have a bias, or batch normalisation, and ReLU; the last is linear and has none of them.
+
+    Args:
+      layers: units of each layer. A single number is the paper's linear head.
+      batch_norm: whether hidden layers have batch normalisation instead of a bias.
+      normalize: whether projections are L2-normalised.
+      synchronized_batch_norm: whether batch statistics are those of all replicas together.
+      weight_decay: adds this times half the sum of squares of every kernel and bias to the layer's `losses`.
+      seed: the initial weights follow from it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (2048, 128),
+        batch_norm: bool = False,
+        normalize: bool = True,
+        synchronized_batch_norm: bool = False,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        name: str = "projection_head",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.options = {
+            "layers": tuple(layers),
+            "batch_norm": batch_norm,
+            "normalize": normalize,
+            "synchronized_batch_norm": synchronized_batch_norm,
+            "weight_decay": weight_decay,
+            "seed": seed,
+        }
+        regularizer = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+        stack = []
+        for index, units in enumerate(layers, start=1):
+            hidden = index < len(layers)
+            # Not N(0, 0.01) as in the authors' code, with which a head of two layers hardly learned.
+            stack.append(
+                keras.layers.Dense(
+                    units,
+                    use_bias=hidden and not batch_norm,
+                    kernel_initializer=keras.initializers.VarianceScaling(
+                        2.0 if hidden else 1.0, seed=derived_seed(seed, f"projection_dense{index}")
+                    ),
+                    kernel_regularizer=regularizer,
+                    bias_regularizer=regularizer,
+                    dtype=self.dtype_policy,
+                    name=f"dense{index}",
+                )
+            )
+            if hidden and batch_norm:
+                stack.append(
+                    keras.layers.BatchNormalization(
+                        momentum=0.9,
+                        epsilon=1e-5,
+                        synchronized=synchronized_batch_norm,
+                        dtype=self.dtype_policy,
+                        name=f"norm{index}",
+                    )
+                )
+            if hidden:
+                stack.append(keras.layers.ReLU(dtype=self.dtype_policy, name=f"relu{index}"))
+        self.stack = keras.Sequential(stack, name="stack")
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.stack.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        projections = tf.cast(self.stack(inputs, training=training), tf.float32)
+        return l2_normalize(projections) if self.options["normalize"] else projections
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), **self.options}

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.models import Classifier, build_encoder
+
+SHAPE = (8, 8, 1)
+
+
+def make_classifier(**options):
+    return Classifier(build_encoder("small", SHAPE, width=0.25), 4, **options)
+
+
+def make_batch():
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, size=(16, *SHAPE)).astype(np.uint8))
+    return images, tf.constant(rng.integers(0, 4, size=16))
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_training_moves_the_encoder_only_if_it_is_not_frozen(freeze):
+    model = make_classifier(freeze_encoder=freeze)
+    before = [w.numpy() for w in model.encoder.weights]  # moving averages of batch normalisation included
+    linear = model.linear.kernel.numpy()
+    model.compile(keras.optimizers.SGD(0.5), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(*make_batch())
+    moved = any(np.any(a != b.numpy()) for a, b in zip(before, model.encoder.weights))
+    assert moved == (not freeze)
+    assert np.any(linear != model.linear.kernel.numpy())
+
+
+def test_frozen_encoder_answers_the_same_in_training_and_after():
+    model = make_classifier(freeze_encoder=True)
+    images, _ = make_batch()
+    np.testing.assert_array_equal(model(images, training=True), model(images, training=False))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_embedding_is_normalised_if_asked(normalize):
+    model = make_classifier(freeze_encoder=True, normalize_embedding=normalize)
+    lengths = tf.norm(model.embed(make_batch()[0]), axis=-1)
+    assert np.allclose(lengths, 1.0, rtol=1e-5) == normalize
+
+
+def test_weight_decay_is_half_the_squared_kernel():
+    model = make_classifier(freeze_encoder=True, weight_decay=0.3)
+    model(make_batch()[0])
+    np.testing.assert_allclose(sum(model.losses), 0.15 * np.sum(model.linear.kernel.numpy() ** 2), rtol=1e-5)
+
+
+def test_saved_and_loaded_classifier_answers_the_same(tmp_path):
+    model = make_classifier(freeze_encoder=True)
+    images, _ = make_batch()
+    expected = model(images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Classifier": Classifier})
+    np.testing.assert_allclose(loaded(images), expected, atol=1e-6)

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.losses import NTXentLoss, SupConLoss
+from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+
+SHAPE = (8, 8, 3)
+
+
+def make_model(seed=0, sync=False, **options):
+    encoder = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync, weight_decay=1e-3, seed=seed)
+    return ContrastiveModel(encoder, ProjectionHead((16, 8), seed=seed), num_classes=3, seed=seed, **options)
+
+
+def make_batch(seed=0, batch=12, views=2):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, size=(batch, views, *SHAPE)).astype(np.uint8)
+    return tf.constant(images), tf.constant(rng.integers(0, 3, size=batch), tf.int32)
+
+
+def test_projections_keep_images_and_views_apart():
+    model = make_model()
+    views, _ = make_batch()
+    projections = model(views)
+    assert projections.shape == [12, 2, 8]
+    alone = model(views[5:6, 1:2])
+    np.testing.assert_allclose(projections[5, 1], alone[0, 0], atol=1e-5)
+    np.testing.assert_allclose(tf.norm(projections, axis=-1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_embedding_is_normalised_if_asked(normalize):
+    model = make_model(normalize_embedding=normalize)
+    lengths = tf.norm(model.embed(make_batch()[0][:, 0]), axis=-1)
+    assert np.allclose(lengths, 1.0, rtol=1e-5) == normalize
+
+
+def test_step_follows_the_gradient_of_loss_and_weight_decay():
+    model = make_model()
+    views, labels = make_batch()
+    with tf.GradientTape() as tape:
+        objective = SupConLoss(0.1)(labels, model(views, training=True)) + tf.add_n(model.losses)
+    kernel = model.encoder.get_layer("stem_conv").kernel
+    gradient = tape.gradient(objective, kernel)
+    fresh = make_model()
+    fresh.compile(keras.optimizers.SGD(1.0), SupConLoss(0.1))
+    before = fresh.encoder.get_layer("stem_conv").kernel.numpy()
+    fresh.train_on_batch(views, labels)
+    after = fresh.encoder.get_layer("stem_conv").kernel.numpy()
+    np.testing.assert_allclose(before - after, gradient, atol=1e-5)
+
+
+def test_online_classifier_learns_and_teaches_the_encoder_nothing():
+    views, labels = make_batch()
+    with_labels, without = make_model(), make_model()
+    for model, its_labels in ((with_labels, labels), (without, tf.fill([12], -1))):
+        model.compile(keras.optimizers.SGD(0.5), NTXentLoss(0.2))  # which does not look at the labels
+        model.train_on_batch(views, its_labels)
+    for a, b in zip(with_labels.encoder.weights, without.encoder.weights):
+        np.testing.assert_array_equal(a, b)
+    assert np.any(with_labels.online_classifier.kernel.numpy() != without.online_classifier.kernel.numpy())
+
+
+def test_metrics_tell_loss_unscaled_loss_and_online_accuracy():
+    views, labels = make_batch()
+    model = make_model()
+    expected = SupConLoss(0.1)(labels, model(views, training=True))
+    model = make_model()
+    model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1, scale_by_temperature=True))
+    logs = model.train_on_batch(views, labels, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], 0.1 * expected, rtol=1e-5)
+    np.testing.assert_allclose(logs["unscaled_loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(logs["collapsed_loss"], np.log(23), rtol=1e-6)
+    assert 0 <= logs["online_accuracy"] <= 1
+
+
+def test_any_keras_loss_on_projections_will_do():
+    class Spread(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return tf.reduce_sum(tf.reduce_mean(y_pred, axis=1) ** 2, axis=-1)
+
+    model = make_model()
+    model.compile("sgd", Spread())
+    logs = model.train_on_batch(*make_batch(), return_dict=True)
+    assert set(logs) == {"loss", "online_accuracy"} and np.isfinite(logs["loss"])
+
+
+def test_evaluation_on_plain_images_gives_online_accuracy_of_the_weighted_ones():
+    model = make_model()
+    model.compile("sgd", SupConLoss())
+    views, labels = make_batch()
+    model.train_on_batch(views, labels)
+    images = views[:, 0]
+    predicted = tf.argmax(model.online_classifier(model.embed(images)), axis=1)
+    labels = tf.where(tf.range(12) < 6, predicted, (predicted + 1) % 3)
+    weights = tf.cast(tf.range(12) < 8, tf.float32)
+    logs = model.evaluate(tf.data.Dataset.from_tensors((images, labels, weights)), verbose=0, return_dict=True)
+    np.testing.assert_allclose(logs["online_accuracy"], 6 / 8)
+    assert "loss" not in logs
+
+
+def test_first_step_on_two_replicas_equals_that_on_one():
+    views, labels = make_batch(batch=16)
+    loss, weights = {}, {}
+    for replicas in (1, 2):
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+        with strategy.scope():
+            model = make_model(sync=True)
+            model.compile(keras.optimizers.SGD(1.0), SupConLoss(0.1))
+        dataset = tf.data.Dataset.from_tensor_slices((views, labels)).batch(16)
+        history = model.fit(dataset, verbose=0).history
+        loss[replicas] = {name: values[0] for name, values in history.items()}
+        weights[replicas] = [w.numpy() for w in model.trainable_variables]
+    assert loss[1].keys() == loss[2].keys()
+    for name in loss[1]:
+        np.testing.assert_allclose(loss[2][name], loss[1][name], rtol=1e-5, err_msg=name)
+    start = [w.numpy() for w in make_model().trainable_variables]
+    for first, one, two in zip(start, weights[1], weights[2]):
+        scale = np.abs(one - first).max() or 1.0
+        np.testing.assert_allclose((two - first) / scale, (one - first) / scale, atol=2e-4)
+
+
+def test_step_compiles_with_xla():
+    views, labels = make_batch()
+    results = []
+    for jit_compile in (False, True):
+        model = make_model()
+        model.compile(keras.optimizers.SGD(0.1), SupConLoss(0.1), jit_compile=jit_compile)
+        results.append(model.train_on_batch(views, labels, return_dict=True))
+    for name in results[0]:
+        np.testing.assert_allclose(results[1][name], results[0][name], rtol=1e-4, err_msg=name)
+
+
+def test_saved_and_loaded_model_projects_the_same(tmp_path):
+    model = make_model()
+    views, _ = make_batch()
+    expected = model(views)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"ContrastiveModel": ContrastiveModel})
+    np.testing.assert_allclose(loaded(views), expected, atol=1e-6)
