@@ -1,0 +1,177 @@
+"""Prepared data sets as `tf.data` pipelines: which example, in which order, for which replica.
+
+Order and randomness are a pure function of (seed, epoch, example, view): the same run sees the same views whatever the
+number of threads, workers or interruptions.
+"""
+
+import dataclasses
+from typing import Callable, Tuple
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from supcon_tf.data.load import ImageData
+from supcon_tf.errors import UserError
+
+CACHE_BYTES = 1 << 30  # encoded images are kept in memory up to this size of the data set
+SHUFFLE_BYTES = 1 << 30  # and shuffled in a buffer of at most this size
+
+# image [height, width, channels] and seed [2] → views, and image → what evaluation sees
+MakeViews = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+MakeView = Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Epochs:
+    """How a stage goes through its training images.
+
+    Attributes:
+      batch_size: images in a batch, over all replicas.
+      steps_per_epoch: whole batches in one pass; the remainder of a pass is left out, another one each time.
+      epochs: number of passes.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    epochs: int
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.epochs
+
+
+def plan_epochs(data: ImageData, batch_size: int, epochs: int, flag: str) -> Epochs:
+    """How many steps `epochs` passes over the training images are; `flag` is what sets the batch size.
+
+    Raises:
+      UserError: the batch is larger than the data.
+    """
+    images = data.num_examples(data.train_split)
+    if images < batch_size:
+        raise UserError(f"--{flag}={batch_size}: larger than the {images} training images; give {images} or less")
+    return Epochs(batch_size, images // batch_size, epochs)
+
+
+def training_batches(
+    data: ImageData,
+    make_views: MakeViews,
+    epochs: Epochs,
+    *,
+    seed: int,
+    start_step: int = 0,
+    context: tf.distribute.InputContext = tf.distribute.InputContext(),
+) -> tf.data.Dataset:
+    """Batches of all epochs from `start_step` on, for one input pipeline.
+
+    A step's global batch holds the same images whatever the number of pipelines and replicas.
+
+    Args:
+      data: where the images come from.
+      make_views: decoded image and seed → a tensor of static shape.
+      epochs: batch size and number of steps.
+      seed: of the run.
+      start_step: steps already done.
+      context: which of how many pipelines this is, and of how many replicas.
+
+    Returns:
+      Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled).
+    """
+    examples = _examples(data, data.train_split).enumerate()
+    images = data.num_examples(data.train_split)
+    bytes_on_disk = max(int(data.builder.info.dataset_size), 1)
+    if bytes_on_disk <= CACHE_BYTES:
+        examples = examples.cache()
+        buffer = images
+    else:
+        total_images = max(data.builder.info.splits.total_num_examples, 1)
+        buffer = max(min(images, SHUFFLE_BYTES * total_images // bytes_on_disk), epochs.batch_size)
+    pipeline_batch = epochs.batch_size // context.num_input_pipelines
+    start_epoch, steps_to_skip = divmod(start_step, epochs.steps_per_epoch)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        done = tf.where(epoch == start_epoch, steps_to_skip, 0) * epochs.batch_size
+        shuffled = examples.shuffle(buffer, seed=_pair(seed, epoch), reshuffle_each_iteration=False)
+        shuffled = shuffled.take(epochs.steps_per_epoch * epochs.batch_size).skip(tf.cast(done, tf.int64))
+        if context.num_input_pipelines > 1:
+            shares = shuffled.batch(pipeline_batch).shard(context.num_input_pipelines, context.input_pipeline_id)
+            shuffled = shares.unbatch()
+        return shuffled.map(lambda index, example: (epoch, index, example))
+
+    def views_and_label(epoch: tf.Tensor, index: tf.Tensor, example: Tuple[tf.Tensor, tf.Tensor]) -> Tuple:
+        encoded, label = example
+        return make_views(_decode(data, encoded), tf.stack([_pair(seed, epoch), index])), label
+
+    dataset = tf.data.Dataset.range(start_epoch, epochs.epochs).flat_map(one_epoch)
+    dataset = dataset.map(views_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(context.get_per_replica_batch_size(epochs.batch_size), drop_remainder=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(
+    data: ImageData,
+    split: str,
+    make_view: MakeView,
+    batch_size: int,
+    context: tf.distribute.InputContext = tf.distribute.InputContext(),
+) -> tf.data.Dataset:
+    """One pass over `split`, in its own order, each image counted once on any number of replicas.
+
+    The last batch is filled up with black images of weight 0, which unlabelled images have too.
+
+    Returns:
+      `evaluation_steps` batches (images `[local_batch, size, size, channels]`, labels `[local_batch]` int32, weights
+      `[local_batch]` float32).
+    """
+
+    def view_and_label(encoded: tf.Tensor, label: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        return make_view(_decode(data, encoded)), label
+
+    dataset = _examples(data, split)
+    dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)
+    padding = evaluation_steps(data, split, batch_size) * batch_size - data.num_examples(split)
+    blank = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), dataset.element_spec)
+    dataset = dataset.concatenate(tf.data.Dataset.from_tensors(blank).repeat(padding))
+    replica_batch = context.get_per_replica_batch_size(batch_size)
+    shares = dataset.batch(batch_size // context.num_input_pipelines, drop_remainder=True)
+    shares = shares.shard(context.num_input_pipelines, context.input_pipeline_id)
+    return shares.unbatch().batch(replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:
+    """Batches that `evaluation_batches` has."""
+    return -(-data.num_examples(split) // batch_size)
+
+
+def with_weights(images: tf.Tensor, labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images, labels and weights: 1, or 0 for an unlabelled image, whose label becomes 0."""
+    return images, tf.maximum(labels, 0), tf.cast(labels >= 0, tf.float32)
+
+
+def _examples(data: ImageData, split: str) -> tf.data.Dataset:
+    """(encoded image, label int32) in the data set's own order; label −1 where there is none."""
+    dataset = data.builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={data.image_key: tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
+    )
+
+    def image_and_label(features: dict) -> Tuple[tf.Tensor, tf.Tensor]:
+        label = features[data.label_key] if data.label_key else -1
+        return features[data.image_key], tf.cast(label, tf.int32)
+
+    return dataset.map(image_and_label)
+
+
+def _decode(data: ImageData, encoded: tf.Tensor) -> tf.Tensor:
+    """Encoded image → `[height, width, channels]`, with 1 or 3 channels."""
+    image = data.builder.info.features[data.image_key].decode_example(encoded)
+    channels = data.image_shape[2]
+    image = image[..., :channels]
+    image.set_shape([None, None, channels])
+    return image
+
+
+def _pair(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """One int64 that is another for each (seed, epoch); both are under 2³¹."""
+    return tf.constant(seed << 32, tf.int64) + tf.cast(epoch, tf.int64)
