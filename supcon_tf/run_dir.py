@@ -1,0 +1,98 @@
+"""What a run leaves on disk, and how it is found again.
+
+<run_dir>/config.json     the options that make the run what it is
+          checkpoints/<stage>/
+          tensorboard/
+          metrics.json    the final figures
+          report.html
+          saved_model/
+"""
+
+import json
+import os
+from typing import Any, Dict, Optional
+
+import tensorflow as tf
+
+from supcon_tf import config as config_lib
+from supcon_tf.errors import UserError
+
+
+class RunDir:
+    """The folder of one run.
+
+    Args:
+      path: the folder; may be a gs:// address.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.config = os.path.join(path, "config.json")
+        self.metrics = os.path.join(path, "metrics.json")
+        self.report = os.path.join(path, "report.html")
+        self.tensorboard = os.path.join(path, "tensorboard")
+        self.saved_model = os.path.join(path, "saved_model")
+
+    def checkpoints(self, stage: str) -> str:
+        """Folder of a stage's checkpoints."""
+        return os.path.join(self.path, "checkpoints", stage)
+
+    def claim(self, config: config_lib.Config, *, write: bool = True) -> None:
+        """Makes this the folder of the run that `config` describes.
+
+        Args:
+          config: the options.
+          write: False for a process that leaves the writing to another.
+
+        Raises:
+          UserError: it holds another run, or cannot be written.
+        """
+        recorded = read_json(self.config)
+        if recorded is not None:
+            changed = config_lib.differences(recorded, config)
+            if changed:
+                raise UserError(
+                    f"--run_dir={self.path}: holds a run with other options: {', '.join(changed)}; "
+                    "give another --run_dir or the old options"
+                )
+        elif write:
+            try:
+                write_json(self.config, config_lib.identity(config))
+            except (tf.errors.OpError, OSError) as error:
+                cause = getattr(error, "message", str(error)).split("\n")[0]
+                raise UserError(f"--run_dir={self.path}: cannot be written ({cause})") from None
+
+
+def default_path(config: config_lib.Config) -> str:
+    """A path in runs/ that no run with other options has."""
+    dataset = os.path.basename(config.data.dataset.rstrip("/")).replace(":", "_")
+    return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")
+
+
+def read_json(path: str) -> Optional[Dict[str, Any]]:
+    """What `write_json` wrote, or None where there is no such file.
+
+    Raises:
+      UserError: the file is not JSON.
+    """
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        try:
+            return json.load(file)
+        except ValueError:
+            raise UserError(f"{path}: is not valid JSON; remove it and run again") from None
+
+
+def write_json(path: str, content: Dict[str, Any]) -> None:
+    """Writes `content`, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: str, content: str) -> None:
+    """Writes `content`, whole or not at all: a reader never sees half a file."""
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    partial = f"{path}.partial"
+    with tf.io.gfile.GFile(partial, "w") as file:
+        file.write(content)
+    tf.io.gfile.rename(partial, path, overwrite=True)

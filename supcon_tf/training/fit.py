@@ -1,0 +1,102 @@
+"""What every training stage has in common: continue where it stopped, watch, save, stop cleanly."""
+
+import dataclasses
+import os
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.config import RunOptions
+from supcon_tf.data.pipeline import Epochs
+from supcon_tf.run_dir import RunDir
+from supcon_tf.training import tensorboard
+from supcon_tf.training.callbacks import Curves, Progress, Saving
+from supcon_tf.training.checkpoints import Checkpoints
+from supcon_tf.training.stop_signals import stop_signals
+
+# (start step, input context) → batches from that step on
+MakeBatches = Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage that trains.
+
+    Attributes:
+      name: under which it is kept on disk and shown.
+      epochs: batch size and number of steps.
+      make_batches: its training images.
+      learning_rate: step → rate, for the curves.
+      shown: metric → the words for it on the screen.
+      validation: distributed batches to evaluate on after each epoch; None for no such evaluation.
+      validation_steps: their number.
+    """
+
+    name: str
+    epochs: Epochs
+    make_batches: MakeBatches
+    learning_rate: Callable[[int], Any]
+    shown: Mapping[str, str]
+    validation: Optional[tf.data.Dataset] = None
+    validation_steps: Optional[int] = None
+
+
+def fit(
+    model: keras.Model,
+    stage: Stage,
+    run_dir: RunDir,
+    options: RunOptions,
+    *,
+    described: Mapping[str, Any],
+    chief: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Trains `model` from the stage's latest checkpoint to its end.
+
+    Interrupted at any moment and called again, it continues at the step that was saved last, with the images that an
+    undisturbed run has there.
+
+    Args:
+      model: compiled.
+      stage: what to train on and for how long.
+      run_dir: where checkpoints and curves go.
+      options: how often to save and to look.
+      described: option → value, shown beside the curves.
+      chief: whether this process writes.
+      callbacks: what else watches.
+
+    Raises:
+      UserError: the loss is no longer finite.
+      Interrupted: the process was asked to stop.
+    """
+    checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
+    checkpoints.restore()
+    watching = list(callbacks)
+    if chief:
+        writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
+        first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
+        tensorboard.write_views(writer, first_batch[0])
+        tensorboard.write_options(writer, described)
+        watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
+        watching.append(Progress(stage.name, stage.epochs, stage.shown))
+    epochs = stage.epochs
+    with stop_signals() as stop:
+        watching.append(Saving(checkpoints, stop, minutes=options.checkpoint_minutes, check_every=options.log_every))
+        while checkpoints.step < epochs.total_steps:
+            step = checkpoints.step
+            epoch, within_epoch = divmod(step, epochs.steps_per_epoch)
+            batches = model.distribute_strategy.distribute_datasets_from_function(
+                lambda context, step=step: stage.make_batches(step, context)
+            )
+            # Keras counts whole epochs, so the rest of an interrupted one is a call of its own.
+            model.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=epoch + 1 if within_epoch else epochs.epochs,
+                steps_per_epoch=epochs.steps_per_epoch - within_epoch,
+                validation_data=stage.validation,
+                validation_steps=stage.validation_steps,
+                callbacks=watching,
+                verbose=0,
+            )

@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM, taken between two steps instead of in the middle of one."""
+
+import contextlib
+import signal
+from typing import Any, Iterator, Optional
+
+
+class StopRequest:
+    """Whether the process was asked to stop.
+
+    Attributes:
+      signal: number of the signal that asked, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: Optional[int] = None
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[StopRequest]:
+    """Within this context the first SIGINT or SIGTERM is only noted; a second one acts at once."""
+    request = StopRequest()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        request.signal = number
+        restore()
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

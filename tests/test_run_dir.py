@@ -1,0 +1,72 @@
+import json
+import os
+
+import pytest
+
+from supcon_tf import config as config_lib
+from supcon_tf import run_dir as run_dir_lib
+from supcon_tf.errors import UserError
+
+
+def test_a_folder_belongs_to_the_first_run_that_claims_it(tmp_path):
+    run_dir = run_dir_lib.RunDir(str(tmp_path / "run"))
+    run_dir.claim(config_lib.Config())
+    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}))  # changes nothing of the run
+    with pytest.raises(UserError, match=r"holds a run with other options: --temperature=0.5 \(was 0.1\)"):
+        run_dir.claim(config_lib.from_values({"temperature": 0.5}))
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--run_dir=.*file/run: cannot be written"):
+        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config())
+
+
+def test_one_that_only_looks_writes_nothing(tmp_path):
+    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), write=False)
+    assert not os.path.exists(tmp_path / "run")
+
+
+def test_default_path_tells_runs_apart():
+    paths = {
+        run_dir_lib.default_path(config_lib.from_values(values))
+        for values in (
+            {},
+            {"temperature": 0.2},
+            {"mode": "ce"},
+            {"dataset": "folder:/a/b/"},
+            {"dataset": "folder:/c/b"},
+        )
+    }
+    assert len(paths) == 5
+    assert all(path.startswith("runs/") and path.count("/") == 1 for path in paths)
+
+
+def test_a_crash_while_writing_leaves_the_old_content(tmp_path, monkeypatch):
+    path = str(tmp_path / "metrics.json")
+    run_dir_lib.write_json(path, {"top1": 0.5})
+
+    def crash(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_dir_lib.tf.io.gfile, "rename", crash)
+    with pytest.raises(KeyboardInterrupt):
+        run_dir_lib.write_json(path, {"top1": 0.9})
+    assert run_dir_lib.read_json(path) == {"top1": 0.5}
+
+
+def test_file_that_is_not_json_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{")
+    with pytest.raises(UserError, match="config.json: is not valid JSON"):
+        run_dir_lib.read_json(str(path))
+
+
+def test_missing_file_reads_as_none(tmp_path):
+    assert run_dir_lib.read_json(str(tmp_path / "none.json")) is None
+
+
+def test_recorded_options_are_readable(tmp_path):
+    run_dir = run_dir_lib.RunDir(str(tmp_path))
+    run_dir.claim(config_lib.from_values({"seed": 5}))
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5

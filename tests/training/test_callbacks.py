@@ -1,0 +1,106 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.data.pipeline import Epochs
+from supcon_tf.errors import Interrupted, UserError
+from supcon_tf.evaluation import read_curves
+from supcon_tf.training import callbacks
+from supcon_tf.training.checkpoints import Checkpoints, latest_step
+from supcon_tf.training.stop_signals import StopRequest
+
+
+def fit(tmp_path, targets, *watching, epochs=1, **options):
+    """Fits one weight, starting at 0, with a learning rate of 0, to a batch for each of `targets`."""
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    model.build((None, 1))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    stop = StopRequest()
+    saving = callbacks.Saving(
+        Checkpoints(model, str(tmp_path)), stop, minutes=options.get("minutes", 60), check_every=3
+    )
+    targets = np.float32(targets)[:, np.newaxis]
+    dataset = tf.data.Dataset.from_tensor_slices((np.ones_like(targets), targets)).batch(1)
+    more = [make(stop) for make in options.get("with_stop", ())]
+    model.fit(dataset, epochs=epochs, callbacks=[*watching, *more, saving], verbose=0)
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path):
+    with pytest.raises(UserError, match="^step 5: the loss is nan; training stopped, the last good checkpoint is kept"):
+        fit(tmp_path, [1, 2, 3, 4, np.nan, 6, 7, 8])
+
+
+def test_saves_at_the_end_of_each_epoch(tmp_path):
+    fit(tmp_path, [1, 2, 3], epochs=2)
+    assert latest_step(str(tmp_path)) == 6
+
+
+def test_saves_in_between_when_time_has_passed(tmp_path):
+    saved = []
+
+    class Look(callbacks.StepCallback):
+        def after_step(self, logs):
+            saved.append(latest_step(str(tmp_path)))
+
+    fit(tmp_path, [1, 2, 3], Look(), minutes=1e-9)
+    assert saved == [None, 1, 2]
+
+
+def test_stops_when_asked_to_with_everything_saved(tmp_path):
+    class Ask(callbacks.StepCallback):
+        def __init__(self, stop):
+            super().__init__()
+            self.stop = stop
+
+        def after_step(self, logs):
+            self.stop.signal = 15 if self.step == 2 else None
+
+    with pytest.raises(Interrupted, match="saved at step 2") as stopped:
+        fit(tmp_path, [1, 2, 3, 4], with_stop=[Ask])
+    assert stopped.value.signal == 15
+    assert latest_step(str(tmp_path)) == 2
+
+
+def test_curves_hold_the_mean_since_the_last_point(tmp_path):
+    writer = tf.summary.create_file_writer(str(tmp_path / "curves"))
+    epochs = Epochs(batch_size=1, steps_per_epoch=4, epochs=2)
+    fit(tmp_path, [1, 2, 3, 4], callbacks.Curves(writer, epochs, lambda step: 0.5 * step, every=2), epochs=2)
+    tags = ["train/loss", "train/learning_rate", "train/images_per_second"]
+    curves = read_curves(str(tmp_path / "curves"), tags)
+    expected = [(2, (1 + 4) / 2), (4, (9 + 16) / 2), (6, (1 + 4) / 2), (8, (9 + 16) / 2)]
+    np.testing.assert_allclose(curves["train/loss"], expected, rtol=1e-5)
+    assert curves["train/learning_rate"] == [(2, 0.5), (4, 1.5), (6, 2.5), (8, 3.5)]
+    assert [step for step, rate in curves["train/images_per_second"] if rate > 0] == [2, 4, 6, 8]
+
+
+def test_progress_without_a_terminal_is_plain_lines(tmp_path, monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(callbacks.sys, "stderr", screen)
+    fit(tmp_path, [2, 2, 2], callbacks.Progress("pretrain", Epochs(1, 3, 1), {"loss": "loss"}))
+    assert screen.getvalue() == "pretrain  100%  00:00 left, epoch 1/1, loss 4.000\n"
+
+
+def warnings_after(epochs, capsys, **options):
+    callback = callbacks.ContrastiveWarnings(**{"supervised": True, "patience": 2, **options})
+    for epoch, (loss, share) in enumerate(epochs):
+        logs = {"unscaled_loss": loss, "collapsed_loss": 4.0, "images_with_classmates": share}
+        callback.on_epoch_end(epoch, logs)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_collapsed_embeddings_are_said_once(capsys):
+    lines = warnings_after([(4.0, 1.0)] * 5, capsys)
+    assert len(lines) == 1 and "all embeddings have become equal" in lines[0]
+
+
+def test_a_loss_that_leaves_the_collapsed_value_is_no_collapse(capsys):
+    assert warnings_after([(4.0, 1.0), (3.5, 1.0), (4.0, 1.0), (3.0, 1.0)], capsys) == []
+
+
+def test_few_classmates_are_said_once_where_labels_count(capsys):
+    lines = warnings_after([(3.0, 0.1)] * 3, capsys)
+    assert len(lines) == 1 and "only 10% of the images" in lines[0]
+    assert warnings_after([(3.0, 0.0)] * 3, capsys, supervised=False) == []

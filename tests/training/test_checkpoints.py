@@ -1,0 +1,90 @@
+import os
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.optimizers import make_optimizer
+from supcon_tf.training.checkpoints import Checkpoints, latest_step, restore
+
+
+def make_model(optimizer="nesterov"):
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, name="linear")])
+    model.build((None, 3))
+    model.compile(make_optimizer(optimizer, keras.optimizers.schedules.PolynomialDecay(0.1, 1, 0.1)), "mse")
+    return model
+
+
+def train(model, steps):
+    for step in range(steps):
+        x = np.random.default_rng(step).normal(size=(4, 3)).astype(np.float32)
+        model.train_on_batch(x, x.sum(axis=1, keepdims=True))
+
+
+def test_a_restored_model_goes_on_as_if_nothing_had_happened(tmp_path):
+    for optimizer in ("nesterov", "adamw", "lamb"):
+        directory = str(tmp_path / optimizer)
+        model = make_model(optimizer)
+        train(model, 3)
+        Checkpoints(model, directory).save()
+        other = make_model(optimizer)
+        checkpoints = Checkpoints(other, directory)
+        checkpoints.restore()
+        assert checkpoints.step == latest_step(directory) == 3
+        train(model, 2)
+        train(other, 2)
+        np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_without_a_checkpoint_the_stage_starts_at_step_0(tmp_path):
+    checkpoints = Checkpoints(make_model(), str(tmp_path))
+    checkpoints.restore()
+    assert checkpoints.step == 0 and latest_step(str(tmp_path)) is None
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    model = make_model()
+    train(model, 1)
+    checkpoints = Checkpoints(model, str(tmp_path))
+    checkpoints.save()
+    model.layers[0].kernel.assign([[1.0], [np.nan], [1.0]])
+    train(model, 1)
+    checkpoints.save()
+    assert latest_step(str(tmp_path)) == 1
+
+
+def test_two_checkpoints_are_kept(tmp_path):
+    model = make_model()
+    checkpoints = Checkpoints(model, str(tmp_path))
+    for _ in range(4):
+        train(model, 1)
+        checkpoints.save()
+    assert sorted(name for name in os.listdir(tmp_path) if name.endswith(".index")) == ["ckpt-3.index", "ckpt-4.index"]
+
+
+def test_only_the_chief_writes_into_the_run(tmp_path):
+    model = make_model()
+    train(model, 1)
+    Checkpoints(model, str(tmp_path), chief=False).save()
+    assert os.listdir(tmp_path) == []
+
+
+def test_parts_of_a_model_can_be_read_alone(tmp_path):
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder = keras.layers.Dense(2)
+            self.head = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.head(self.encoder(x))
+
+    pair = Pair()
+    pair(tf.zeros([1, 3]))
+    pair.compile("sgd", "mse")
+    pair.train_on_batch(np.ones([4, 3]), np.ones([4, 1]))
+    Checkpoints(pair, str(tmp_path)).save()
+    encoder = keras.layers.Dense(2)
+    encoder.build((None, 3))
+    restore(str(tmp_path), encoder=encoder)
+    np.testing.assert_array_equal(encoder.kernel, pair.encoder.kernel)
