@@ -1,0 +1,98 @@
+"""SavedModel export: preprocessing, encoder and classifier in one graph."""
+
+import os
+import tempfile
+from typing import Callable, Dict, Optional, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+CLASS_NAMES = "classes.txt"
+
+
+class ServableModel(tf.Module):
+    """What the SavedModel holds.
+
+    Args:
+      model: a `Classifier`, or a `ContrastiveModel`, of which only the encoder is served.
+      view: images `[..., height, width, channels]` uint8 → what the encoder takes; the one of evaluation.
+      image_shape: `[height, width, channels]` of what `view` returns.
+      class_names: in the order of the labels; empty if the model does not classify.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        view: Callable[[tf.Tensor], tf.Tensor],
+        image_shape: Sequence[int],
+        class_names: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._view = view
+        self._image_shape = tuple(image_shape)
+        self._classifies = bool(class_names)
+        self.class_names: Optional[tf.saved_model.Asset] = None
+        if class_names:
+            path = os.path.join(tempfile.mkdtemp(), CLASS_NAMES)
+            with tf.io.gfile.GFile(path, "w") as file:
+                file.write("".join(f"{name}\n" for name in class_names))
+            self.class_names = tf.saved_model.Asset(path)
+
+    def signatures(self) -> Dict[str, Callable]:
+        """Signature name → concrete function.
+
+        `serving_default`: `images` `[batch, height, width, channels]` uint8, of any size → `probabilities`
+        `[batch, classes]` float32 and `classes` `[batch]` int64, the most probable one; its name is the line of that
+        number in the asset `classes.txt`. `serve_encoded`: `encoded`, `[batch]` strings, each a JPEG or PNG → the
+        same. `embed`: `images` → `embedding` `[batch, dim]` float32, L2-normalised. A model that does not classify
+        returns the embedding everywhere.
+        """
+        channels = self._image_shape[-1]
+        images = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")
+        encoded = tf.TensorSpec([None], tf.string, name="encoded")
+        return {
+            "serving_default": self.serve.get_concrete_function(images),
+            "serve_encoded": self.serve_encoded.get_concrete_function(encoded),
+            "embed": self.embed.get_concrete_function(images),
+        }
+
+    @tf.function
+    def serve(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
+        """Images of one size → probabilities and classes."""
+        return self._answer(self._view(images))
+
+    @tf.function
+    def serve_encoded(self, encoded: tf.Tensor) -> Dict[str, tf.Tensor]:
+        """JPEG or PNG files of any sizes → probabilities and classes."""
+        channels = self._image_shape[-1]
+
+        def decode(content: tf.Tensor) -> tf.Tensor:
+            image = tf.io.decode_image(content, channels=channels, expand_animations=False)
+            return self._view(tf.ensure_shape(image, [None, None, channels]))
+
+        return self._answer(tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(self._image_shape, tf.uint8)))
+
+    @tf.function
+    def embed(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
+        """Images of one size → L2-normalised embeddings."""
+        return self._embedding(self._view(images))
+
+    def _answer(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
+        if not self._classifies:
+            return self._embedding(views)
+        probabilities = tf.nn.softmax(self._model(views, training=False))
+        return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=1)}
+
+    def _embedding(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
+        return {"embedding": tf.math.l2_normalize(self._model.embed(views), axis=1)}
+
+
+def write_saved_model(servable: ServableModel, path: str) -> None:
+    """Writes the SavedModel to `path`, whole or not at all, in place of what was there."""
+    partial = f"{path}.partial"
+    for old in (partial, path):
+        if tf.io.gfile.exists(old):
+            tf.io.gfile.rmtree(old)
+    tf.saved_model.save(servable, partial, signatures=servable.signatures())
+    tf.io.gfile.rename(partial, path)

@@ -1,0 +1,137 @@
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from supcon_tf import augment
+from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.serving import predict as predict_lib
+from supcon_tf.serving.export import ServableModel, write_saved_model
+
+NAMES = ["cat", "dog", "emu"]
+SIZES = [(16, 16), (40, 30), (9, 21)]
+
+# Run by a process that knows TensorFlow alone: answers of every signature to the images in a file.
+CONSUMER = """
+import sys, numpy as np, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+given = np.load(sys.argv[2], allow_pickle=True)
+answers = {}
+for i, image in enumerate(given["images"]):
+    for name in ("serving_default", "embed"):
+        for key, value in model.signatures[name](images=tf.constant(image[np.newaxis])).items():
+            answers[f"{name}/{key}/{i}"] = value.numpy()
+for key, value in model.signatures["serve_encoded"](encoded=tf.constant(list(given["encoded"]))).items():
+    answers[f"serve_encoded/{key}"] = value.numpy()
+np.savez(sys.argv[3], **answers)
+assert not [name for name in sys.modules if name.startswith("supcon_tf")]
+"""
+
+
+def make_images(channels):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, size=(*size, channels)).astype(np.uint8) for size in SIZES]
+
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image.squeeze()).save(file, "PNG")
+    return file.getvalue()
+
+
+def make_view(images):
+    return augment.evaluation_view(images, 12, 0.875)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_signatures_answer_as_the_model_does_without_this_project(tmp_path, channels):
+    model = Classifier(build_encoder("small", (12, 12, channels), width=0.25), 3, freeze_encoder=True)
+    model.encoder.get_layer("group1_block1_norm2").gamma.assign_add(
+        tf.ones_like(model.encoder.get_layer("group1_block1_norm2").gamma)
+    )
+    path = str(tmp_path / "saved_model")
+    write_saved_model(ServableModel(model, make_view, (12, 12, channels), NAMES), path)
+    images = make_images(channels)
+    boxed = np.empty(len(images), dtype=object)
+    encoded = np.empty(len(images), dtype=object)
+    for i, image in enumerate(images):
+        boxed[i], encoded[i] = image, png(image)
+    np.savez(tmp_path / "given.npz", images=boxed, encoded=encoded)
+    command = [sys.executable, "-c", CONSUMER, path, str(tmp_path / "given.npz"), str(tmp_path / "answers.npz")]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    answers = np.load(tmp_path / "answers.npz")
+
+    views = tf.stack([make_view(tf.constant(image)) for image in images])
+    probabilities = tf.nn.softmax(model(views)).numpy()
+    embeddings = model.embed(views).numpy()
+    for i in range(len(images)):
+        np.testing.assert_allclose(answers[f"serving_default/probabilities/{i}"][0], probabilities[i], atol=1e-6)
+        np.testing.assert_allclose(answers[f"embed/embedding/{i}"][0], embeddings[i], atol=1e-6)
+        assert answers[f"serving_default/classes/{i}"] == probabilities[i].argmax()
+    np.testing.assert_allclose(answers["serve_encoded/probabilities"], probabilities, atol=1e-6)
+    np.testing.assert_array_equal(answers["serve_encoded/classes"], probabilities.argmax(axis=1))
+    assert np.ptp(probabilities, axis=0).max() > 1e-4  # the answers depend on the images
+
+
+def test_embedding_is_normalised_also_where_the_model_is_not(tmp_path):
+    model = Classifier(
+        build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True, normalize_embedding=False
+    )
+    servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
+    embedding = servable.embed(tf.constant(make_images(3)[0][np.newaxis]))["embedding"]
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_path):
+    model = ContrastiveModel(build_encoder("small", (12, 12, 3), width=0.25), ProjectionHead((8,)))
+    path = str(tmp_path / "saved_model")
+    write_saved_model(ServableModel(model, make_view, (12, 12, 3), ()), path)
+    loaded = tf.saved_model.load(path)
+    image = make_images(3)[1]
+    expected = model.embed(make_view(tf.constant(image[np.newaxis])))
+    for name, argument in (
+        ("serving_default", {"images": image[np.newaxis]}),
+        ("serve_encoded", {"encoded": [png(image)]}),
+        ("embed", {"images": image[np.newaxis]}),
+    ):
+        answer = loaded.signatures[name](**{key: tf.constant(value) for key, value in argument.items()})
+        assert list(answer) == ["embedding"]
+        np.testing.assert_allclose(answer["embedding"], expected, atol=1e-6)
+    assert os.listdir(os.path.join(path, "assets")) == []
+
+
+def test_export_replaces_what_was_there_and_what_was_half_written(tmp_path):
+    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+    servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
+    path = tmp_path / "saved_model"
+    for old in (path, tmp_path / "saved_model.partial"):
+        old.mkdir()
+        (old / "rest").write_text("")
+    write_saved_model(servable, str(path))
+    assert os.listdir(tmp_path) == ["saved_model"] and not (path / "rest").exists()
+
+
+def test_predict_names_the_class_of_each_file(tmp_path, capsys):
+    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+    path = str(tmp_path / "saved_model")
+    write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)
+    files = []
+    for i, image in enumerate(make_images(3)):
+        files.append(str(tmp_path / f"{i}.png"))
+        (tmp_path / f"{i}.png").write_bytes(png(image))
+    assert predict_lib.main(["predict", path, *files]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for file, line, image in zip(files, lines, make_images(3)):
+        probabilities = tf.nn.softmax(model(make_view(tf.constant(image[np.newaxis]))))[0].numpy()
+        assert line == f"{file}: {NAMES[probabilities.argmax()]} ({probabilities.max():.1%})"
+
+
+@pytest.mark.parametrize("arguments", [["predict"], ["predict", "nowhere", "x.png"]])
+def test_predict_answers_a_mistake_with_one_line(arguments, capsys):
+    assert predict_lib.main(arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
