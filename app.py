@@ -1,0 +1,45 @@
+"""Supervised contrastive learning from the command line: `python app.py --mode=supcon --dataset=digits`."""
+
+import os
+import signal
+import sys
+import warnings
+from typing import List
+
+import flags
+from supcon_tf.errors import Interrupted, UserError
+
+
+def main(argv: List[str]) -> int:
+    """Parses the command line, makes the strategy and runs the stages; returns the exit status."""
+    try:
+        command = flags.parse(argv)
+        if command.print_config:
+            print(flags.config_text(command.config, command.sources))
+            return 0
+        _silence_start_up()
+        from supcon_tf import distribute, experiment  # they import TensorFlow
+
+        hardware = command.config.hardware
+        strategy = distribute.make_strategy(hardware.strategy, tpu=hardware.tpu, cpu_devices=hardware.cpu_devices)
+        experiment.run(command.config, strategy)
+        return 0
+    except UserError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f"\napp.py: {stop}", file=sys.stderr)
+        return 128 + stop.signal
+    except KeyboardInterrupt:
+        print("\napp.py: interrupted; the same command continues where the run was last saved", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _silence_start_up() -> None:
+    """Keeps TensorFlow's registration notices and TFA's end-of-life notice off the screen."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\) has ended development")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

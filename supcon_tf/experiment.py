@@ -1,0 +1,408 @@
+"""The stages in order: pretrain → linear → evaluate → export. The only module that knows all the rooms."""
+
+import dataclasses
+import functools
+import os
+import shlex
+import sys
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf import augment, distribute, evaluation, losses, models, optimizers
+from supcon_tf import config as config_lib
+from supcon_tf.data import load, pipeline
+from supcon_tf.errors import UserError
+from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
+from supcon_tf.serving.export import ServableModel, write_saved_model
+from supcon_tf.training import checkpoints, tensorboard
+from supcon_tf.training.callbacks import ContrastiveWarnings
+from supcon_tf.training.fit import MakeBatches, Stage, fit
+
+LARGEST_DEFAULT_IMAGE = 224
+EVALUATION_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A run, with all that its stages share.
+
+    Attributes:
+      config: the options.
+      strategy: where to compute.
+      run_dir: where to write.
+      data: the images.
+      image_shape: height, width and channels of what the encoder sees.
+      flip: whether views may be mirrored.
+    """
+
+    config: config_lib.Config
+    strategy: tf.distribute.Strategy
+    run_dir: RunDir
+    data: load.ImageData
+    image_shape: Tuple[int, int, int]
+    flip: bool
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 where the images have no labels."""
+        return len(self.data.class_names)
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes and speaks."""
+        return distribute.is_chief(self.strategy)
+
+    def epochs(self, stage: str) -> pipeline.Epochs:
+        """Batch size and number of steps of a training stage."""
+        if stage == "pretrain":
+            pretrain = self.config.pretrain
+            return pipeline.plan_epochs(self.data, pretrain.batch_size, pretrain.pretrain_epochs, "batch_size")
+        linear = self.config.linear
+        return pipeline.plan_epochs(self.data, linear.linear_batch_size, linear.linear_epochs, "linear_batch_size")
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a training stage has been run to its end."""
+        return checkpoints.latest_step(self.run_dir.checkpoints(stage)) == self.epochs(stage).total_steps
+
+    def described(self) -> Dict[str, Any]:
+        """The options that make the run what it is, with what was found out where they leave it open."""
+        found_out = {
+            "train_split": self.data.train_split,
+            "validation_split": self.data.validation_split or "none",
+            "eval_split": self.data.eval_split or "none",
+            "image_size": self.image_shape[0],
+            "flip": "on" if self.flip else "off",
+            "replicas": self.strategy.num_replicas_in_sync,
+        }
+        return {**config_lib.identity(self.config), **found_out}
+
+    def evaluation_view(self, images: tf.Tensor) -> tf.Tensor:
+        """Images of any size → what the encoder sees in evaluation and serving."""
+        return augment.evaluation_view(images, self.image_shape[0], self.config.augment.eval_crop)
+
+
+def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
+    """Runs the stages that `config` asks for, as far as they are not done, and prints what came out.
+
+    Raises:
+      UserError: something that the user can mend.
+      Interrupted: the process was asked to stop, and the run can be continued.
+    """
+    if config.hardware.precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    experiment = prepare(config, strategy)
+    stages: Dict[str, Callable[[Experiment], None]] = {
+        "pretrain": train_with_cross_entropy if config.run.mode == "ce" else pretrain,
+        "linear": train_linear_classifier,
+        "evaluate": evaluate,
+        "export": export,
+    }
+    for stage in config_lib.STAGES:
+        if stage in config.run.stages:
+            stages[stage](experiment)
+    if experiment.chief:
+        print(summary(experiment))
+
+
+def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
+    """Claims the run's folder, prepares the data and checks that they fit together."""
+    run_dir = RunDir(config.run.run_dir or default_path(config))
+    run_dir.claim(config, write=distribute.is_chief(strategy))
+    replicas = strategy.num_replicas_in_sync
+    for flag, batch_size in (
+        ("batch_size", config.pretrain.batch_size),
+        ("linear_batch_size", config.linear.linear_batch_size),
+    ):
+        if batch_size % replicas:
+            nearest = max(round(batch_size / replicas), 1) * replicas
+            raise UserError(f"--{flag}={batch_size}: must divide by the {replicas} replicas; the nearest is {nearest}")
+    data = load.load(config.data, labels=config.run.mode != "simclr")
+    height, width, channels = data.image_shape
+    own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
+    image_size = config.data.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
+    flip = {"on": True, "off": False, "auto": not load.mirroring_changes_class(config.data.dataset)}
+    image_shape = (image_size, image_size, channels)
+    experiment = Experiment(config, strategy, run_dir, data, image_shape, flip[config.augment.flip])
+    if experiment.chief:
+        images = f"{data.num_examples(data.train_split):,} training images of {image_size}x{image_size}"
+        classes = f"{experiment.num_classes:,} classes" if experiment.num_classes else "no labels"
+        devices = f"{replicas} replicas" if replicas > 1 else "1 device"
+        print(
+            f"{config.run.mode} on {config.data.dataset}: {images}, {classes}, {devices}; run in {run_dir.path}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return experiment
+
+
+def pretrain(experiment: Experiment) -> None:
+    """Stage one of the contrastive modes: encoder and projection head (Khosla et al., 2020, Sec. 3.1)."""
+    if experiment.is_done("pretrain"):
+        return
+    config = experiment.config
+    epochs = experiment.epochs("pretrain")
+    schedule = _schedule(config.pretrain.learning_rate, config.pretrain.warmup_epochs, epochs)
+    with experiment.strategy.scope():
+        model = make_contrastive_model(experiment)
+        model.compile(
+            _pretrain_optimizer(config.pretrain, schedule),
+            make_contrastive_loss(config),
+            jit_compile=config.hardware.jit_compile,
+        )
+    shown = {"loss": "loss", "online_accuracy": "online accuracy"}
+    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
+    _fit(experiment, model, stage, ContrastiveWarnings(supervised=config.run.mode == "supcon"))
+
+
+def train_with_cross_entropy(experiment: Experiment) -> None:
+    """The baseline: encoder and classifier trained together."""
+    if experiment.is_done("pretrain"):
+        return
+    config = experiment.config
+    options = config.pretrain
+    epochs = experiment.epochs("pretrain")
+    schedule = _schedule(options.learning_rate, options.warmup_epochs, epochs)
+    with experiment.strategy.scope():
+        decay = _decay_in_loss(options.optimizer, options.weight_decay)
+        model = make_classifier(experiment, freeze_encoder=False, weight_decay=decay)
+        _compile_classifier(model, _pretrain_optimizer(options, schedule), config.hardware.jit_compile)
+    make_batches = classifier_batches(experiment, config.augment.augment, epochs)
+    _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
+
+
+def train_linear_classifier(experiment: Experiment) -> None:
+    """Stage two of the contrastive modes: a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3)."""
+    if _last_training_stage(experiment) != "linear" or experiment.is_done("linear"):
+        return
+    _require(experiment, "pretrain", needed_by="linear")
+    config = experiment.config
+    options = config.linear
+    epochs = experiment.epochs("linear")
+    schedule = _schedule(options.linear_learning_rate, options.linear_warmup_epochs, epochs)
+    optimizer = optimizers.make_optimizer(
+        options.linear_optimizer, schedule, momentum=config.pretrain.momentum, weight_decay=options.linear_weight_decay
+    )
+    with experiment.strategy.scope():
+        decay = _decay_in_loss(options.linear_optimizer, options.linear_weight_decay)
+        model = make_classifier(experiment, freeze_encoder=True, weight_decay=decay)
+        _compile_classifier(model, optimizer, config.hardware.jit_compile)
+        checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
+    policy = config.augment.augment if options.linear_augment == "same" else options.linear_augment
+    make_batches = classifier_batches(experiment, policy, epochs)
+    _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
+
+
+def evaluate(experiment: Experiment) -> None:
+    """Final figures on the held-out images: metrics.json, report.html and TensorBoard."""
+    config, data, run_dir = experiment.config, experiment.data, experiment.run_dir
+    if not experiment.num_classes or read_json(run_dir.metrics) is not None:
+        return
+    stage = _last_training_stage(experiment)
+    _require(experiment, stage, needed_by="evaluate")
+    with experiment.strategy.scope():
+        model = make_classifier(experiment, freeze_encoder=True)
+        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
+    batches, steps = _evaluation_batches(experiment, str(data.eval_split))
+    figures = evaluation.evaluate_classifier(model, batches, steps, num_classes=experiment.num_classes)
+    if not experiment.chief:
+        return
+    writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, "evaluate"))
+    tensorboard.write_options(writer, experiment.described())
+    tensorboard.write_figures(writer, {name: figures[name] for name in ("top1", "top5", "cross_entropy")})
+    writer.close()
+    tags = ("train/loss", "train/online_accuracy", "train/top1", "validation/online_accuracy", "validation/top1")
+    curves = {
+        trained: evaluation.read_curves(os.path.join(run_dir.tensorboard, trained), tags)
+        for trained in dict.fromkeys(("pretrain", stage))
+    }
+    title = f"{config.run.mode} on {config.data.dataset}"
+    page = evaluation.report_html(title, figures, data.class_names, experiment.described(), curves)
+    write_text(run_dir.report, page)
+    write_json(run_dir.metrics, figures)
+
+
+def export(experiment: Experiment) -> None:
+    """The SavedModel, in float32 and free of the strategy, so that it runs anywhere."""
+    run_dir = experiment.run_dir
+    if not experiment.chief or tf.io.gfile.exists(run_dir.saved_model):
+        return
+    stage = _last_training_stage(experiment)
+    _require(experiment, stage, needed_by="export")
+    policy = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    if experiment.num_classes:
+        model: keras.Model = make_classifier(experiment, freeze_encoder=True)
+        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
+    else:
+        model = make_contrastive_model(experiment)
+        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
+    keras.mixed_precision.set_global_policy(policy)
+    class_names = experiment.data.class_names
+    servable = ServableModel(model, experiment.evaluation_view, experiment.image_shape, class_names)
+    write_saved_model(servable, run_dir.saved_model)
+
+
+def summary(experiment: Experiment) -> str:
+    """What the run has led to so far, and what to do with it."""
+    run_dir = experiment.run_dir
+    rows = []
+    figures = read_json(run_dir.metrics)
+    if figures is not None:
+        rows.append(("top-1", f"{figures['top1']:.2%} of {figures['images']:,} held-out images"))
+        rows.append(("top-5", f"{figures['top5']:.2%}"))
+        rows.append(("report", run_dir.report))
+    exported = tf.io.gfile.exists(run_dir.saved_model)
+    if exported:
+        rows.append(("SavedModel", run_dir.saved_model))
+    bin_dir = os.path.relpath(os.path.dirname(sys.executable))
+    programs = "" if bin_dir.startswith("..") else f"{bin_dir}/"
+    rows.append(("TensorBoard", f"{programs}tensorboard --logdir {shlex.quote(run_dir.tensorboard)}"))
+    if exported and experiment.num_classes:
+        model = shlex.quote(run_dir.saved_model)
+        rows.append(("predict", f"{programs}python -m supcon_tf.serving.predict {model} IMAGE.png"))
+    return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
+
+
+def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
+    """Encoder, projection head and, where there are labels, the online classifier."""
+    config = experiment.config
+    decay = _decay_in_loss(config.pretrain.optimizer, config.pretrain.weight_decay)
+    return models.make_contrastive_model(
+        config.model,
+        experiment.image_shape,
+        experiment.num_classes or None,
+        weight_decay=decay,
+        seed=config.run.seed,
+    )
+
+
+def make_classifier(experiment: Experiment, *, freeze_encoder: bool, weight_decay: float = 0.0) -> models.Classifier:
+    """Encoder and linear classifier."""
+    config = experiment.config
+    return models.make_classifier(
+        config.model,
+        experiment.image_shape,
+        experiment.num_classes,
+        freeze_encoder=freeze_encoder,
+        weight_decay=weight_decay,
+        seed=config.run.seed,
+    )
+
+
+def make_contrastive_loss(config: config_lib.Config) -> losses.SupConLoss:
+    """The loss of modes 'supcon' and 'simclr'; it normalises nothing, since the projection head does if asked to."""
+    loss_class = losses.SupConLoss if config.run.mode == "supcon" else losses.NTXentLoss
+    return loss_class(config.loss.temperature, scale_by_temperature=config.loss.scale_by_temperature, normalize=False)
+
+
+def contrastive_batches(experiment: Experiment) -> MakeBatches:
+    """Start step and input context → batches of all views of each image, and labels."""
+    config = experiment.config
+    make_views = functools.partial(
+        augment.augmented_views,
+        num_views=config.augment.num_views,
+        image_size=experiment.image_shape[0],
+        options=config.augment,
+        flip=experiment.flip,
+    )
+    return _batches(experiment, make_views, experiment.epochs("pretrain"))
+
+
+def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs) -> MakeBatches:
+    """Start step and input context → batches of one view of each image under `policy`, labels and weights."""
+    options = dataclasses.replace(experiment.config.augment, augment=policy)
+
+    def one_view(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        size = experiment.image_shape[0]
+        return augment.augmented_views(
+            image, seed, num_views=1, image_size=size, options=options, flip=experiment.flip
+        )[0]
+
+    make_batches = _batches(experiment, one_view, epochs)
+    return lambda start_step, context: make_batches(start_step, context).map(pipeline.with_weights)
+
+
+def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: pipeline.Epochs) -> MakeBatches:
+    data, seed = experiment.data, experiment.config.run.seed
+    return lambda start_step, context: pipeline.training_batches(
+        data, make_views, epochs, seed=seed, start_step=start_step, context=context
+    )
+
+
+def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dataset, int]:
+    """Distributed batches of a whole split, and their number."""
+    replicas = experiment.strategy.num_replicas_in_sync
+    batch_size = max(EVALUATION_BATCH // replicas, 1) * replicas
+    batches = experiment.strategy.distribute_datasets_from_function(
+        lambda context: pipeline.evaluation_batches(
+            experiment.data, split, experiment.evaluation_view, batch_size, context
+        )
+    )
+    return batches, pipeline.evaluation_steps(experiment.data, split, batch_size)
+
+
+def _validation(experiment: Experiment) -> Tuple[Optional[tf.data.Dataset], Optional[int]]:
+    """What to evaluate on while training: batches and their number, or None twice."""
+    split = experiment.data.validation_split
+    return _evaluation_batches(experiment, split) if split and experiment.num_classes else (None, None)
+
+
+def _classifier_stage(
+    experiment: Experiment, name: str, make_batches: MakeBatches, schedule: optimizers.WarmupCosine
+) -> Stage:
+    shown = {"loss": "loss", "top1": "accuracy"}
+    return Stage(name, experiment.epochs(name), make_batches, schedule, shown, *_validation(experiment))
+
+
+def _fit(experiment: Experiment, model: keras.Model, stage: Stage, *callbacks: keras.callbacks.Callback) -> None:
+    fit(
+        model,
+        stage,
+        experiment.run_dir,
+        experiment.config.run,
+        described=experiment.described(),
+        chief=experiment.chief,
+        callbacks=callbacks,
+    )
+
+
+def _compile_classifier(model: models.Classifier, optimizer: keras.optimizers.Optimizer, jit_compile: bool) -> None:
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy("top1")],
+        jit_compile=jit_compile,
+    )
+
+
+def _pretrain_optimizer(
+    options: config_lib.PretrainOptions, schedule: optimizers.WarmupCosine
+) -> keras.optimizers.Optimizer:
+    return optimizers.make_optimizer(
+        options.optimizer, schedule, momentum=options.momentum, weight_decay=options.weight_decay
+    )
+
+
+def _schedule(peak: float, warmup_epochs: float, epochs: pipeline.Epochs) -> optimizers.WarmupCosine:
+    return optimizers.WarmupCosine(peak, int(warmup_epochs * epochs.steps_per_epoch), epochs.total_steps)
+
+
+def _decay_in_loss(optimizer: str, weight_decay: float) -> float:
+    """The part of the weight decay that is a term of the loss: none where the optimizer decays by itself."""
+    return 0.0 if optimizer in optimizers.DECAY_IN_OPTIMIZER else weight_decay
+
+
+def _last_training_stage(experiment: Experiment) -> str:
+    """The stage whose result is evaluated and exported."""
+    return "linear" if experiment.config.run.mode != "ce" and experiment.num_classes else "pretrain"
+
+
+def _require(experiment: Experiment, stage: str, *, needed_by: str) -> None:
+    """Raises UserError unless `stage` has been run to its end."""
+    if not experiment.is_done(stage):
+        path = experiment.run_dir.path
+        raise UserError(
+            f"--stages={needed_by}: needs the finished stage '{stage}', which {path} does not have; add it to --stages"
+        )

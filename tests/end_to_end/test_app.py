@@ -1,0 +1,206 @@
+"""The binary as a user runs it, on the embedded data set."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parents[2]
+QUICK = ["--pretrain_epochs=2", "--warmup_epochs=1", "--linear_epochs=1", "--log_every=2"]
+
+
+def app(*arguments, **options):
+    """Runs app.py to its end."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "app.py"), *arguments], capture_output=True, text=True, cwd=ROOT, **options
+    )
+
+
+def succeed(*arguments):
+    done = app(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def metrics(run_dir):
+    return json.loads((run_dir / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def supcon_run(digits_dir, tmp_path_factory):
+    """A short, undisturbed run of all stages, and what it printed."""
+    run_dir = tmp_path_factory.mktemp("runs") / "supcon"
+    done = succeed("--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={run_dir}", *QUICK)
+    return run_dir, done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode, least", [("supcon", 0.97), ("ce", 0.95), ("simclr", 0.85)])
+def test_recipe_reaches_its_accuracy(mode, least, digits_dir, tmp_path):
+    succeed(f"--mode={mode}", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}")
+    assert metrics(tmp_path)["top1"] >= least
+
+
+def test_a_run_leaves_what_it_promises(supcon_run):
+    run_dir, done = supcon_run
+    for name in ("config.json", "metrics.json", "checkpoints", "tensorboard", "saved_model", "report.html"):
+        assert (run_dir / name).exists(), name
+    assert {"top1", "top5", "cross_entropy", "images"} <= set(metrics(run_dir))
+    assert json.loads((run_dir / "config.json").read_text())["dataset"] == "digits"
+    for word in ("top-1", "top-5", "SavedModel", "TensorBoard", "predict", str(run_dir)):
+        assert word in done.stdout, word
+
+
+def test_the_screen_is_quiet(supcon_run):
+    _, done = supcon_run
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert lines[0].startswith("supcon on digits: 1,197 training images of 8x8, 10 classes")
+    assert all(line.startswith(("pretrain ", "linear ", "warning: ")) for line in lines[1:]), done.stderr
+
+
+def test_running_again_does_nothing_and_says_the_same(supcon_run, digits_dir):
+    run_dir, first = supcon_run
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()}
+    again = succeed("--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={run_dir}", *QUICK)
+    assert again.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_same_folder_with_other_options_is_refused(supcon_run):
+    run_dir, _ = supcon_run
+    done = app("--mode=supcon", "--dataset=digits", f"--run_dir={run_dir}", *QUICK, "--temperature=0.5")
+    assert done.returncode == 2
+    assert "--temperature=0.5 (was 0.1)" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_printed_predict_command_works(supcon_run, tmp_path):
+    _, done = supcon_run
+    image = tmp_path / "IMAGE.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(image)
+    line = next(line for line in done.stdout.splitlines() if line.split()[:1] == ["predict"])
+    command = line.split(None, 1)[1].replace("IMAGE.png", str(image)).split()
+    command[0] = sys.executable
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert answer.returncode == 0 and answer.stdout.startswith(f"{image}: "), answer.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_ends_with_the_figures_of_an_undisturbed_one(number, supcon_run, digits_dir, tmp_path):
+    undisturbed, _ = supcon_run
+    run_dir = tmp_path / "run"
+    arguments = ["--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={run_dir}", *QUICK]
+    # Saves after every step, so that even SIGKILL finds something to continue from.
+    arguments.append("--checkpoint_minutes=1e-9")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 240
+    while not list(run_dir.glob("checkpoints/pretrain/ckpt-*.index")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=120)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 128 + number
+        assert "saved at step" in stderr.splitlines()[-1]
+    assert not (run_dir / "metrics.json").exists()
+    succeed(*arguments)
+    assert metrics(run_dir) == metrics(undisturbed)
+
+
+@pytest.mark.slow
+def test_two_devices_give_the_figures_of_one(digits_dir, tmp_path):
+    figures = []
+    for devices in (1, 2):
+        run_dir = tmp_path / str(devices)
+        succeed(
+            "--mode=supcon",
+            "--dataset=digits",
+            f"--data_dir={digits_dir}",
+            f"--run_dir={run_dir}",
+            *QUICK,
+            "--optimizer=sgd",
+            "--sync_batch_norm",
+            f"--cpu_devices={devices}",
+        )
+        figures.append(metrics(run_dir))
+    assert figures[1]["images"] == figures[0]["images"] == 400
+    assert abs(figures[1]["cross_entropy"] - figures[0]["cross_entropy"]) < 1e-3
+    assert abs(figures[1]["top1"] - figures[0]["top1"]) <= 2 / 400
+
+
+@pytest.mark.slow
+def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, size=(20, 24, 3)).astype(np.uint8)).save(folder / f"{i}.png")
+    run_dir = tmp_path / "run"
+    done = succeed(
+        "--mode=simclr",
+        f"--dataset=folder:{folder}",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--run_dir={run_dir}",
+        "--encoder=small",
+        "--image_size=16",
+        "--batch_size=4",
+        "--linear_batch_size=4",
+        *QUICK,
+    )
+    assert (run_dir / "saved_model").exists() and not (run_dir / "metrics.json").exists()
+    assert "SavedModel" in done.stdout and "top-1" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["--dataset=digts"], "--dataset=digts"),
+        (["--train_split=trian"], "--train_split=trian"),
+        (["--batch_size=5000"], "--batch_size=5000: larger than the 1197 training images"),
+        (["--stages=evaluate"], "--stages=evaluate: needs the finished stage 'linear'"),
+        (["--stages=export"], "--stages=export: needs the finished stage 'linear'"),
+        (["--stages=linear"], "--stages=linear: needs the finished stage 'pretrain'"),
+        (["--cpu_devices=3"], "--batch_size=256: must divide by the 3 replicas"),
+        (["--tpu=local"], "--tpu=local: cannot be reached"),
+        (["--run_dir=/proc/run"], "--run_dir=/proc/run: cannot be written"),
+        (["--dataset=folder:/nowhere"], "/nowhere"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_gets_one_line(arguments, complaint, digits_dir, tmp_path):
+    given = ["--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}/run", *arguments]
+    done = app(*given)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("supcon on digits")]
+    assert len(lines) == 1 and lines[0].startswith("app.py: ") and complaint in lines[0], done.stderr
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(digits_dir, tmp_path):
+    run_dir = tmp_path / "run"
+    done = app(
+        "--mode=ce",
+        "--dataset=digits",
+        f"--data_dir={digits_dir}",
+        f"--run_dir={run_dir}",
+        *QUICK,
+        "--learning_rate=1e30",
+        "--checkpoint_minutes=1e-9",
+    )
+    assert done.returncode == 2
+    assert "the loss is nan" in done.stderr or "the loss is inf" in done.stderr
+    assert "step " in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / "pretrain"))
+    kernels = [name for name in reader.get_variable_to_shape_map() if "kernel" in name]
+    assert kernels and all(np.all(np.isfinite(reader.get_tensor(name))) for name in kernels)
