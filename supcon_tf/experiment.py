@@ -56,11 +56,12 @@ class Experiment:
 
     def epochs(self, stage: str) -> pipeline.Epochs:
         """Batch size and number of steps of a training stage."""
-        if stage == "pretrain":
-            pretrain = self.config.pretrain
-            return pipeline.plan_epochs(self.data, pretrain.batch_size, pretrain.pretrain_epochs, "batch_size")
-        linear = self.config.linear
-        return pipeline.plan_epochs(self.data, linear.linear_batch_size, linear.linear_epochs, "linear_batch_size")
+        pretrain, linear = self.config.pretrain, self.config.linear
+        flag, batch_size, epochs = {
+            "pretrain": ("batch_size", pretrain.batch_size, pretrain.pretrain_epochs),
+            "linear": ("linear_batch_size", linear.linear_batch_size, linear.linear_epochs),
+        }[stage]
+        return pipeline.plan_epochs(self.data, batch_size, epochs, self.strategy.num_replicas_in_sync, flag)
 
     def is_done(self, stage: str) -> bool:
         """Whether a training stage has been run to its end."""
@@ -90,8 +91,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
       UserError: something that the user can mend.
       Interrupted: the process was asked to stop, and the run can be continued.
     """
-    if config.hardware.precision == "bfloat16":
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    set_precision(config.hardware.precision)
     experiment = prepare(config, strategy)
     stages: Dict[str, Callable[[Experiment], None]] = {
         "pretrain": train_with_cross_entropy if config.run.mode == "ce" else pretrain,
@@ -106,18 +106,15 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         print(summary(experiment))
 
 
+def set_precision(precision: str) -> None:
+    """What the layers of models made from now on compute in."""
+    keras.mixed_precision.set_global_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
+
+
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
     """Claims the run's folder, prepares the data and checks that they fit together."""
     run_dir = RunDir(config.run.run_dir or default_path(config))
     run_dir.claim(config, write=distribute.is_chief(strategy))
-    replicas = strategy.num_replicas_in_sync
-    for flag, batch_size in (
-        ("batch_size", config.pretrain.batch_size),
-        ("linear_batch_size", config.linear.linear_batch_size),
-    ):
-        if batch_size % replicas:
-            nearest = max(round(batch_size / replicas), 1) * replicas
-            raise UserError(f"--{flag}={batch_size}: must divide by the {replicas} replicas; the nearest is {nearest}")
     data = load.load(config.data, labels=config.run.mode != "simclr")
     height, width, channels = data.image_shape
     own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
@@ -125,6 +122,9 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     flip = {"on": True, "off": False, "auto": not load.mirroring_changes_class(config.data.dataset)}
     image_shape = (image_size, image_size, channels)
     experiment = Experiment(config, strategy, run_dir, data, image_shape, flip[config.augment.flip])
+    for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
+        experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
+    replicas = strategy.num_replicas_in_sync
     if experiment.chief:
         images = f"{data.num_examples(data.train_split):,} training images of {image_size}x{image_size}"
         classes = f"{experiment.num_classes:,} classes" if experiment.num_classes else "no labels"
@@ -230,15 +230,14 @@ def export(experiment: Experiment) -> None:
         return
     stage = _last_training_stage(experiment)
     _require(experiment, stage, needed_by="export")
-    policy = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32")
+    set_precision("float32")
     if experiment.num_classes:
         model: keras.Model = make_classifier(experiment, freeze_encoder=True)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
     else:
         model = make_contrastive_model(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
-    keras.mixed_precision.set_global_policy(policy)
+    set_precision(experiment.config.hardware.precision)
     class_names = experiment.data.class_names
     servable = ServableModel(model, experiment.evaluation_view, experiment.image_shape, class_names)
     write_saved_model(servable, run_dir.saved_model)

@@ -40,15 +40,18 @@ class Epochs:
         return self.steps_per_epoch * self.epochs
 
 
-def plan_epochs(data: ImageData, batch_size: int, epochs: int, flag: str) -> Epochs:
+def plan_epochs(data: ImageData, batch_size: int, epochs: int, replicas: int, flag: str) -> Epochs:
     """How many steps `epochs` passes over the training images are; `flag` is what sets the batch size.
 
     Raises:
-      UserError: the batch is larger than the data.
+      UserError: the batch is larger than the data, or cannot be shared equally by the replicas.
     """
     images = data.num_examples(data.train_split)
     if images < batch_size:
         raise UserError(f"--{flag}={batch_size}: larger than the {images} training images; give {images} or less")
+    if batch_size % replicas:
+        nearest = max(round(batch_size / replicas), 1) * replicas
+        raise UserError(f"--{flag}={batch_size}: must divide by the {replicas} replicas; the nearest is {nearest}")
     return Epochs(batch_size, images // batch_size, epochs)
 
 

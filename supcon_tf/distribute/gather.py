@@ -18,7 +18,8 @@ def gather(x: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return x
-    return context.all_gather(x, axis=0)
+    # A step's input belongs to no device yet, and TensorFlow gathers to the device of what it is given.
+    return context.all_gather(tf.identity(x), axis=0)
 
 
 def local_slice_start(local_batch: tf.Tensor) -> tf.Tensor:

@@ -70,6 +70,8 @@ def fit(
       UserError: the loss is no longer finite.
       Interrupted: the process was asked to stop.
     """
+    # Metrics are over all replicas already; Keras would add them up once more for each worker.
+    model.distribute_reduction_method = "first"
     checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
     checkpoints.restore()
     watching = list(callbacks)

@@ -104,8 +104,13 @@ def test_unlabelled_images_have_no_weight():
 
 def test_batch_larger_than_the_data_is_refused(digits):
     with pytest.raises(UserError, match="--batch_size=2000: larger than the 1197 training images; give 1197 or less"):
-        pipeline.plan_epochs(digits, 2000, 1, "batch_size")
+        pipeline.plan_epochs(digits, 2000, 1, 1, "batch_size")
+
+
+def test_batch_that_replicas_cannot_share_equally_is_refused(digits):
+    with pytest.raises(UserError, match="--batch_size=10: must divide by the 4 replicas; the nearest is 8"):
+        pipeline.plan_epochs(digits, 10, 1, 4, "batch_size")
 
 
 def test_an_epoch_is_the_whole_batches_of_a_pass(digits):
-    assert pipeline.plan_epochs(digits, 256, 3, "batch_size") == pipeline.Epochs(256, 4, 3)
+    assert pipeline.plan_epochs(digits, 256, 3, 2, "batch_size") == pipeline.Epochs(256, 4, 3)

@@ -1,8 +1,10 @@
 """The binary as a user runs it, on the embedded data set."""
 
 import json
+import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -125,14 +127,42 @@ def test_a_run_stopped_three_times_ends_with_the_figures_of_an_undisturbed_one(s
     assert metrics(tmp_path) == metrics(undisturbed)
 
 
+def assert_close(metrics, expected):
+    """Figures of runs that differ by rounding alone: at most a few images change sides."""
+    assert metrics["images"] == expected["images"] == 400
+    assert abs(metrics["cross_entropy"] - expected["cross_entropy"]) < 1e-2
+    assert abs(metrics["top1"] - expected["top1"]) <= 4 / 400
+
+
 @pytest.mark.slow
 def test_two_devices_give_the_figures_of_one(supcon_run, digits_dir, tmp_path):
-    one = metrics(supcon_run[0])
-    succeed(*supcon_arguments(digits_dir, tmp_path), "--cpu_devices=2")
-    two = metrics(tmp_path)
-    assert two["images"] == one["images"] == 400
-    assert abs(two["cross_entropy"] - one["cross_entropy"]) < 1e-2
-    assert abs(two["top1"] - one["top1"]) <= 4 / 400
+    done = succeed(*supcon_arguments(digits_dir, tmp_path), "--cpu_devices=2")
+    assert "2 replicas" in done.stderr
+    assert_close(metrics(tmp_path), metrics(supcon_run[0]))
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_figures_of_one_and_only_the_chief_speaks(supcon_run, digits_dir, tmp_path):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            ports.append(free.getsockname()[1])
+    workers = []
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": [f"localhost:{port}" for port in ports]}, "task": task}
+        command = [sys.executable, str(ROOT / "app.py"), *supcon_arguments(digits_dir, tmp_path)]
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        workers.append(
+            subprocess.Popen(
+                command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+    said = [worker.communicate(timeout=300) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    assert "2 replicas" in said[0][1] and said[1] == ("", "")
+    assert_close(metrics(tmp_path), metrics(supcon_run[0]))
 
 
 @pytest.mark.slow

@@ -1,0 +1,165 @@
+"""Sets each option to another value and looks whether anything that a run does becomes different."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf import config as config_lib
+from supcon_tf import experiment as experiment_lib
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Small and quick, and such that every option has something to act on.
+BASE = {
+    "mode": "supcon",
+    "encoder": "small",
+    "encoder_width": 0.25,
+    "image_size": 12,
+    "projection_layers": (8, 4),
+    "pretrain_epochs": 12,
+    "batch_size": 64,
+    "linear_batch_size": 64,
+    "crop_max_area": 0.9,
+    "crop_min_area": 0.3,
+    "linear_warmup_epochs": 1.0,
+}
+
+ANOTHER = {
+    "mode": "simclr",
+    "seed": 1,
+    "log_every": 7,
+    "checkpoint_minutes": 1.0,
+    "train_split": "train[:50%]",
+    "validation_split": "none",
+    "eval_split": "test[:50%]",
+    "image_size": 10,
+    "augment": "crop_flip",
+    "num_views": 3,
+    "crop_min_area": 0.5,
+    "crop_max_area": 0.7,
+    "crop_aspect": 2.0,
+    "flip": "on",
+    "jitter_strength": 0.5,
+    "jitter_probability": 0.1,
+    "blur_probability": 0.0,
+    "eval_crop": 0.5,
+    "encoder": "resnet18",
+    "encoder_width": 0.5,
+    "stem": "imagenet",
+    "normalize_embedding": False,
+    "projection_layers": (8, 2),
+    "projection_batch_norm": True,
+    "normalize_projection": False,
+    "sync_batch_norm": True,
+    "temperature": 0.2,
+    "scale_by_temperature": True,
+    "pretrain_epochs": 13,
+    "batch_size": 32,
+    "optimizer": "sgd",
+    "learning_rate": 0.3,
+    "warmup_epochs": 2.0,
+    "momentum": 0.5,
+    "weight_decay": 0.1,
+    "linear_epochs": 7,
+    "linear_batch_size": 32,
+    "linear_optimizer": "adam",
+    "linear_learning_rate": 0.3,
+    "linear_warmup_epochs": 2.0,
+    "linear_weight_decay": 0.1,
+    "linear_augment": "none",
+    "precision": "bfloat16",
+    "jit_compile": True,
+}
+
+# What cannot be seen in one process on one data set of grey images, and the test that sees to it.
+ELSEWHERE = {
+    "grey_probability": "tests/augment/test_views.py",
+    "dataset": "tests/data/test_load.py",
+    "data_dir": "tests/data/test_load.py",
+    "source_files": "tests/data/test_source_files.py",
+    "on_bad_image": "tests/data/test_folder.py",
+    "stages": "tests/end_to_end/test_app.py",
+    "run_dir": "tests/end_to_end/test_app.py",
+    "cpu_devices": "tests/end_to_end/test_app.py",
+    "recipe": "tests/test_flags.py",
+    "strategy": "tests/distribute/test_strategy.py",
+    "tpu": "tests/distribute/test_strategy.py",
+}
+
+
+def seen_in(model, stage, options):
+    """What a stage was about to do, in numbers and names that can be compared."""
+    rates = [float(stage.learning_rate(step)) for step in (1, stage.epochs.total_steps // 2)]
+    batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
+    answer = model(tf.cast(batch[0], tf.float32))
+    return (
+        stage.name,
+        stage.epochs,
+        rates,
+        stage.validation_steps,
+        model.optimizer.get_config(),
+        model.loss.get_config(),
+        model._jit_compile,
+        [(weight.name, weight.shape.as_list()) for weight in model.weights],
+        [getattr(layer, "synchronized", None) for layer in model.encoder.layers],
+        [layer.compute_dtype for layer in model.encoder.layers],
+        float(tf.add_n(model.losses)) if model.losses else 0.0,
+        [np.asarray(part, np.float64).round(4).tolist() for part in (*batch, answer)],
+        options,
+    )
+
+
+@pytest.fixture(scope="module")
+def observe(digits_dir, tmp_path_factory):
+    """Options → what a run with them sees and does, without training."""
+    gradient = tf.constant(np.add.outer(np.arange(30), np.arange(40))[..., np.newaxis] * 3, tf.uint8)
+
+    def run(values):
+        seen = []
+
+        def look(model, stage, run_dir, options, **_):
+            seen.append(seen_in(model, stage, options))
+
+        config = config_lib.from_values({**BASE, "dataset": "digits", "data_dir": digits_dir, **values})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path_factory.mktemp("runs"))
+            patch.setattr(experiment_lib, "fit", look)
+            patch.setattr(experiment_lib, "_require", lambda *_, **__: None)
+            patch.setattr(experiment_lib.checkpoints, "restore", lambda *_, **__: None)
+            experiment_lib.set_precision(config.hardware.precision)
+            experiment = experiment_lib.prepare(config, tf.distribute.OneDeviceStrategy("/cpu:0"))
+            experiment_lib.pretrain(experiment)
+            experiment_lib.train_linear_classifier(experiment)
+        final = (experiment.data.eval_split, experiment.data.num_examples(experiment.data.eval_split))
+        return [*seen, final, experiment.evaluation_view(gradient).numpy().tolist()]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def before(observe):
+    """What a run does when no option is set to another value."""
+    return observe({})
+
+
+@pytest.mark.slow
+def test_the_same_options_do_the_same(observe, before):
+    assert observe({}) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANOTHER)
+def test_option_changes_what_a_run_does(name, observe, before):
+    assert observe({name: ANOTHER[name]}) != before
+
+
+def test_every_option_is_looked_at():
+    assert {*ANOTHER, *ELSEWHERE} == {option.name for option in config_lib.options()}
+    assert not {*ANOTHER} & {*ELSEWHERE}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_the_test_that_is_named_speaks_of_the_option(name):
+    assert name in (ROOT / ELSEWHERE[name]).read_text()
