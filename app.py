@@ -28,7 +28,7 @@ def main(argv: List[str]) -> int:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"\napp.py: {stop}", file=sys.stderr)
+        print(f"app.py: {stop}", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
         print("\napp.py: interrupted; the same command continues where the run was last saved", file=sys.stderr)

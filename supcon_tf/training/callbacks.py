@@ -138,9 +138,13 @@ class Progress(StepCallback):
             return
         if self._bar is not None:
             self._bar.set_postfix_str(self._text(logs or {}))
-            self._bar.close()
         else:
             self._print_line(logs or {})
+
+    def close(self) -> None:
+        """Leaves the bar as it stands; what is printed next begins on a line of its own."""
+        if self._bar is not None:
+            self._bar.close()
 
     def _print_line(self, logs: Dict[str, Any]) -> None:
         now = time.monotonic()

@@ -1,5 +1,6 @@
 """What every training stage has in common: continue where it stopped, watch, save, stop cleanly."""
 
+import contextlib
 import dataclasses
 import os
 from typing import Any, Callable, Mapping, Optional, Sequence
@@ -75,15 +76,16 @@ def fit(
     checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
     checkpoints.restore()
     watching = list(callbacks)
+    progress = Progress(stage.name, stage.epochs, stage.shown)
     if chief:
         writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
         first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
         tensorboard.write_views(writer, first_batch[0])
         tensorboard.write_options(writer, described)
         watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
-        watching.append(Progress(stage.name, stage.epochs, stage.shown))
+        watching.append(progress)
     epochs = stage.epochs
-    with stop_signals() as stop:
+    with stop_signals() as stop, contextlib.closing(progress):
         watching.append(Saving(checkpoints, stop, minutes=options.checkpoint_minutes, check_every=options.log_every))
         while checkpoints.step < epochs.total_steps:
             step = checkpoints.step
