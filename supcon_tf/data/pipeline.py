@@ -156,7 +156,7 @@ def _examples(data: ImageData, split: str) -> tf.data.Dataset:
         split=split,
         shuffle_files=False,
         decoders={data.image_key: tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=16),  # files read side by side
     )
 
     def image_and_label(features: dict) -> Tuple[tf.Tensor, tf.Tensor]:

@@ -54,12 +54,16 @@ def make_strategy(name: str = "auto", *, tpu: Optional[str] = None, cpu_devices:
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes what the run leaves on disk."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not hasattr(resolver, "task_type") or resolver.task_type is None:
+    if not has_several_processes(strategy):
         return True
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker" and resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
-    )
+    resolver = strategy.cluster_resolver
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def has_several_processes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether other processes take part in every step, so that all must save at the same one."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _workers() -> int:

@@ -49,14 +49,24 @@ class Saving(StepCallback):
       stop: whether the process was asked to stop.
       minutes: longest time between two checkpoints.
       check_every: steps between two looks at the loss.
+      only_epochs: save after epochs alone, where other processes have to save at the same step.
     """
 
-    def __init__(self, checkpoints: Checkpoints, stop: StopRequest, *, minutes: float, check_every: int) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        stop: StopRequest,
+        *,
+        minutes: float,
+        check_every: int,
+        only_epochs: bool = False,
+    ) -> None:
         super().__init__()
         self._checkpoints = checkpoints
         self._stop = stop
         self._seconds = 60 * minutes
         self._check_every = check_every
+        self._only_epochs = only_epochs
         self._saved_at = time.monotonic()
         self._unchecked: List[Tuple[int, Any]] = []
 
@@ -65,9 +75,11 @@ class Saving(StepCallback):
         if len(self._unchecked) >= self._check_every:
             self._check()
         if self._stop.signal is not None:
-            self._save()
-            raise Interrupted(f"stopped and saved at step {self.step}; the same command continues", self._stop.signal)
-        if time.monotonic() - self._saved_at > self._seconds:
+            if not self._only_epochs:
+                self._save()
+            saved = self._checkpoints.saved_step
+            raise Interrupted(f"stopped and saved at step {saved}; the same command continues", self._stop.signal)
+        if not self._only_epochs and time.monotonic() - self._saved_at > self._seconds:
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:

@@ -40,12 +40,13 @@ class Checkpoints:
 
     def save(self) -> None:
         """Writes the present state, unless it is written already or holds a value that is not finite."""
-        if self._all_finite() and not self._is_saved():
+        if self._all_finite() and self.saved_step != self.step:
             self._manager.save(checkpoint_number=self.step)
 
-    def _is_saved(self) -> bool:
-        latest = self._manager.latest_checkpoint
-        return latest is not None and latest.endswith(f"-{self.step}")
+    @property
+    def saved_step(self) -> int:
+        """Step of the latest checkpoint; 0 where there is none."""
+        return _step_of(self._manager.latest_checkpoint or self._latest) or 0
 
     def _all_finite(self) -> bool:
         finite = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in self._model.trainable_variables]
@@ -54,8 +55,7 @@ class Checkpoints:
 
 def latest_step(directory: str) -> Optional[int]:
     """Step of the latest checkpoint in `directory`; None where there is none."""
-    path = tf.train.latest_checkpoint(directory)
-    return None if path is None else int(path.rsplit("-", 1)[1])
+    return _step_of(tf.train.latest_checkpoint(directory))
 
 
 def restore(directory: str, **parts: tf.Module) -> None:
@@ -68,6 +68,10 @@ def restore(directory: str, **parts: tf.Module) -> None:
     model = tf.train.Checkpoint(**parts)
     path = tf.train.latest_checkpoint(directory)
     tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+
+
+def _step_of(path: Optional[str]) -> Optional[int]:
+    return None if path is None else int(path.rsplit("-", 1)[1])
 
 
 def _create_slots(optimizer: keras.optimizers.Optimizer, variables: list) -> None:

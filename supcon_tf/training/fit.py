@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf import distribute
 from supcon_tf.config import RunOptions
 from supcon_tf.data.pipeline import Epochs
 from supcon_tf.run_dir import RunDir
@@ -79,14 +80,21 @@ def fit(
     progress = Progress(stage.name, stage.epochs, stage.shown)
     if chief:
         writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
-        first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-        tensorboard.write_views(writer, first_batch[0])
-        tensorboard.write_options(writer, described)
+        if checkpoints.step == 0:
+            first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
+            tensorboard.write_views(writer, first_batch[0])
+            tensorboard.write_options(writer, described)
         watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
         watching.append(progress)
     epochs = stage.epochs
     with stop_signals() as stop, contextlib.closing(progress):
-        watching.append(Saving(checkpoints, stop, minutes=options.checkpoint_minutes, check_every=options.log_every))
+        saving = Saving(
+            checkpoints,
+            stop,
+            minutes=options.checkpoint_minutes,
+            check_every=options.log_every,
+            only_epochs=distribute.has_several_processes(model.distribute_strategy),
+        )
         while checkpoints.step < epochs.total_steps:
             step = checkpoints.step
             epoch, within_epoch = divmod(step, epochs.steps_per_epoch)
@@ -101,6 +109,6 @@ def fit(
                 steps_per_epoch=epochs.steps_per_epoch - within_epoch,
                 validation_data=stage.validation,
                 validation_steps=stage.validation_steps,
-                callbacks=watching,
+                callbacks=[*watching, saving],
                 verbose=0,
             )

@@ -51,6 +51,8 @@ def test_the_first_worker_is_chief(monkeypatch, task, chief):
     cluster = {"worker": ["localhost:1", "localhost:2"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
 
+    monkeypatch.setattr(strategy_lib, "has_several_processes", lambda strategy: True)
+
     class Strategy:
         cluster_resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
 

@@ -20,12 +20,20 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
     model.compile(keras.optimizers.SGD(0.0), "mse")
     stop = StopRequest()
     saving = callbacks.Saving(
-        Checkpoints(model, str(tmp_path)), stop, minutes=options.get("minutes", 60), check_every=3
+        Checkpoints(model, str(tmp_path)),
+        stop,
+        minutes=options.get("minutes", 60),
+        check_every=3,
+        only_epochs=options.get("only_epochs", False),
     )
     targets = np.float32(targets)[:, np.newaxis]
     dataset = tf.data.Dataset.from_tensor_slices((np.ones_like(targets), targets)).batch(1)
-    more = [make(stop) for make in options.get("with_stop", ())]
-    model.fit(dataset, epochs=epochs, callbacks=[*watching, *more, saving], verbose=0)
+
+    class Ask(callbacks.StepCallback):
+        def after_step(self, logs):
+            stop.signal = 15 if self.step == options.get("stop_at") else None
+
+    model.fit(dataset, epochs=epochs, callbacks=[*watching, Ask(), saving], verbose=0)
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path):
@@ -50,18 +58,16 @@ def test_saves_in_between_when_time_has_passed(tmp_path):
 
 
 def test_stops_when_asked_to_with_everything_saved(tmp_path):
-    class Ask(callbacks.StepCallback):
-        def __init__(self, stop):
-            super().__init__()
-            self.stop = stop
-
-        def after_step(self, logs):
-            self.stop.signal = 15 if self.step == 2 else None
-
     with pytest.raises(Interrupted, match="saved at step 2") as stopped:
-        fit(tmp_path, [1, 2, 3, 4], with_stop=[Ask])
+        fit(tmp_path, [1, 2, 3, 4], stop_at=2)
     assert stopped.value.signal == 15
     assert latest_step(str(tmp_path)) == 2
+
+
+def test_one_of_several_processes_saves_after_epochs_alone(tmp_path):
+    with pytest.raises(Interrupted, match="saved at step 3"):
+        fit(tmp_path, [1, 2, 3], stop_at=5, epochs=2, minutes=1e-9, only_epochs=True)
+    assert latest_step(str(tmp_path)) == 3
 
 
 def test_curves_hold_the_mean_since_the_last_point(tmp_path):
