@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import warnings
 from typing import List
 
 import flags
@@ -17,7 +16,7 @@ def main(argv: List[str]) -> int:
         if command.print_config:
             print(flags.config_text(command.config, command.sources))
             return 0
-        _silence_start_up()
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # keeps TensorFlow's registration notices off the screen
         from supcon_tf import distribute, experiment  # they import TensorFlow
 
         hardware = command.config.hardware
@@ -33,12 +32,6 @@ def main(argv: List[str]) -> int:
     except KeyboardInterrupt:
         print("\napp.py: interrupted; the same command continues where the run was last saved", file=sys.stderr)
         return 128 + signal.SIGINT
-
-
-def _silence_start_up() -> None:
-    """Keeps TensorFlow's registration notices and TFA's end-of-life notice off the screen."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\) has ended development")
 
 
 if __name__ == "__main__":

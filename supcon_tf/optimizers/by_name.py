@@ -1,6 +1,7 @@
 """Optimizers by name; the one place that knows which library each comes from."""
 
 import functools
+import warnings
 from typing import Callable, Dict
 
 from tensorflow import keras
@@ -48,6 +49,8 @@ def _adamw(
 def _lamb(
     learning_rate: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
 ) -> keras.optimizers.Optimizer:
-    import tensorflow_addons as tfa
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\) has ended development")
+        import tensorflow_addons as tfa
 
     return tfa.optimizers.LAMB(learning_rate, weight_decay=weight_decay, exclude_from_weight_decay=list(NO_DECAY))

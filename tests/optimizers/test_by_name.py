@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,3 +65,11 @@ def test_optimizers_that_decay_by_themselves_are_known():
         ]
         decays += [name] if np.any(got[0] != got[1]) else []
     assert tuple(decays) == DECAY_IN_OPTIMIZER
+
+
+def test_lamb_comes_without_the_end_of_life_notice_of_its_library():
+    code = (
+        "import warnings; warnings.simplefilter('error', UserWarning)\n"
+        "from supcon_tf.optimizers import make_optimizer; make_optimizer('lamb', 0.1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
