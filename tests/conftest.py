@@ -15,9 +15,10 @@ tf.config.set_logical_device_configuration(
 
 
 @pytest.fixture(autouse=True)
-def float32_policy():
-    """Each test starts in Keras' default precision, whatever the one before it chose."""
+def fresh_start():
+    """Each test starts in Keras' default precision, and with collectives that no strategy before it has numbered."""
     tf.keras.mixed_precision.set_global_policy("float32")
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
 
 
 @pytest.fixture(scope="session")

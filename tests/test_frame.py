@@ -1,4 +1,4 @@
-"""The files around the code: requirements, package metadata, and the search for a Python."""
+"""The files around the code: requirements, package metadata, the search for a Python, the making of .venv."""
 
 import ast
 import os
@@ -7,69 +7,288 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import Iterator, List, Set
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 import supcon_tf
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = pathlib.Path(__file__).parents[1]
-FIND_PYTHON = ROOT / "tools" / "find_python.sh"
-TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
-PLATFORMS = {
-    "Linux": {"sys_platform": "linux", "platform_machine": "x86_64"},
-    "Linux on ARM": {"sys_platform": "linux", "platform_machine": "aarch64"},
-    "macOS on Intel": {"sys_platform": "darwin", "platform_machine": "x86_64"},
-    "macOS on ARM": {"sys_platform": "darwin", "platform_machine": "arm64"},
-}
-PYTHONS = ("3.9", "3.10", "3.11")
-IMPORT_NAMES = {"pillow": "pil", "scikit-learn": "sklearn"}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LINUX, LINUX_ARM = ("linux", "x86_64"), ("linux", "aarch64")
+MAC, MAC_ARM = ("darwin", "x86_64"), ("darwin", "arm64")
+
+on_every_python = pytest.mark.parametrize("python", ["3.9", "3.10", "3.11"])
+on_every_platform = pytest.mark.parametrize("platform", [LINUX, LINUX_ARM, MAC, MAC_ARM], ids="-".join)
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
-def requirements(name: str) -> Iterator[Requirement]:
-    """The requirements of a file and of those that it includes."""
+def lines(name: str) -> Iterator[str]:
+    """The requirements in a file and in those that it includes."""
     for line in (ROOT / name).read_text().splitlines():
         line = line.split("#")[0].strip()
         if line.startswith("-r "):
-            yield from requirements(line[3:])
+            yield from lines(line[3:])
         elif line:
-            yield Requirement(line)
+            yield line
 
 
-def chosen(wanted: List[Requirement], python: str, platform: str) -> List[Requirement]:
-    """Those whose markers hold."""
-    environment = {"python_version": python, **PLATFORMS[platform]}
-    return [one for one in wanted if one.marker is None or one.marker.evaluate(environment)]
+def applicable(wanted: Iterable[str], python: str, platform: Tuple[str, str]) -> List[Requirement]:
+    """The requirements whose markers hold."""
+    environment = {"python_version": python, "sys_platform": platform[0], "platform_machine": platform[1]}
+    parsed = [Requirement(line) for line in wanted]
+    return [one for one in parsed if one.marker is None or one.marker.evaluate(environment)]
 
 
-def metadata(table: str) -> List[Requirement]:
-    """The requirements in an array of pyproject.toml; Python 3.9 and 3.10 cannot read TOML by themselves."""
-    array = re.search(rf"^{table} = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
-    assert array
-    return [Requirement(text) for text in re.findall(r'^  "(.*)",$', array[1], re.MULTILINE)]
+def pins(name: str, python: str, platform: Tuple[str, str]) -> Dict[str, str]:
+    """Package → version, of what a requirements file installs."""
+    wanted = applicable(lines(name), python, platform)
+    versions = {one.name: re.fullmatch(r"==([\d.]+)", str(one.specifier))[1] for one in wanted}
+    assert len(versions) == len(wanted), "a package is named twice"
+    return versions
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-cpu.txt", "requirements-dev.txt"])
-def test_every_package_is_pinned_once_wherever_it_is_installed(name, python, platform):
-    wanted = chosen(list(requirements(name)), python, platform)
-    names = [canonicalize_name(one.name) for one in wanted]
-    assert len(names) == len(set(names)) > 0
-    assert all(re.fullmatch(r"==[\d.]+", str(one.specifier)) for one in wanted)
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("python", PYTHONS)
-def test_one_tensorflow_of_one_version_beside_the_same_packages(python, platform):
-    gpu, cpu = (
-        {canonicalize_name(one.name): str(one.specifier) for one in chosen(list(requirements(name)), python, platform)}
-        for name in ("requirements.txt", "requirements-cpu.txt")
-    )
-    assert gpu.keys() & TENSORFLOW == {"tensorflow"}
-    assert len(cpu.keys() & TENSORFLOW) == 1
-    versions = {name: gpu.pop(name, cpu.pop(name, None)) for name in TENSORFLOW}
-    assert set(versions.values()) - {None} == {"==2.15.1"}
+@on_every_python
+@on_every_platform
+def test_requirements_differ_in_nothing_but_the_name_of_tensorflow(python, platform):
+    gpu, cpu = (pins(name, python, platform) for name in ("requirements.txt", "requirements-cpu.txt"))
+    assert gpu.pop("tensorflow") == cpu.pop("tensorflow" if platform in (MAC, MAC_ARM) else "tensorflow-cpu")
     assert gpu == cpu
+    assert not {"tensorflow", "tensorflow-cpu"} & gpu.keys()
+
+
+@on_every_python
+@on_every_platform
+@pytest.mark.parametrize("extra, name", [("gpu", "requirements.txt"), ("cpu", "requirements-cpu.txt")])
+def test_package_metadata_allows_the_pinned_versions(python, platform, extra, name):
+    project = PYPROJECT["project"]
+    ranges = applicable(project["dependencies"] + project["optional-dependencies"][extra], python, platform)
+    pinned = pins(name, python, platform)
+    assert sorted(one.name for one in ranges) == sorted(pinned)
+    assert [str(one) for one in ranges if pinned[one.name] not in one.specifier] == []
+
+
+@on_every_python
+def test_requirements_for_development_contradict_no_others(python):
+    assert not pins("requirements-dev.txt", python, LINUX).keys() & pins("requirements.txt", python, LINUX).keys()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names is new in Python 3.10")
+def test_every_imported_package_is_required():
+    package_of = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
+    imported = set()
+    for path in [ROOT / "app.py", ROOT / "flags.py", *(ROOT / "supcon_tf").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    packages = {package_of.get(name, name) for name in imported - set(sys.stdlib_module_names)}
+    required = {name.replace("-", "_") for name in pins("requirements.txt", "3.11", LINUX)}
+    assert {name.replace("-", "_") for name in packages} - required == {"flags", "supcon_tf"}
+
+
+def test_citation_names_this_version():
+    assert f"\nversion: {supcon_tf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+# The search for a Python
+
+
+def write_script(path: pathlib.Path, text: str) -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def write_python(path: pathlib.Path, version: Tuple[int, int, int], disguise: str = "") -> pathlib.Path:
+    """This Python, pretending to be another."""
+    pretend = f"import sys; sys.version_info, sys.executable = {version}, '{path}'; {disguise}\nexec(sys.argv[2])"
+    return write_script(path, f'exec "{sys.executable}" -I -c "{pretend}" "$@"')
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A folder that is the whole PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return folder
+
+
+def find_python(path: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "tools/find_python.sh"), *arguments],
+        env={"PATH": str(path), "HOME": str(path.parent)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def assert_found(expected: pathlib.Path, result: subprocess.CompletedProcess) -> None:
+    assert (result.stdout, result.stderr, result.returncode) == (f"{expected}\n", "", 0)
+
+
+def assert_refused(result: subprocess.CompletedProcess, *words: str) -> None:
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 10, 0), (3, 11, 7)])
+def test_python_of_each_version_is_found_under_any_name(path, version):
+    assert_found(write_python(path / "python", version), find_python(path))
+
+
+def test_newest_python_is_preferred(path):
+    for minor in (9, 10, 11):
+        newest = write_python(path / f"python3.{minor}", (3, minor, 1))
+    write_python(path / "python3", (3, 9, 1))
+    assert_found(newest, find_python(path))
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        lambda path: write_script(path, "echo 'pyenv: python3.11: command not found' >&2; exit 127"),
+        lambda path: write_python(path, (3, 11, 7), "sys.modules['ensurepip'] = None"),
+        lambda path: write_python(path, (3, 11, 7), "sys.implementation.name = 'pypy'"),
+        lambda path: write_python(path, (3, 12, 1)),
+    ],
+    ids=["does not run", "without ensurepip", "PyPy", "too new"],
+)
+def test_unusable_python_is_passed_over(path, unusable):
+    unusable(path / "python3.11")
+    assert_found(write_python(path / "python3.9", (3, 9, 18)), find_python(path))
+
+
+def test_python_that_pyenv_keeps_is_found(path):
+    kept = path.parent / ".pyenv" / "versions"
+    write_python(kept / "3.12.1" / "bin" / "python", (3, 12, 1))
+    assert_found(write_python(kept / "3.10.13" / "bin" / "python", (3, 10, 13)), find_python(path))
+
+
+def test_python_that_uv_keeps_is_found(path):
+    kept = write_python(path.parent / "uv" / "python3.11", (3, 11, 7))
+    write_script(path / "uv", f"echo '{kept}'")
+    assert_found(kept, find_python(path))
+
+
+def test_no_usable_python_is_said_in_one_line(path):
+    assert_refused(find_python(path), "Python 3.9, 3.10 or 3.11", "install one", "PYTHON=")
+    for name in ("python3.12", "python3", "python"):
+        write_python(path / name, (3, 12, 1))
+    write_python(path.parent / ".pyenv" / "versions" / "3.8.18" / "bin" / "python", (3, 8, 18))
+    write_script(path / "uv", "echo 'error: No interpreter found' >&2; exit 2")
+    assert_refused(find_python(path), "Python 3.9, 3.10 or 3.11", "install one", "PYTHON=")
+
+
+def test_given_python_is_taken_or_refused_but_not_replaced(path):
+    write_python(path / "python3.11", (3, 11, 7))
+    assert_found(write_python(path.parent / "my python", (3, 9, 18)), find_python(path, f"{path.parent}/my python"))
+    write_python(path / "python3.12", (3, 12, 1))
+    assert_refused(find_python(path, "python3.12"), "PYTHON=python3.12:", "Python 3.9, 3.10 or 3.11")
+
+
+# The making of .venv
+
+
+@pytest.fixture
+def checkout(tmp_path, path):
+    """A checkout whose Python and pip only write down what they are asked, and fail while a file `broken` is there."""
+    folder = tmp_path / "a checkout"
+    (folder / "tools").mkdir(parents=True)
+    for source in [ROOT / "Makefile", *ROOT.glob("requirements*.txt"), ROOT / "tools" / "find_python.sh"]:
+        shutil.copy(source, folder / source.relative_to(ROOT))
+        os.utime(folder / source.relative_to(ROOT), (0, 0))
+    write_script(
+        path / "python3.11",
+        'case "$1 $2" in\n'
+        '  -c*) echo "$0" ;;\n'
+        '  "-m venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo "$@" >> log ;;\n'
+        '  *) echo "$@" >> log; test ! -e broken ;;\n'
+        "esac",
+    )
+    write_script(path / "nvidia-smi", "exit 9")
+    return folder
+
+
+def make(checkout: pathlib.Path, target: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess:
+    """What `make` answers; what was asked of Python and pip is in `log`."""
+    (checkout / "log").write_text("")
+    environment = {"PATH": f"{checkout.parent}/bin:{path}", "HOME": str(checkout.parent)}
+    command = [shutil.which("make"), target]
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+
+
+def log(checkout: pathlib.Path) -> str:
+    return (checkout / "log").read_text()
+
+
+@needs_make
+def test_every_target_has_a_line_of_help(checkout):
+    targets = re.search(r"\.PHONY: (.*)", (checkout / "Makefile").read_text())[1].split()
+    assert [line.split()[:2] for line in make(checkout, "help").stdout.splitlines()] == [["make", t] for t in targets]
+
+
+@needs_make
+def test_environment_is_made_once(checkout):
+    first = make(checkout, "demo")
+    assert first.returncode == 0
+    assert log(checkout).count("-m venv") == log(checkout).count("-m pip") == 1
+    assert "-r requirements-cpu.txt" in log(checkout)
+    assert log(checkout).endswith("app.py --mode=supcon --dataset=digits\n")
+    assert make(checkout, "demo").returncode == 0
+    assert log(checkout) == "app.py --mode=supcon --dataset=digits\n"
+
+
+@needs_make
+def test_failed_installation_is_not_taken_as_done(checkout):
+    (checkout / "broken").touch()
+    assert make(checkout, "demo").returncode != 0
+    assert "app.py" not in log(checkout)
+    (checkout / "broken").unlink()
+    assert make(checkout, "demo").returncode == 0
+    assert "-r requirements-cpu.txt" in log(checkout)
+
+
+@needs_make
+@pytest.mark.parametrize("changed", ["requirements-base.txt", "requirements-dev.txt"])
+def test_changed_requirements_are_installed(checkout, changed):
+    make(checkout, "test")
+    for made in ("dev", "runtime"):
+        os.utime(checkout / ".venv" / made, (1, 1))
+    make(checkout, "test")
+    assert "pip" not in log(checkout)
+    (checkout / changed).touch()
+    assert make(checkout, "test").returncode == 0
+    assert ("-m venv" in log(checkout)) == (changed == "requirements-base.txt")
+    assert "-r requirements-dev.txt" in log(checkout)
+
+
+@needs_make
+def test_machine_with_a_gpu_gets_tensorflow_with_cuda(checkout, path):
+    write_script(path / "nvidia-smi", "echo 'GPU 0: NVIDIA H100 (UUID: GPU-0)'")
+    make(checkout, "demo")
+    assert "-r requirements.txt" in log(checkout)
+
+
+@needs_make
+def test_without_a_python_nothing_is_made(checkout, path):
+    (path / "python3.11").unlink()
+    (path / "sh").symlink_to(shutil.which("sh"))
+    result = make(checkout, "demo", path="")
+    said = [line for line in result.stderr.splitlines() if not line.startswith("make: ***")]
+    assert result.returncode != 0
+    assert result.stdout == ""
+    assert len(said) == 1
+    assert "install one" in said[0]
+    assert not (checkout / ".venv").exists()
