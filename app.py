@@ -1,5 +1,6 @@
 """Supervised contrastive learning from the command line: `python app.py --mode=supcon --dataset=digits`."""
 
+import logging
 import os
 import signal
 import sys
@@ -14,9 +15,10 @@ def main(argv: List[str]) -> int:
     try:
         command = flags.parse(argv)
         if command.print_config:
-            print(flags.config_text(command.config, command.sources))
+            print(flags.config_text(command.config, command.sources), flush=True)
             return 0
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # keeps TensorFlow's registration notices off the screen
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # keeps TensorFlow's notices off the screen,
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # those that come from Python too
         from supcon_tf import distribute, experiment  # they import TensorFlow
 
         hardware = command.config.hardware
@@ -30,8 +32,11 @@ def main(argv: List[str]) -> int:
         print(f"app.py: {stop}", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        print("\napp.py: interrupted; the same command continues where the run was last saved", file=sys.stderr)
+        print("\napp.py: interrupted; run the same command to go on", file=sys.stderr)
         return 128 + signal.SIGINT
+    except BrokenPipeError:  # whoever read the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 if __name__ == "__main__":

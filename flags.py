@@ -16,6 +16,8 @@ from supcon_tf.errors import UserError, did_you_mean
 
 RECIPES = pathlib.Path(__file__).parent / "recipes"
 
+REQUIRED = ("mode", "dataset")
+
 USAGE = """\
 Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear classifier, evaluate, export.
 
@@ -25,6 +27,15 @@ Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear 
 
 With no more than --mode and --dataset, the recipe of that pair sets the rest; a flag given by hand wins over it.
 """
+
+
+WANTED = {
+    bool: "left without a value, or true or false",
+    int: "a whole number",
+    Optional[int]: "a whole number",
+    float: "a number",
+    Tuple[int, ...]: "whole numbers with commas between them, like 2048,128",
+}
 
 
 class Command(NamedTuple):
@@ -49,7 +60,7 @@ def parse(argv: Sequence[str]) -> Command:
       SystemExit: after printing the help, where the user asked for it.
     """
     if {"-h", "--h", "-help", "--help", "--helpshort", "--helpfull"} & set(argv[1:]):
-        print(help_text(shutil.get_terminal_size((100, 24)).columns))
+        print(help_text(shutil.get_terminal_size((100, 24)).columns), flush=True)
         sys.exit(0)
     by_hand = _parse(argv[1:], source="command line")
     print_config = bool(by_hand.pop("print_config", False))
@@ -57,12 +68,14 @@ def parse(argv: Sequence[str]) -> Command:
     from_recipe: Dict[str, Any] = {}
     if recipe_path is not None:
         from_recipe = _parse([f"--flagfile={recipe_path}"], source=str(recipe_path))
-    for name in ("mode", "dataset"):
+    for name in REQUIRED:
         if name not in by_hand and name not in from_recipe:
             raise UserError(f"--{name} is missing; for example: python app.py --mode=supcon --dataset=digits")
     sources = {option.name: "default" for option in config_lib.options()}
     if recipe_path is not None:
         sources.update({name: f"recipe {recipe_path.stem}" for name in from_recipe})
+        from_recipe["recipe"] = recipe_path.stem
+        sources["recipe"] = "mode and data set"
     sources.update({name: "command line" for name in by_hand})
     return Command(config_lib.from_values({**from_recipe, **by_hand}), sources, print_config)
 
@@ -76,24 +89,9 @@ def config_text(config: config_lib.Config, sources: Mapping[str, str]) -> str:
             title = option.title
             lines.append(f"\n# {title}")
         value = values[option.name]
-        flag = f"--{option.name}=(automatic)" if value is None else as_flag(option.name, value)
+        flag = config_lib.as_flag(option.name, value)
         lines.append(f"{flag:<44} {sources[option.name]}")
     return "\n".join(lines).lstrip()
-
-
-def as_flag(name: str, value: Any) -> str:
-    """The flag that sets option `name` to `value`."""
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={_value_text(value)}"
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def help_text(width: int) -> str:
@@ -108,8 +106,10 @@ def help_text(width: int) -> str:
         description = option.metadata["help"]
         if option.metadata["choices"] and option.name in ("encoder", "optimizer", "linear_optimizer", "linear_augment"):
             description += f" One of {', '.join(option.metadata['choices'])}."
-        if option.default is not None:
-            description += f" (default: {_value_text(option.default)})"
+        if option.name in REQUIRED:
+            description += " (required)"
+        elif option.default is not None:
+            description += f" (default: {config_lib.value_text(option.default)})"
         lines.append(textwrap.fill(description, min(width, 100), initial_indent=" " * 6, subsequent_indent=" " * 6))
     lines.append("Answers:")
     lines.append("  --print_config\n      Print every option, its value and where that came from; run nothing.")
@@ -124,10 +124,7 @@ class _IntegerListParser(absl_flags.ArgumentParser):
 
     def parse(self, argument: Any) -> Tuple[int, ...]:
         if isinstance(argument, str):
-            try:
-                return tuple(int(part) for part in argument.split(","))
-            except ValueError:
-                raise ValueError("must be whole numbers with commas between them, like 2048,128") from None
+            return tuple(int(part) for part in argument.split(","))
         return tuple(argument)
 
 
@@ -162,12 +159,17 @@ def _parse(arguments: Sequence[str], source: str) -> Dict[str, Any]:
     except absl_flags.UnrecognizedFlagError as error:
         hint = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in (*flag_values, "help")])
         raise UserError(f"{where}--{error.flagname}: no such option{hint or '; --help lists them'}") from None
+    except absl_flags.IllegalFlagValueError as error:
+        given = str(error).replace("flag ", "", 1).split(": ")[0]
+        types = {option.name: option.type for option in config_lib.options()}
+        wanted = WANTED.get(types.get(given.lstrip("-").split("=")[0]), "another value")
+        raise UserError(f"{where}{given}: must be {wanted}") from None
     except absl_flags.Error as error:
         raise UserError(where + str(error).replace("flag --", "--").replace("\n", " ")) from None
     if positional:
         raise UserError(f"{where}unexpected argument '{positional[0]}'; every option starts with --")
-    given = {name: flag_values[name] for name in flag_values if flag_values[name].present and name != "flagfile"}
-    return {name: tuple(flag.value) if isinstance(flag.value, list) else flag.value for name, flag in given.items()}
+    found = {name: flag_values[name] for name in flag_values if flag_values[name].present and name != "flagfile"}
+    return {name: tuple(flag.value) if isinstance(flag.value, list) else flag.value for name, flag in found.items()}
 
 
 def _find_recipe(by_hand: Mapping[str, Any]) -> Optional[pathlib.Path]:

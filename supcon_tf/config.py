@@ -127,6 +127,7 @@ class DataOptions:
         "stop",
         "What to do about a file of folder:PATH that is not an image: 'stop' and name it, or 'skip', name and count.",
         choices=("stop", "skip"),
+        identity=False,
     )
 
 
@@ -211,7 +212,7 @@ class PretrainOptions:
     optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
     learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up; cosine decay to 0.", above=0)
     warmup_epochs: float = option(10.0, "Epochs of linear warm-up from 0.", minimum=0)
-    momentum: float = option(0.9, "Momentum of 'sgd' and 'nesterov'.", minimum=0, maximum=1)
+    momentum: float = option(0.9, "Momentum of 'sgd' and 'nesterov', in both stages.", minimum=0, maximum=0.9999)
     weight_decay: float = option(1e-4, "Weight decay of the kernels.", minimum=0)
 
 
@@ -343,6 +344,10 @@ def _check_value(option: Option, value: Any) -> None:
 def _check_together(config: Config) -> None:
     """Raises UserError where allowed values contradict each other."""
     augment, hardware = config.augment, config.hardware
+    if config.data.dataset in ("", "folder:"):
+        raise UserError(f"--dataset={config.data.dataset}: give a name, or a path as in folder:PATH")
+    if hardware.cpu_devices > 1 and hardware.strategy in ("one_device", "tpu"):
+        raise UserError(f"--cpu_devices={hardware.cpu_devices}: contradicts --strategy={hardware.strategy}")
     if augment.crop_min_area > augment.crop_max_area:
         raise UserError(
             f"--crop_min_area={augment.crop_min_area}: must not exceed --crop_max_area={augment.crop_max_area}"
@@ -376,10 +381,30 @@ def digest(config: Config) -> str:
 
 
 def differences(old: Mapping[str, Any], config: Config) -> List[str]:
-    """'--name=new (was old)' for each option in which a run recorded as `old` is another than `config`.
+    """'--name=new (was --name=old)' for each option in which a run recorded as `old` is another than `config`.
 
     An option that the record does not have is younger than the run, which then had its default.
     """
     now, defaults = (json.loads(json.dumps(identity(c))) for c in (config, Config()))
     before = {**defaults, **old}
-    return [f"--{name}={now[name]} (was {before[name]})" for name in now if now[name] != before[name]]
+    return [
+        f"{as_flag(name, now[name])} (was {as_flag(name, before[name])})" for name in now if now[name] != before[name]
+    ]
+
+
+def as_flag(name: str, value: Any) -> str:
+    """The flag that sets option `name` to `value`."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if value is None:
+        return "(automatic)"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

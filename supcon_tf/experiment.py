@@ -114,7 +114,6 @@ def set_precision(precision: str) -> None:
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
     """Claims the run's folder, prepares the data and checks that they fit together."""
     run_dir = RunDir(config.run.run_dir or default_path(config))
-    run_dir.claim(config, write=distribute.is_chief(strategy))
     data = load.load(config.data, labels=config.run.mode != "simclr")
     height, width, channels = data.image_shape
     own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
@@ -124,6 +123,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     experiment = Experiment(config, strategy, run_dir, data, image_shape, flip[config.augment.flip])
     for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
         experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
+    run_dir.claim(config, data.builder.info.full_name, write=experiment.chief)
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
         images = f"{data.num_examples(data.train_split):,} training images of {image_size}x{image_size}"
@@ -153,7 +153,7 @@ def pretrain(experiment: Experiment) -> None:
         )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
-    _fit(experiment, model, stage, ContrastiveWarnings(supervised=config.run.mode == "supcon"))
+    _fit(experiment, model, stage, ContrastiveWarnings())
 
 
 def train_with_cross_entropy(experiment: Experiment) -> None:
@@ -250,17 +250,20 @@ def summary(experiment: Experiment) -> str:
     figures = read_json(run_dir.metrics)
     if figures is not None:
         rows.append(("top-1", f"{figures['top1']:.2%} of {figures['images']:,} held-out images"))
-        rows.append(("top-5", f"{figures['top5']:.2%}"))
+        if experiment.num_classes > 5:
+            rows.append(("top-5", f"{figures['top5']:.2%}"))
         rows.append(("report", run_dir.report))
     exported = tf.io.gfile.exists(run_dir.saved_model)
     if exported:
         rows.append(("SavedModel", run_dir.saved_model))
-    bin_dir = os.path.relpath(os.path.dirname(sys.executable))
-    programs = "" if bin_dir.startswith("..") else f"{bin_dir}/"
-    rows.append(("TensorBoard", f"{programs}tensorboard --logdir {shlex.quote(run_dir.tensorboard)}"))
+    programs = os.path.dirname(sys.executable)
+    if not os.path.relpath(programs).startswith(".."):
+        programs = os.path.relpath(programs)
+    programs = shlex.quote(programs)
+    rows.append(("TensorBoard", f"{programs}/tensorboard --logdir {shlex.quote(run_dir.tensorboard)}"))
     if exported and experiment.num_classes:
         model = shlex.quote(run_dir.saved_model)
-        rows.append(("predict", f"{programs}python -m supcon_tf.serving.predict {model} IMAGE.png"))
+        rows.append(("predict", f"{programs}/python -m supcon_tf.serving.predict {model} IMAGE.png"))
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 

@@ -10,6 +10,7 @@
 
 import json
 import os
+import re
 from typing import Any, Dict, Optional
 
 import tensorflow as tf
@@ -37,27 +38,34 @@ class RunDir:
         """Folder of a stage's checkpoints."""
         return os.path.join(self.path, "checkpoints", stage)
 
-    def claim(self, config: config_lib.Config, *, write: bool = True) -> None:
-        """Makes this the folder of the run that `config` describes.
+    def claim(self, config: config_lib.Config, data: str, *, write: bool = True) -> None:
+        """Makes this the folder of the run that `config` describes. One that has saved nothing yet can be any run's.
 
         Args:
           config: the options.
+          data: name of the data set as it was prepared; it changes when the images of a folder do.
           write: False for a process that leaves the writing to another.
 
         Raises:
           UserError: it holds another run, or cannot be written.
         """
         recorded = read_json(self.config)
-        if recorded is not None:
+        begun = tf.io.gfile.exists(os.path.join(self.path, "checkpoints"))
+        if recorded is not None and begun:
             changed = config_lib.differences(recorded, config)
             if changed:
                 raise UserError(
                     f"--run_dir={self.path}: holds a run with other options: {', '.join(changed)}; "
                     "give another --run_dir or the old options"
                 )
+            if recorded.get("prepared_data", data) != data:
+                raise UserError(
+                    f"--dataset={config.data.dataset}: its images have changed since the run in {self.path} began; "
+                    "give another --run_dir"
+                )
         elif write:
             try:
-                write_json(self.config, config_lib.identity(config))
+                write_json(self.config, {**config_lib.identity(config), "prepared_data": data})
             except (tf.errors.OpError, OSError) as error:
                 cause = getattr(error, "message", str(error)).split("\n")[0]
                 raise UserError(f"--run_dir={self.path}: cannot be written ({cause})") from None
@@ -65,7 +73,10 @@ class RunDir:
 
 def default_path(config: config_lib.Config) -> str:
     """A path in runs/ that no run with other options has."""
-    dataset = os.path.basename(config.data.dataset.rstrip("/")).replace(":", "_")
+    dataset = config.data.dataset
+    if dataset.startswith("folder:"):
+        dataset = os.path.basename(os.path.abspath(dataset[len("folder:") :]))
+    dataset = re.sub(r"[/:]", "_", dataset)
     return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")
 
 
@@ -86,7 +97,9 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
 
 def write_json(path: str, content: Dict[str, Any]) -> None:
     """Writes `content`, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    text = json.dumps(content, indent=2)
+    rows_on_lines = re.sub(r"\[\s+([\d,\s]*\d)\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text)
+    write_text(path, rows_on_lines + "\n")
 
 
 def write_text(path: str, content: str) -> None:

@@ -43,6 +43,9 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"crop_min_area": 0.9, "crop_max_area": 0.5}, "--crop_min_area=0.9: must not exceed --crop_max_area=0.5"),
         ({"tpu": "a", "strategy": "mirrored"}, "--strategy=mirrored: contradicts --tpu=a"),
         ({"strategy": "tpu"}, "--strategy=tpu: needs the TPU's name"),
+        ({"strategy": "one_device", "cpu_devices": 2}, "--cpu_devices=2: contradicts --strategy=one_device"),
+        ({"dataset": "folder:"}, "--dataset=folder:: give a name, or a path"),
+        ({"momentum": 1.0}, "--momentum=1.0: must be at most 0.9999"),
         ({"mode": "simclr", "num_views": 1}, "--num_views=1: simclr needs at least 2"),
         ({"augment": "none"}, "--augment=none: makes the views of an image equal"),
         ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than the 5 epochs"),
@@ -65,7 +68,10 @@ def test_differences_name_each_option_with_both_values():
     recorded = json.loads(json.dumps(config_lib.identity(config_lib.from_values({"temperature": 0.2}))))
     assert config_lib.differences(recorded, config_lib.from_values({"temperature": 0.2})) == []
     now = config_lib.from_values({"seed": 7})
-    assert config_lib.differences(recorded, now) == ["--seed=7 (was 0)", "--temperature=0.1 (was 0.2)"]
+    assert config_lib.differences(recorded, now) == [
+        "--seed=7 (was --seed=0)",
+        "--temperature=0.1 (was --temperature=0.2)",
+    ]
 
 
 def test_option_younger_than_the_record_counts_as_its_default():

@@ -44,7 +44,8 @@ def test_mode_and_dataset_choose_the_recipe():
     assert parse("--mode=ce", "--dataset=digits").sources["encoder"] == "recipe digits_ce"
     assert parse("--mode=simclr", "--dataset=stanford_dogs").sources["encoder"] == "recipe default_simclr"
     assert parse("--mode=simclr", "--dataset=folder:/x").sources["encoder"] == "recipe default_simclr"
-    assert parse("--mode=ce", "--dataset=digits:1.0.0").sources["encoder"] == "recipe digits_ce"
+    command = parse("--mode=ce", "--dataset=digits:1.0.0")
+    assert command.sources["encoder"] == "recipe digits_ce" and command.config.run.recipe == "digits_ce"
 
 
 def test_recipe_can_name_mode_and_dataset():
@@ -79,8 +80,13 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
             ("--mode=ce", "--dataset=digits", "--temprature=1"),
             "--temprature: no such option; did you mean --temperature?",
         ),
-        (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one"),
-        (("--mode=ce", "--dataset=digits", "--projection_layers=1,x"), "--projection_layers=1,x"),
+        (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
+        (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
+        (("--mode=ce", "--dataset=digits", "--jit_compile=maybe"), "--jit_compile=maybe: must be left without a value"),
+        (
+            ("--mode=ce", "--dataset=digits", "--projection_layers=1,x"),
+            "--projection_layers=1,x: must be whole numbers with commas",
+        ),
         (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
         (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
         (("--mode=ce", "--dataset"), "--dataset"),

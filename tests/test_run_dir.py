@@ -10,20 +10,30 @@ from supcon_tf.errors import UserError
 
 def test_a_folder_belongs_to_the_first_run_that_claims_it(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path / "run"))
-    run_dir.claim(config_lib.Config())
-    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}))  # changes nothing of the run
-    with pytest.raises(UserError, match=r"holds a run with other options: --temperature=0.5 \(was 0.1\)"):
-        run_dir.claim(config_lib.from_values({"temperature": 0.5}))
+    run_dir.claim(config_lib.from_values({"temperature": 0.7}), "images/1")  # which then saves nothing
+    run_dir.claim(config_lib.Config(), "images/1")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}), "images/1")  # the same run
+    with pytest.raises(UserError, match=r"other options: --temperature=0.5 \(was --temperature=0.1\)"):
+        run_dir.claim(config_lib.from_values({"temperature": 0.5}), "images/1")
+
+
+def test_a_run_is_not_continued_on_other_images(tmp_path):
+    run_dir = run_dir_lib.RunDir(str(tmp_path))
+    run_dir.claim(config_lib.Config(), "images/1")
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="--dataset=digits: its images have changed since the run in"):
+        run_dir.claim(config_lib.Config(), "images/2")
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--run_dir=.*file/run: cannot be written"):
-        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config())
+        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config(), "images")
 
 
 def test_one_that_only_looks_writes_nothing(tmp_path):
-    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), write=False)
+    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), "images", write=False)
     assert not os.path.exists(tmp_path / "run")
 
 
@@ -62,11 +72,18 @@ def test_file_that_is_not_json_is_named(tmp_path):
         run_dir_lib.read_json(str(path))
 
 
+def test_each_row_of_a_matrix_is_a_line(tmp_path):
+    path = tmp_path / "metrics.json"
+    content = {"top1": 0.5, "confusion_matrix": [[4, 1], [0, 5]], "empty": []}
+    run_dir_lib.write_json(str(path), content)
+    assert "[4, 1]" in path.read_text() and run_dir_lib.read_json(str(path)) == content
+
+
 def test_missing_file_reads_as_none(tmp_path):
     assert run_dir_lib.read_json(str(tmp_path / "none.json")) is None
 
 
 def test_recorded_options_are_readable(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    run_dir.claim(config_lib.from_values({"seed": 5}))
+    run_dir.claim(config_lib.from_values({"seed": 5}), "images")
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5

@@ -45,6 +45,7 @@ def report_html(
             ("cross_entropy", "cross-entropy (nats)", ".3f"),
             ("images", "held-out images", ","),
         )
+        if name != "top5" or len(class_names) > 5
     )
     parts = [f"<h1>{html.escape(title)}</h1><table><tr>{figures}</tr></table>"]
     for stage, by_name in stages.items():

@@ -38,6 +38,7 @@ class SupConLoss(keras.losses.Loss):
     def __init__(
         self,
         temperature: float = 0.1,
+        *,
         scale_by_temperature: bool = False,
         normalize: bool = True,
         reduction: str = keras.losses.Reduction.AUTO,
@@ -80,7 +81,8 @@ class SupConLoss(keras.losses.Loss):
         """What to hold the loss against, as float32 scalars; arguments as for `call`.
 
         `collapsed_loss`: log(N − 1) for N projections in the global batch, where the unscaled loss stays if all
-        projections are equal. `anchors_with_positives`: share of this replica's anchors that have a positive.
+        projections are equal. `anchors_with_positives`: share of this replica's anchors that have a positive, which
+        with several views is 1.
         `images_with_classmates`: share of this replica's images whose class another image of the global batch has.
         """
         views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
@@ -109,15 +111,24 @@ class NTXentLoss(SupConLoss):
     Arguments and shapes are those of `SupConLoss`.
     """
 
+    DIAGNOSTICS = ("collapsed_loss", "anchors_with_positives")
+
     def __init__(
         self,
         temperature: float = 0.1,
+        *,
         scale_by_temperature: bool = False,
         normalize: bool = True,
         reduction: str = keras.losses.Reduction.AUTO,
         name: str = "nt_xent_loss",
     ) -> None:
-        super().__init__(temperature, scale_by_temperature, normalize, reduction, name)
+        super().__init__(
+            temperature,
+            scale_by_temperature=scale_by_temperature,
+            normalize=normalize,
+            reduction=reduction,
+            name=name,
+        )
 
     def image_labels(self, y_true: tf.Tensor) -> tf.Tensor:
         """Unlabelled, every image."""

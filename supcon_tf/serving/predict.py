@@ -3,24 +3,29 @@
 import os
 import pathlib
 import sys
-from typing import List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 
-def predict(saved_model: str, images: Sequence[str]) -> List[Tuple[str, float]]:
-    """Class name and probability for each file; needs TensorFlow and nothing of this project.
+def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, float]]:
+    """Class name and probability for each file, in order; needs TensorFlow and nothing of this project.
 
     Args:
       saved_model: folder of the SavedModel.
-      images: paths of JPEG or PNG files.
+      images: paths of JPEG, PNG, GIF or BMP files.
+
+    Raises:
+      ValueError: a file is not such an image; it is named.
     """
     import tensorflow as tf
 
     model = tf.saved_model.load(saved_model)
     names = pathlib.Path(saved_model, "assets", "classes.txt").read_text().splitlines()
-    contents = [pathlib.Path(image).read_bytes() for image in images]
-    answer = model.signatures["serve_encoded"](encoded=tf.constant(contents))
-    probabilities = tf.reduce_max(answer["probabilities"], axis=1)
-    return [(names[i], float(p)) for i, p in zip(answer["classes"].numpy(), probabilities.numpy())]
+    for image in images:
+        try:
+            answer = model.signatures["serve_encoded"](encoded=tf.constant([pathlib.Path(image).read_bytes()]))
+        except tf.errors.InvalidArgumentError:
+            raise ValueError(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
+        yield names[int(answer["classes"][0])], float(tf.reduce_max(answer["probabilities"]))
 
 
 def main(argv: List[str]) -> int:
@@ -29,13 +34,20 @@ def main(argv: List[str]) -> int:
         print("usage: python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...", file=sys.stderr)
         return 2
     saved_model, images = argv[1], argv[2:]
-    for path in (os.path.join(saved_model, "assets", "classes.txt"), *images):
+    for path in (os.path.join(saved_model, "saved_model.pb"), *images):
         if not os.path.isfile(path):
             print(f"predict: {path}: no such file", file=sys.stderr)
             return 2
+    if not os.path.isfile(os.path.join(saved_model, "assets", "classes.txt")):
+        print(f"predict: {saved_model}: was trained without classes; it has only embeddings to give", file=sys.stderr)
+        return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for image, (name, probability) in zip(images, predict(saved_model, images)):
-        print(f"{image}: {name} ({probability:.1%})")
+    try:
+        for image, (name, probability) in zip(images, predict(saved_model, images)):
+            print(f"{image}: {name} ({probability:.1%})", flush=True)
+    except ValueError as error:
+        print(f"predict: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -94,9 +94,11 @@ class Saving(StepCallback):
         """Raises UserError at the first step whose loss is not finite: from there on the epoch's mean is not."""
         for step, loss in self._unchecked:
             if not math.isfinite(float(loss)):
+                saved = self._checkpoints.saved_step
+                kept = f"the checkpoint of step {saved} is kept" if saved else "nothing had been saved before"
                 raise UserError(
-                    f"step {step}: the loss is {float(loss)}; training stopped, the last good checkpoint is kept. "
-                    "A lower --learning_rate or more --warmup_epochs usually helps"
+                    f"step {step}: the loss is {float(loss)}; training stopped, {kept}. A lower --learning_rate or "
+                    "more --warmup_epochs usually helps"
                 )
         self._unchecked.clear()
 
@@ -118,14 +120,11 @@ class Progress(StepCallback):
         self._epochs = epochs
         self._shown = shown
         self._bar: Optional[tqdm.tqdm] = None
-        self._started = (0.0, 0)
-        self._last_line = 0.0
+        self._started: Optional[Tuple[float, int]] = None
+        self._last_line = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if self._started == (0.0, 0):
-            self._started = (time.monotonic(), self.step)
-            self._last_line = time.monotonic()
         if sys.stderr.isatty() and self._bar is None:
             self._bar = tqdm.tqdm(
                 desc=f"{self._stage:9}",
@@ -137,6 +136,8 @@ class Progress(StepCallback):
             )
 
     def after_step(self, logs: Dict[str, Any]) -> None:
+        if self._started is None:  # the first step, which is compiled, says nothing about the others
+            self._started = (time.monotonic(), self.step)
         if self._bar is not None:
             self._bar.update()
             if time.monotonic() - self._last_line > 0.5:
@@ -160,11 +161,11 @@ class Progress(StepCallback):
 
     def _print_line(self, logs: Dict[str, Any]) -> None:
         now = time.monotonic()
-        started, first_step = self._started
+        started, first_step = self._started or (now, self.step)
         left = (now - started) * (self._epochs.total_steps - self.step) / max(self.step - first_step, 1)
         percent = 100 * self.step / self._epochs.total_steps
-        left_text = f"{int(left) // 60:02d}:{int(left) % 60:02d} left"
-        print(f"{self._stage:9} {percent:3.0f}%  {left_text}, {self._text(logs)}", file=sys.stderr, flush=True)
+        left_text = tqdm.tqdm.format_interval(left)
+        print(f"{self._stage:9} {percent:3.0f}%  {left_text} left, {self._text(logs)}", file=sys.stderr, flush=True)
         self._last_line = now
 
     def _text(self, logs: Dict[str, Any]) -> str:
@@ -235,13 +236,11 @@ class ContrastiveWarnings(StepCallback):
     """One line, once, where the numbers say that a contrastive stage is not learning what it could.
 
     Args:
-      supervised: whether the labels are used, so that positives from other images are expected.
       patience: epochs before embeddings that are all equal are called collapsed.
     """
 
-    def __init__(self, *, supervised: bool, patience: int = 3) -> None:
+    def __init__(self, *, patience: int = 3) -> None:
         super().__init__()
-        self._supervised = supervised
         self._patience = patience
         self._collapsed_epochs = 0
         self._warned: Set[str] = set()
@@ -256,8 +255,8 @@ class ContrastiveWarnings(StepCallback):
                 f"the loss stays at {loss:.2f}, about log(N-1) = {collapsed:.2f}: all embeddings have become equal; "
                 "a lower --learning_rate, more --warmup_epochs or a larger --batch_size usually helps",
             )
-        share = figures["images_with_classmates"]
-        if self._supervised and share < 0.5:
+        share = figures.get("images_with_classmates", 1.0)
+        if share < 0.5:
             self._warn_once(
                 "classmates",
                 f"only {share:.0%} of the images find another image of their class in the batch, so there is little to "

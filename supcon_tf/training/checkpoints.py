@@ -1,10 +1,13 @@
 """A stage's progress on disk."""
 
+import contextlib
 import tempfile
-from typing import Optional
+from typing import Iterator, Optional
 
 import tensorflow as tf
 from tensorflow import keras
+
+from supcon_tf.errors import UserError
 
 
 class Checkpoints:
@@ -36,7 +39,8 @@ class Checkpoints:
     def restore(self) -> None:
         """Continues from the latest checkpoint, if there is one."""
         if self._latest is not None:
-            self._checkpoint.restore(self._latest).assert_existing_objects_matched()
+            with _naming(self._latest):
+                self._checkpoint.restore(self._latest).assert_existing_objects_matched()
 
     def save(self) -> None:
         """Writes the present state, unless it is written already or holds a value that is not finite."""
@@ -67,11 +71,24 @@ def restore(directory: str, **parts: tf.Module) -> None:
     """
     model = tf.train.Checkpoint(**parts)
     path = tf.train.latest_checkpoint(directory)
-    tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+    with _naming(path):
+        tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
 
 
 def _step_of(path: Optional[str]) -> Optional[int]:
     return None if path is None else int(path.rsplit("-", 1)[1])
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Turns the errors of reading a checkpoint into one line that names the file."""
+    try:
+        yield
+    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+        cause = str(error).split("\n")[0][:120]
+        raise UserError(
+            f"{path}: cannot be read ({cause}); remove this checkpoint's files, or use another --run_dir"
+        ) from None
 
 
 def _create_slots(optimizer: keras.optimizers.Optimizer, variables: list) -> None:

@@ -11,6 +11,7 @@ from tensorflow import keras
 from supcon_tf import distribute
 from supcon_tf.config import RunOptions
 from supcon_tf.data.pipeline import Epochs
+from supcon_tf.errors import Interrupted
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import Curves, Progress, Saving
@@ -112,3 +113,5 @@ def fit(
                 callbacks=[*watching, saving],
                 verbose=0,
             )
+        if stop.signal is not None:  # asked for while the last epoch was being evaluated and saved
+            raise Interrupted(f"stopped and saved at step {checkpoints.step}; the same command continues", stop.signal)

@@ -135,3 +135,16 @@ def test_predict_names_the_class_of_each_file(tmp_path, capsys):
 def test_predict_answers_a_mistake_with_one_line(arguments, capsys):
     assert predict_lib.main(arguments) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_predict_names_the_file_that_is_no_image(tmp_path, capsys):
+    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+    path = str(tmp_path / "saved_model")
+    write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(png(make_images(3)[0]))
+    bad.write_text("no image")
+    assert predict_lib.main(["predict", path, str(good), str(bad)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{good}: ")
+    assert printed.err.startswith(f"predict: {bad}: is not a JPEG") and len(printed.err.splitlines()) == 1

@@ -37,8 +37,13 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path):
-    with pytest.raises(UserError, match="^step 5: the loss is nan; training stopped, the last good checkpoint is kept"):
+    with pytest.raises(UserError, match="^step 5: the loss is nan; training stopped, nothing had been saved"):
         fit(tmp_path, [1, 2, 3, 4, np.nan, 6, 7, 8])
+
+
+def test_the_checkpoint_that_is_kept_is_named(tmp_path):
+    with pytest.raises(UserError, match="step 5: the loss is nan; .* the checkpoint of step 4 is kept"):
+        fit(tmp_path, [1, 2, 3, 4, np.nan], minutes=1e-9)
 
 
 def test_saves_at_the_end_of_each_epoch(tmp_path):
@@ -89,8 +94,8 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path, monkeypatch):
     assert screen.getvalue() == "pretrain  100%  00:00 left, epoch 1/1, loss 4.000\n"
 
 
-def warnings_after(epochs, capsys, **options):
-    callback = callbacks.ContrastiveWarnings(**{"supervised": True, "patience": 2, **options})
+def warnings_after(epochs, capsys):
+    callback = callbacks.ContrastiveWarnings(patience=2)
     for epoch, (loss, share) in enumerate(epochs):
         logs = {"unscaled_loss": loss, "collapsed_loss": 4.0, "images_with_classmates": share}
         callback.on_epoch_end(epoch, logs)
@@ -109,4 +114,9 @@ def test_a_loss_that_leaves_the_collapsed_value_is_no_collapse(capsys):
 def test_few_classmates_are_said_once_where_labels_count(capsys):
     lines = warnings_after([(3.0, 0.1)] * 3, capsys)
     assert len(lines) == 1 and "only 10% of the images" in lines[0]
-    assert warnings_after([(3.0, 0.0)] * 3, capsys, supervised=False) == []
+
+
+def test_without_labels_nobody_expects_classmates(capsys):
+    callback = callbacks.ContrastiveWarnings()
+    callback.on_epoch_end(0, {"unscaled_loss": 3.0, "collapsed_loss": 4.0})
+    assert capsys.readouterr().err == ""

@@ -1,9 +1,11 @@
 import os
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import UserError
 from supcon_tf.optimizers import make_optimizer
 from supcon_tf.training.checkpoints import Checkpoints, latest_step, restore
 
@@ -88,3 +90,12 @@ def test_parts_of_a_model_can_be_read_alone(tmp_path):
     encoder.build((None, 3))
     restore(str(tmp_path), encoder=encoder)
     np.testing.assert_array_equal(encoder.kernel, pair.encoder.kernel)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path):
+    model = make_model()
+    train(model, 1)
+    Checkpoints(model, str(tmp_path)).save()
+    (tmp_path / "ckpt-1.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(UserError, match="ckpt-1: cannot be read"):
+        Checkpoints(make_model(), str(tmp_path)).restore()

@@ -1,0 +1,59 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.config import RunOptions
+from supcon_tf.data.pipeline import Epochs
+from supcon_tf.errors import Interrupted
+from supcon_tf.run_dir import RunDir
+from supcon_tf.training.checkpoints import latest_step
+from supcon_tf.training.fit import Stage, fit
+
+EPOCHS = Epochs(batch_size=2, steps_per_epoch=3, epochs=2)
+
+
+def make_batches(start_step, context):
+    """Images of one grey, another in each step, and labels."""
+    steps = tf.data.Dataset.range(start_step, EPOCHS.total_steps)
+    return steps.map(lambda step: (tf.fill([2, 4, 4, 1], tf.cast(10 * step, tf.uint8)), tf.zeros([2], tf.int32)))
+
+
+def run(tmp_path, *callbacks):
+    model = keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.build((None, 4, 4, 1))
+    model.layers[-1].set_weights([np.ones([16, 2]), np.zeros([2])])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(True))
+    stage = Stage("pretrain", EPOCHS, make_batches, lambda step: 0.1, {"loss": "loss"})
+    fit(model, stage, RunDir(str(tmp_path)), RunOptions(), described={}, callbacks=callbacks)
+    return model.get_weights()
+
+
+class InterruptAt(keras.callbacks.Callback):
+    """Sends this process SIGINT after some step or at the end of some epoch."""
+
+    def __init__(self, step=None, epoch=None):
+        super().__init__()
+        self.step, self.epoch = step, epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("when", [{"step": 2}, {"step": 3}, {"step": 5}, {"epoch": 0}, {"epoch": 1}])
+def test_an_interrupted_stage_stops_and_ends_with_the_weights_of_an_undisturbed_one(when, tmp_path):
+    undisturbed = run(tmp_path / "undisturbed")
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path / "interrupted", InterruptAt(**when))
+    assert stopped.value.signal == signal.SIGINT
+    for weight, expected in zip(run(tmp_path / "interrupted"), undisturbed):
+        np.testing.assert_array_equal(weight, expected)
+    assert latest_step(str(tmp_path / "interrupted" / "checkpoints" / "pretrain")) == EPOCHS.total_steps
