@@ -213,7 +213,9 @@ class PretrainOptions:
     learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up; cosine decay to 0.", above=0)
     warmup_epochs: float = option(10.0, "Epochs of linear warm-up from 0.", minimum=0)
     momentum: float = option(0.9, "Momentum of 'sgd' and 'nesterov', in both stages.", minimum=0, maximum=0.9999)
-    weight_decay: float = option(1e-4, "Weight decay of the kernels.", minimum=0)
+    weight_decay: float = option(
+        1e-4, "Weight decay of kernels and of the head's biases; with 'adamw' and 'lamb', of kernels alone.", minimum=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ def make_contrastive_model(
       options: of the model.
       image_shape: height, width and channels of what the encoder sees.
       num_classes: number of classes, or None.
-      weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of encoder and head.
+      weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of the encoder, and kernels and biases of the head.
       seed: the weights follow from it.
     """
     head = ProjectionHead(

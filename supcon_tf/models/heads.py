@@ -24,7 +24,7 @@ class ProjectionHead(keras.layers.Layer):
       batch_norm: whether hidden layers have batch normalisation instead of a bias.
       normalize: whether projections are L2-normalised.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
-      weight_decay: adds this times half the sum of squares of every kernel to the layer's `losses`.
+      weight_decay: adds this times half the sum of squares of every kernel and bias to the layer's `losses`.
       seed: the initial weights follow from it.
     """
 
@@ -61,6 +61,7 @@ class ProjectionHead(keras.layers.Layer):
                         2.0 if hidden else 1.0, seed=derived_seed(seed, f"projection_dense{index}")
                     ),
                     kernel_regularizer=regularizer,
+                    bias_regularizer=regularizer,
                     dtype=self.dtype_policy,
                     name=f"dense{index}",
                 )

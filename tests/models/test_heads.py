@@ -112,9 +112,9 @@ def test_weights_follow_from_the_seed_alone():
     assert np.any(one[0].ravel()[:100] != one[2].ravel()[:100])
 
 
-def test_weight_decay_is_half_the_squares_of_kernels():
+def test_weight_decay_is_half_the_squares_of_kernels_and_biases():
     head = built_head((16, 8), weight_decay=0.02)
-    expected = 0.01 * sum(np.sum(weight.astype(np.float64) ** 2) for weight in head.get_weights() if weight.ndim == 2)
+    expected = 0.01 * sum(np.sum(weight.astype(np.float64) ** 2) for weight in head.get_weights())
     assert sum(head.losses).numpy() == pytest.approx(expected, rel=1e-5)
     with_norm = built_head((16, 8), weight_decay=0.02, batch_norm=True)
     expected = 0.01 * sum(np.sum(layer.kernel.numpy().astype(np.float64) ** 2) for layer in dense_layers(with_norm))
