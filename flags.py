@@ -43,7 +43,7 @@ class Command(NamedTuple):
 
     Attributes:
       config: the resolved options.
-      sources: option name → 'command line', 'recipe NAME' or 'default'.
+      sources: option name → 'command line', 'recipe NAME', 'default', or 'mode and data set' (of the recipe).
       print_config: whether to print the options and stop.
     """
 

@@ -112,7 +112,7 @@ def set_precision(precision: str) -> None:
 
 
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
-    """Claims the run's folder, prepares the data and checks that they fit together."""
+    """Prepares the data, checks that the options fit it, and only then claims the run's folder."""
     run_dir = RunDir(config.run.run_dir or default_path(config))
     data = load.load(config.data, labels=config.run.mode != "simclr")
     height, width, channels = data.image_shape

@@ -87,9 +87,7 @@ class SupConLoss(keras.losses.Loss):
         """
         views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
         labels = self.image_labels(y_true)
-        start = local_slice_start(tf.shape(labels)[0])
-        all_classes = image_classes(gather(labels))
-        own_classes = all_classes[start : start + tf.shape(labels)[0]]
+        _, own_classes, all_classes = batch_classes(labels)
         images_of_class = tf.math.count_nonzero(own_classes[:, tf.newaxis] == all_classes, axis=1)
         with_classmates = tf.reduce_mean(tf.cast(images_of_class > 1, tf.float32))
         num_projections = tf.cast(tf.shape(all_classes)[0] * views, tf.float32)
@@ -154,6 +152,20 @@ def image_classes(labels: tf.Tensor) -> tf.Tensor:
     return tf.where(labels == UNLABELLED, -1 - tf.range(tf.shape(labels)[0]), labels)
 
 
+def batch_classes(labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The classes of this replica's images among those of all replicas.
+
+    Args:
+      labels: `[batch]` int32, this replica's, −1 for unlabelled.
+
+    Returns:
+      Where this replica's images begin in the global batch; their classes `[batch]`; those of all `[global_batch]`.
+    """
+    start = local_slice_start(tf.shape(labels)[0])
+    all_classes = image_classes(gather(labels))
+    return start, all_classes[start : start + tf.shape(labels)[0]], all_classes
+
+
 def supervised_contrastive_loss(projections: tf.Tensor, labels: tf.Tensor, temperature: float) -> tf.Tensor:
     """Eq. 2 for each image of this replica, contrasted with the batch of all replicas.
 
@@ -166,9 +178,8 @@ def supervised_contrastive_loss(projections: tf.Tensor, labels: tf.Tensor, tempe
       `[batch]` float32, the mean of L_i over the image's views.
     """
     batch, views, dim = tf.shape(projections)[0], tf.shape(projections)[1], projections.shape[2]
-    start = local_slice_start(batch)
-    all_classes = image_classes(gather(labels))
-    anchor_classes = tf.repeat(all_classes[start : start + batch], views)
+    start, own_classes, all_classes = batch_classes(labels)
+    anchor_classes = tf.repeat(own_classes, views)
     contrast_classes = tf.repeat(all_classes, views)
     anchors = tf.reshape(projections, [-1, dim])
     contrasts = gather(anchors)

@@ -4,7 +4,6 @@ As in the paper: post-activation blocks, the stride of a bottleneck in its 3x3 c
 the identity because their last batch normalisation starts with gamma 0 (Goyal et al. 2017).
 """
 
-import difflib
 import functools
 import hashlib
 from typing import Callable, Dict, NamedTuple, Tuple
@@ -12,7 +11,7 @@ from typing import Callable, Dict, NamedTuple, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, did_you_mean
 
 
 def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable) -> tf.Tensor:
@@ -84,9 +83,8 @@ def build_encoder(
       UserError: no encoder has this name.
     """
     if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(ARCHITECTURES)}"
-        raise UserError(f"--encoder={name}: no such encoder; {hint}")
+        hint = did_you_mean(name, ARCHITECTURES) or f"; there are {', '.join(ARCHITECTURES)}"
+        raise UserError(f"--encoder={name}: no such encoder{hint}")
     block, blocks, channels = ARCHITECTURES[name]
     channels = max(int(width * channels), 1)
     conv = functools.partial(_conv, weight_decay=weight_decay, seed=seed)
