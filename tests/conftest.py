@@ -10,7 +10,7 @@ from supcon_tf.data.digits import Digits
 
 # So that tests can put MirroredStrategy on several devices; it must be said before TensorFlow looks at its devices.
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
 
 

@@ -19,7 +19,9 @@ def gather(x: tf.Tensor) -> tf.Tensor:
     if context is None or context.num_replicas_in_sync == 1:
         return x
     # A step's input belongs to no device yet, and TensorFlow gathers to the device of what it is given.
-    return context.all_gather(tf.identity(x), axis=0)
+    gathered = context.all_gather(tf.identity(x), axis=0)
+    gathered.set_shape([None, *x.shape[1:]])  # which some strategies lose
+    return gathered
 
 
 def local_slice_start(local_batch: tf.Tensor) -> tf.Tensor:

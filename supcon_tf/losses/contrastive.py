@@ -1,25 +1,37 @@
-"""The supervised contrastive loss (Khosla et al., 2020, Eq. 2) and NT-Xent (Chen et al., 2020) as Keras losses."""
+"""The supervised contrastive losses (Khosla et al., 2020) and NT-Xent (Chen et al., 2020) as Keras losses."""
 
-from typing import Any, Dict, Tuple
+import numbers
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather, local_slice_start
+from supcon_tf.losses.classes import UNLABELLED, class_indices, image_classes
+from supcon_tf.losses.engine import contrastive_losses
+from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form, counts
+from supcon_tf.losses.tiles import size_of
 
-UNLABELLED = -1
+ANCHORS = ("all", "one")
+
+# A number, a scalar tensor or variable, or a function that gives one of these at each evaluation of the loss.
+Temperature = Union[float, tf.Tensor, tf.Variable, Callable[[], Any]]
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class SupConLoss(keras.losses.Loss):
-    """Supervised contrastive loss, summation outside the logarithm (Khosla et al., 2020, Eq. 2).
+    """Supervised contrastive loss (Khosla et al., 2020, Eqs. 2 and 3).
 
     For an anchor i among all views of all images of the global batch, with A(i) all others, P(i) those of them with
     the anchor's label, and s_ij = z_i·z_j / temperature:
 
         L_i = log Σ_{a ∈ A(i)} exp(s_ia) − 1/|P(i)| Σ_{p ∈ P(i)} s_ip
 
-    An image labelled −1 is unlabelled: a class of its own. An anchor without positives contributes 0. Under a
-    `tf.distribute` strategy the batch is that of all replicas.
+    An image labelled −1 is unlabelled: a class of its own. An anchor without positives contributes 0 to the mean, as in
+    the authors' PyTorch code. Under a `tf.distribute` strategy the batch is that of all replicas: the loss and its
+    gradient are those of one replica with the whole batch.
+
+    Memory grows linearly with the batch (`supcon_tf/losses/engine.py`), and whatever comes in is computed in float32.
 
     >>> loss = SupConLoss(temperature=0.1)
     >>> projections = tf.random.stateless_normal([8, 2, 128], seed=[0, 0])
@@ -27,51 +39,102 @@ class SupConLoss(keras.losses.Loss):
     TensorShape([])
 
     Args:
-      temperature: τ, positive.
+      temperature: τ, positive: a number, or, to learn it, a scalar tensor or variable or a function that returns one.
+      summation: over positives, 'out'side the logarithm (Eq. 2) or 'in'side (Eq. 3).
+      denominator: what it sums over. 'all' others (the paper's); 'only_negatives', those of other classes; or
+        'one_positive', these and the one positive of the numerator. An anchor that has no negatives contributes 0 to
+        the latter two.
+      positives_cap: at most so many other images of its class are an anchor's positives, with all their views; the rest
+        of the class leaves numerator and denominator. None for all. Which ones: see `supcon_tf.losses.forms.Form`.
+      anchors: 'all' views, or the first 'one' of each image only.
       scale_by_temperature: multiply the loss by τ, as the authors' TensorFlow recipes for SupCon do.
       normalize: L2-normalise the projections first.
+      tile_size: rows and columns of the similarities in memory at a time, at most; None for what suits the device. No
+        other result depends on it than speed and memory.
       reduction, name: as for any `keras.losses.Loss`.
+
+    Raises:
+      ValueError: an argument that is not allowed.
     """
 
     DIAGNOSTICS: Tuple[str, ...] = ("collapsed_loss", "anchors_with_positives", "images_with_classmates")
 
     def __init__(
         self,
-        temperature: float = 0.1,
+        temperature: Temperature = 0.1,
         *,
+        summation: str = "out",
+        denominator: str = "all",
+        positives_cap: Optional[int] = None,
+        anchors: str = "all",
         scale_by_temperature: bool = False,
         normalize: bool = True,
+        tile_size: Optional[int] = None,
         reduction: str = keras.losses.Reduction.AUTO,
         name: str = "supcon_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
-        if temperature <= 0:
+        if isinstance(temperature, numbers.Real) and not float(temperature) > 0:
             raise ValueError(f"temperature must be positive, not {temperature}")
+        for argument, value, allowed in (
+            ("summation", summation, SUMMATIONS),
+            ("denominator", denominator, DENOMINATORS),
+            ("anchors", anchors, ANCHORS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{argument} must be one of {allowed}, not {value!r}")
+        if positives_cap is not None and positives_cap < 0:
+            raise ValueError(f"positives_cap must be at least 0, not {positives_cap}")
+        if tile_size is not None and tile_size < 1:
+            raise ValueError(f"tile_size must be at least 1, not {tile_size}")
         self.temperature = temperature
+        self.form = Form(summation, denominator, positives_cap)
+        self.anchors = anchors
         self.scale_by_temperature = scale_by_temperature
         self.normalize = normalize
+        self.tile_size = tile_size
+
+    def current_temperature(self) -> Union[float, tf.Tensor]:
+        """τ as it is now: a number if it is fixed, else a scalar float32 tensor."""
+        value = self.temperature() if callable(self.temperature) else self.temperature
+        return float(value) if isinstance(value, numbers.Real) else tf.convert_to_tensor(value, tf.float32)
 
     @property
-    def scale(self) -> float:
+    def scale(self) -> Union[float, tf.Tensor]:
         """What the loss of the equation is multiplied by."""
-        return self.temperature if self.scale_by_temperature else 1.0
+        return self.current_temperature() if self.scale_by_temperature else 1.0
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Each image's loss, the mean over its anchors.
 
         Args:
-          y_true: integer labels `[batch]` or `[batch, 1]`, or one-hot `[batch, classes]`; −1 for unlabelled.
+          y_true: integer labels `[batch]` or `[batch, 1]`, or one-hot `[batch, classes]`; −1, or a row of zeros, for
+            unlabelled.
           y_pred: projections `[batch, views, dim]`, or `[batch, dim]` for one view.
 
         Returns:
           `[batch]`, float32.
+
+        Raises:
+          ValueError: shapes that don't fit.
+          InvalidArgumentError: a row of labels that is neither one-hot nor zeros. Not under XLA, which cannot raise.
         """
         projections = tf.cast(y_pred, tf.float32)
         if projections.shape.rank == 2:
             projections = projections[:, tf.newaxis, :]
+        if projections.shape.rank != 3:
+            raise ValueError(f"projections must be [batch, views, dim] or [batch, dim], not {y_pred.shape}")
         if self.normalize:
             projections = tf.math.l2_normalize(projections, axis=-1)
-        return self.scale * supervised_contrastive_loss(projections, self.image_labels(y_true), self.temperature)
+        losses = contrastive_losses(
+            projections,
+            self.image_labels(y_true),
+            self.current_temperature(),
+            self.form,
+            unit_length=self.normalize,
+            tile_size=self.tile_size,
+        )
+        return self.scale * (losses[:, 0] if self.anchors == "one" else tf.reduce_mean(losses, axis=1))
 
     def image_labels(self, y_true: tf.Tensor) -> tf.Tensor:
         """The labels that the loss goes by: `[batch]` int32, −1 for unlabelled."""
@@ -80,116 +143,55 @@ class SupConLoss(keras.losses.Loss):
     def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
         """What to hold the loss against, as float32 scalars; arguments as for `call`.
 
-        `collapsed_loss`: log(N − 1) for N projections in the global batch, where the unscaled loss stays if all
-        projections are equal. `anchors_with_positives`: share of this replica's anchors that have a positive, which
-        with several views is 1.
+        `collapsed_loss`: what the unscaled loss of this replica's anchors is if all projections are equal; log(N − 1)
+        for N projections in the global batch, where the denominator is over all and every anchor has positives.
+        `anchors_with_positives`: share of this replica's anchors that have a positive, which with several views is 1.
         `images_with_classmates`: share of this replica's images whose class another image of the global batch has.
         """
-        views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
         labels = self.image_labels(y_true)
-        _, own_classes, all_classes = batch_classes(labels)
-        images_of_class = tf.math.count_nonzero(own_classes[:, tf.newaxis] == all_classes, axis=1)
-        with_classmates = tf.reduce_mean(tf.cast(images_of_class > 1, tf.float32))
-        num_projections = tf.cast(tf.shape(all_classes)[0] * views, tf.float32)
-        values = (tf.math.log(num_projections - 1.0), tf.ones([]) if views > 1 else with_classmates, with_classmates)
-        return dict(zip(self.DIAGNOSTICS, values))
+        views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
+        start = local_slice_start(size_of(labels, 0))
+        sizes = image_classes(gather(labels)).size
+        own = sizes[start : start + tf.size(labels)]
+        positives, in_denominator, counted = counts(self.form, own, tf.size(sizes), views)
+        if self.form.denominator == "one_positive":
+            in_denominator += 1
+        collapsed = tf.where(counted, tf.math.log(tf.cast(tf.maximum(in_denominator, 1), tf.float32)), 0.0)
+        values = (collapsed, tf.cast(positives > 0, tf.float32), tf.cast(own > 1, tf.float32))
+        return {name: tf.reduce_mean(value) for name, value in zip(self.DIAGNOSTICS, values)}
 
     def get_config(self) -> Dict[str, Any]:
+        """The arguments; of a temperature that is learned, its value now."""
         return {
             **super().get_config(),
-            "temperature": self.temperature,
+            "temperature": float(self.current_temperature()),
+            **self.form._asdict(),
+            "anchors": self.anchors,
             "scale_by_temperature": self.scale_by_temperature,
             "normalize": self.normalize,
+            "tile_size": self.tile_size,
         }
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class NTXentLoss(SupConLoss):
     """SimCLR's loss (Chen et al., 2020, Eq. 1): the other views of an image are its only positives; labels are ignored.
 
-    Arguments and shapes are those of `SupConLoss`.
+    Arguments and shapes are those of `SupConLoss`, but for `positives_cap`, which would change nothing.
     """
 
     DIAGNOSTICS = ("collapsed_loss", "anchors_with_positives")
 
-    def __init__(
-        self,
-        temperature: float = 0.1,
-        *,
-        scale_by_temperature: bool = False,
-        normalize: bool = True,
-        reduction: str = keras.losses.Reduction.AUTO,
-        name: str = "nt_xent_loss",
-    ) -> None:
-        super().__init__(
-            temperature,
-            scale_by_temperature=scale_by_temperature,
-            normalize=normalize,
-            reduction=reduction,
-            name=name,
-        )
+    def __init__(self, temperature: Temperature = 0.1, *, name: str = "nt_xent_loss", **arguments: Any) -> None:
+        if "positives_cap" in arguments:
+            raise TypeError("NTXentLoss has no argument positives_cap")
+        super().__init__(temperature, name=name, **arguments)
 
     def image_labels(self, y_true: tf.Tensor) -> tf.Tensor:
         """Unlabelled, every image."""
-        return tf.fill([tf.shape(y_true)[0]], UNLABELLED)
+        return tf.fill([size_of(y_true, 0)], UNLABELLED)
 
-
-def class_indices(labels: tf.Tensor) -> tf.Tensor:
-    """Labels as `[batch]` int32, from `[batch]`, `[batch, 1]` or one-hot `[batch, classes]`."""
-    if labels.shape.rank == 2:
-        labels = tf.argmax(labels, axis=1) if labels.shape[1] != 1 else labels[:, 0]
-    return tf.cast(labels, tf.int32)
-
-
-def image_classes(labels: tf.Tensor) -> tf.Tensor:
-    """A class index for each image of the batch, each unlabelled image being a class of its own.
-
-    Args:
-      labels: `[batch]` int32, −1 for unlabelled.
-
-    Returns:
-      `[batch]` int32: the label, or a negative number that no other image has.
-    """
-    return tf.where(labels == UNLABELLED, -1 - tf.range(tf.shape(labels)[0]), labels)
-
-
-def batch_classes(labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The classes of this replica's images among those of all replicas.
-
-    Args:
-      labels: `[batch]` int32, this replica's, −1 for unlabelled.
-
-    Returns:
-      Where this replica's images begin in the global batch; their classes `[batch]`; those of all `[global_batch]`.
-    """
-    start = local_slice_start(tf.shape(labels)[0])
-    all_classes = image_classes(gather(labels))
-    return start, all_classes[start : start + tf.shape(labels)[0]], all_classes
-
-
-def supervised_contrastive_loss(projections: tf.Tensor, labels: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Eq. 2 for each image of this replica, contrasted with the batch of all replicas.
-
-    Args:
-      projections: `[batch, views, dim]` float32, this replica's.
-      labels: `[batch]` int32, −1 for unlabelled.
-      temperature: τ.
-
-    Returns:
-      `[batch]` float32, the mean of L_i over the image's views.
-    """
-    batch, views, dim = tf.shape(projections)[0], tf.shape(projections)[1], projections.shape[2]
-    start, own_classes, all_classes = batch_classes(labels)
-    anchor_classes = tf.repeat(own_classes, views)
-    contrast_classes = tf.repeat(all_classes, views)
-    anchors = tf.reshape(projections, [-1, dim])
-    contrasts = gather(anchors)
-
-    similarities = tf.matmul(anchors, contrasts, transpose_b=True) / temperature  # s_ij
-    anchor_index = start * views + tf.range(batch * views)
-    is_other = anchor_index[:, tf.newaxis] != tf.range(tf.shape(contrasts)[0])  # j ∈ A(i)
-    is_positive = is_other & (anchor_classes[:, tf.newaxis] == contrast_classes)  # j ∈ P(i)
-    log_denominator = tf.reduce_logsumexp(tf.where(is_other, similarities, similarities.dtype.min), axis=1)
-    num_positives = tf.math.count_nonzero(is_positive, axis=1, dtype=tf.float32)
-    positive_sum = tf.reduce_sum(tf.where(is_positive, similarities, 0.0), axis=1)
-    losses = log_denominator - tf.math.divide_no_nan(positive_sum, num_positives)
-    return tf.reduce_mean(tf.reshape(tf.where(num_positives > 0, losses, 0.0), [batch, views]), axis=1)
+    def get_config(self) -> Dict[str, Any]:
+        config = super().get_config()
+        del config["positives_cap"]
+        return config

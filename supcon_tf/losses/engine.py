@@ -1,0 +1,345 @@
+"""The loss of all anchors of a batch and its gradient, exact on any number of replicas, in memory linear in the batch.
+
+With w_i the upstream gradient of L_i and G_ij = w_i ∂L_i/∂s_ij,
+
+    ∂/∂z_k = 1/τ Σ_j (G_kj + G_jk) z_j        ∂/∂τ = −1/τ Σ_ij G_ij s_ij = −1/(2τ) Σ_k z_k·∂/∂z_k
+
+G is made tile by tile (`tiles.py`) from similarities that are computed anew and from a few numbers for each anchor.
+So projections, labels and these numbers are gathered from all replicas, and no gradient is: a replica forms G_kj and
+G_jk for its own k by itself. In Eq. 2 the positives need no tile: with M_k the sum of z over the class of k, and with
+W_k that of w/|P| z,
+
+    Σ_{p ∈ P(k)} s_kp = z_k·(M_k − z_k)/τ     their part of Σ_j (G_kj + G_jk) z_j = −w_k/|P(k)| (M_k − 2 z_k) − W_k
+"""
+
+from typing import Any, Callable, Iterable, List, Optional, Tuple, Union
+
+import tensorflow as tf
+
+from supcon_tf.distribute import gather, local_slice_start
+from supcon_tf.losses import forms
+from supcon_tf.losses.classes import image_classes
+from supcon_tf.losses.forms import Anchors, Form, Masks
+from supcon_tf.losses.tiles import Received, Rows, Side, Size, Tile, Tiles, make_rows, maximum, minimum, size_of
+
+# exp s and its sums stay well inside float32 while |s| is at most this. Beyond, each anchor's largest s is found first
+# and taken off.
+LARGEST_EXPONENT = 30.0
+
+LOWEST = tf.float32.min
+
+
+@tf.autograph.experimental.do_not_convert
+def contrastive_losses(
+    projections: tf.Tensor,
+    labels: tf.Tensor,
+    temperature: Union[float, tf.Tensor],
+    form: Form,
+    *,
+    unit_length: bool,
+    tile_size: Optional[int] = None,
+) -> tf.Tensor:
+    """L_i of this replica's anchors, contrasted with the batch of all replicas.
+
+    Args:
+      projections: `[batch, views, dim]` float32.
+      labels: `[batch]` int32, negative for unlabelled.
+      temperature: τ, a number or a scalar tensor; differentiable.
+      form: which of the losses.
+      unit_length: whether the projections are known to be no longer than 1.
+      tile_size: rows and columns of a tile, at most; None for what suits the device.
+
+    Returns:
+      `[batch, views]` float32; 0 for an anchor without positives, or without anything in its denominator.
+    """
+    batch, views = size_of(projections, 0), size_of(projections, 1)
+    shift_free = None
+    if unit_length and not tf.is_tensor(temperature):
+        shift_free = 1.0 / temperature <= LARGEST_EXPONENT
+
+    @tf.custom_gradient
+    def losses(rows: tf.Tensor, temperature: tf.Tensor) -> Tuple[tf.Tensor, Callable[..., Any]]:
+        loss = _Loss(rows, labels, views, temperature, form, shift_free, tile_size)
+        return loss.value(), loss.gradient
+
+    rows = tf.reshape(projections, [batch * views, projections.shape[2]])
+    return tf.reshape(losses(rows, tf.convert_to_tensor(temperature, tf.float32)), [batch, views])
+
+
+def default_tile_size(length: Size) -> Size:
+    """Rows of a tile, of `length` rows in all: what a CPU's caches hold, or what keeps an accelerator busy."""
+    if not _only_cpus():
+        return 2048
+    return maximum(512, minimum(length // 16, 1024))
+
+
+class _Loss:
+    """One evaluation, of rows `[batch * views, dim]`; the other arguments are as above.
+
+    Rows are sorted by class on the way in, and put back into the order of the batch on the way out.
+    """
+
+    def __init__(
+        self,
+        rows: tf.Tensor,
+        labels: tf.Tensor,
+        views: Size,
+        temperature: tf.Tensor,
+        form: Form,
+        shift_free: Optional[bool],
+        tile_size: Optional[int],
+    ) -> None:
+        self._form = form
+        self._temperature = temperature
+        self._all_rows = gather(rows)
+        classes = image_classes(gather(labels))
+
+        batch = size_of(labels, 0)
+        start = local_slice_start(batch)
+        own, others = classes.order, None
+        if self._all_rows is not rows:
+            is_own = (own >= start) & (own < start + batch)
+            own_first = tf.gather(own, tf.argsort(tf.where(is_own, 0, 1), stable=True))
+            own, others = own_first[:batch], own_first[batch:]
+        self._index = _rows_of(own, views)
+        self._other_index = None if others is None else _rows_of(others, views)
+        self._sorted = self._index - start * views
+        self._unsorted = tf.argsort(self._sorted)
+        self._class_of_row = tf.repeat(classes.number, views)
+
+        marks = tf.stack([classes.number, classes.rank, classes.size], axis=1)
+
+        def take(index: tf.Tensor, largest_block: Size) -> Rows:
+            return make_rows(tf.gather(self._all_rows, index), index, tf.gather(marks, index // views), largest_block)
+
+        side = tile_size or default_tile_size(size_of(rows, 0))
+        own_rows, other_rows = take(self._index, side), None
+        if self._other_index is not None:  # the fewer own rows, the more columns make a tile of the usual size
+            other_rows = take(self._other_index, side * side // own_rows.rows)
+        self._padded = own_rows.may_be_padded or (other_rows is not None and other_rows.may_be_padded)
+
+        self._shift_free: Union[bool, tf.Tensor] = shift_free
+        if shift_free is None:
+            longest = tf.reduce_max(tf.reduce_sum(self._all_rows**2, axis=1))
+            self._shift_free = longest / temperature <= LARGEST_EXPONENT
+        self._tiles = Tiles(own_rows, other_rows, 1.0 / temperature, self._content, by_class=form.by_class)
+
+        size = tf.gather(classes.size, self._index // views)
+        positives, in_denominator, self._counted = forms.counts(form, size, tf.size(classes.number), views)
+        self._positives = tf.cast(tf.maximum(positives, 1), tf.float32)
+        self._has_denominator = in_denominator > 0
+
+    def value(self) -> tf.Tensor:
+        """L_i, `[batch * views]`; 0 for anchors that do not count."""
+        form = self._form
+        zeros = tf.zeros_like(self._positives)
+        shifts = _choose(self._shift_free, lambda: tf.stack([zeros, zeros], axis=1), self._largest)
+        sums = self._tiles.sweep(self._sums, 2 if form.by_class else 1, own_values=shifts, keep=True)
+        denominator, share, inside = shifts[:, 0] + _log(sums[:, 0]), tf.ones_like(zeros), zeros
+        if form.denominator == "one_positive":
+            denominator = tf.where(self._has_denominator, denominator, LOWEST / 2)
+            losses, share, inside = self._with_one_positive(denominator, shifts[:, 1])
+        elif form.summation == "in":
+            inside = shifts[:, 1] + _log(sums[:, 1])
+            losses = denominator - inside + tf.math.log(self._positives)
+        else:
+            of_positives = sums[:, 1] if form.by_class else self._similarities_of_class()
+            losses = denominator - of_positives / self._positives
+        self._anchors = Anchors(zeros, denominator, share, self._positives, inside)
+        return tf.gather(tf.where(self._counted, losses, 0.0), self._unsorted)
+
+    def _with_one_positive(
+        self, denominator: tf.Tensor, largest_positive: tf.Tensor
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """L_i, and `share` and `inside` of `Anchors`, once D_i is known."""
+        shift = _choose(
+            self._shift_free,
+            lambda: tf.zeros_like(denominator),
+            lambda: tf.math.log_sigmoid(largest_positive - denominator),
+        )
+        known = tf.stack([denominator, shift], axis=1)
+        sums = self._tiles.sweep(self._one_positive_sums, 2, own_values=known, only_near=True)
+        if self._form.summation == "out":
+            return sums[:, 0] / self._positives, sums[:, 1] / self._positives, tf.zeros_like(shift)
+        inside = shift + _log(sums[:, 0])
+        return tf.math.log(self._positives) - inside, tf.math.divide_no_nan(sums[:, 1], sums[:, 0]), inside
+
+    def gradient(self, upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """∂/∂z of this replica's rows, `[batch * views, dim]`, and its part of ∂/∂τ; `upstream` are the w_i."""
+        weight = tf.where(self._counted, tf.gather(upstream, self._sorted), 0.0)
+        anchors = tf.stack(self._anchors._replace(weight=weight), axis=1)
+        every = gather(tf.gather(anchors, self._unsorted))
+        others = None if self._other_index is None else tf.gather(every, self._other_index)
+        rows = tf.gather(self._all_rows, self._index)
+        gradient = self._tiles.sweep(self._gradient, rows.shape[1], own_values=anchors, other_values=others)
+        if not self._form.by_class:
+            per_positive = weight / self._positives
+            of_all = Anchors(*tf.unstack(every, axis=1))
+            weighted_rows = (of_all.weight / of_all.positives)[:, tf.newaxis] * self._all_rows
+            gradient -= per_positive[:, tf.newaxis] * (self._sum_of_class(self._all_rows) - 2.0 * rows)
+            gradient -= self._sum_of_class(weighted_rows)
+        gradient /= self._temperature
+        of_temperature = -tf.reduce_sum(rows * gradient) / (2.0 * self._temperature)
+        return tf.gather(gradient, self._unsorted), of_temperature
+
+    def _content(self, s: tf.Tensor, rows: Side, columns: Side, near: bool) -> tf.Tensor:
+        """What is kept of a tile: s_ij, or exp s_ij if that is enough; for j not in A(i), −∞ or 0."""
+        exponentials = self._holds_exponentials(near)
+        content = tf.exp(s) if exponentials else s
+        if not near:
+            return content
+        return tf.where(self._distinct(rows, columns), content, 0.0 if exponentials else -float("inf"))
+
+    def _holds_exponentials(self, near: bool) -> bool:
+        return self._shift_free is True and not (near and self._form.by_class)
+
+    def _distinct(self, rows: Side, columns: Side) -> tf.Tensor:
+        i, j = rows.index[:, tf.newaxis], columns.index
+        return (i != j) & (tf.minimum(i, j) >= 0) if self._padded else i != j
+
+    def _masks(self, tile: Tile) -> Tuple[Masks, Masks]:
+        """With the rows as anchors, and with the columns."""
+        distinct = self._distinct(tile.rows, tile.columns)
+        rows, columns = tile.rows.marks[:, tf.newaxis], tile.columns.marks[tf.newaxis]
+        of_rows = forms.masks(self._form, rows, columns, distinct)
+        if self._form.positives_cap is None:
+            return of_rows, of_rows
+        return of_rows, forms.masks(self._form, columns, rows, distinct)
+
+    def _largest(self) -> tf.Tensor:
+        """Of each own anchor, max s_ij over its denominator and max s_ip over its positives: `[own rows, 2]`."""
+
+        def visit(tile: Tile) -> Received:
+            if not self._looks_at_classes(tile):
+                by_rows = by_columns = [tile.content]
+            else:
+                of_rows, of_columns = self._masks(tile)
+                by_rows = [tf.where(mask, tile.content, LOWEST) for mask in of_rows]
+                by_columns = [tf.where(mask, tile.content, LOWEST) for mask in of_columns]
+            to_rows = [tf.reduce_max(x, axis=1) for x in by_rows]
+            to_columns = [tf.reduce_max(x, axis=0) for x in by_columns]
+            return _stack(to_rows, 2, LOWEST), _stack(to_columns, 2, LOWEST)
+
+        own = tf.zeros([tf.size(self._index), 0])
+        largest = self._tiles.sweep(visit, 2, own_values=own, combine=tf.maximum, start=LOWEST)
+        return tf.where(largest > LOWEST, largest, 0.0)
+
+    def _sums(self, tile: Tile) -> Received:
+        """Of the terms of the denominator, and of the positives; with one column where classes don't matter."""
+        s, rows = tile.content, _as_rows(tile.rows.values)
+        columns = _as_columns(tile.columns.values) if tile.symmetric else None
+        if self._looks_at_classes(tile):
+            of_rows, of_columns = self._masks(tile)
+            by_rows = forms.sums(self._form, s, of_rows, rows)
+            by_columns = forms.sums(self._form, s, of_columns, columns) if columns else []
+        elif self._holds_exponentials(tile.near):
+            by_rows = by_columns = [s]
+        else:
+            by_rows, by_columns = _choose(
+                self._shift_free,
+                lambda: [[tf.exp(s)]] * 2,
+                lambda: [[tf.exp(s - rows[0])], [tf.exp(s - columns[0]) if columns else s]],
+            )
+        width = 2 if self._form.by_class else 1
+        return _stack(map(_sum_rows, by_rows), width), _stack(map(_sum_columns, by_columns), width)
+
+    def _one_positive_sums(self, tile: Tile) -> Received:
+        """Of what the positives give once D_i is known."""
+        s = tile.content
+        of_rows, of_columns = self._masks(tile)
+        by_rows = forms.one_positive_sums(self._form, s, of_rows.positives, *_as_rows(tile.rows.values))
+        if not tile.symmetric:
+            return _stack(map(_sum_rows, by_rows), 2), None
+        by_columns = forms.one_positive_sums(self._form, s, of_columns.positives, *_as_columns(tile.columns.values))
+        return _stack(map(_sum_rows, by_rows), 2), _stack(map(_sum_columns, by_columns), 2)
+
+    def _gradient(self, tile: Tile) -> Received:
+        """Σ_j (G_kj + G_jk) z_j of the tile; without the positives where classes don't matter."""
+        s, rows, columns = (
+            tile.content,
+            Anchors(*_as_rows(tile.rows.values)),
+            Anchors(*_as_columns(tile.columns.values)),
+        )
+        if self._looks_at_classes(tile):
+            of_rows, of_columns = self._masks(tile)
+            both = forms.gradient(self._form, s, of_rows, rows) + forms.gradient(self._form, s, of_columns, columns)
+        else:
+            both = self._gradient_of_negatives(s, rows, columns, self._holds_exponentials(tile.near))
+        to_rows = tf.matmul(both, tile.columns.projections)
+        return to_rows, tf.matmul(both, tile.rows.projections, transpose_a=True) if tile.symmetric else None
+
+    def _gradient_of_negatives(
+        self, content: tf.Tensor, rows: Anchors, columns: Anchors, exponentials: bool
+    ) -> tf.Tensor:
+        def shared() -> tf.Tensor:
+            e = content if exponentials else tf.exp(content)
+            return e * tf.add(*(a.weight * a.share * tf.exp(-a.denominator) for a in (rows, columns)))
+
+        def apart() -> tf.Tensor:
+            return tf.add(*(a.weight * a.share * tf.exp(content - a.denominator) for a in (rows, columns)))
+
+        return _choose(self._shift_free, shared, apart)
+
+    def _looks_at_classes(self, tile: Tile) -> bool:
+        return tile.near and self._form.by_class
+
+    def _sum_of_class(self, values: tf.Tensor) -> tf.Tensor:
+        """Sum of `values` `[rows of all replicas, dim]` over the class of each own row."""
+        sums = tf.math.unsorted_segment_sum(values, self._class_of_row, tf.size(self._class_of_row))
+        return tf.gather(sums, tf.gather(self._class_of_row, self._index))
+
+    def _similarities_of_class(self) -> tf.Tensor:
+        """Σ_{p ∈ P(i)} s_ip of each own anchor."""
+        rows = tf.gather(self._all_rows, self._index)
+        return tf.reduce_sum(rows * (self._sum_of_class(self._all_rows) - rows), axis=1) / self._temperature
+
+
+def _rows_of(images: tf.Tensor, views: Size) -> tf.Tensor:
+    return tf.reshape(images[:, tf.newaxis] * views + tf.range(views), [-1])
+
+
+def _as_rows(values: tf.Tensor) -> List[tf.Tensor]:
+    """`[values, rows]` → each value as `[rows, 1]`."""
+    return [value[:, tf.newaxis] for value in tf.unstack(values)]
+
+
+def _as_columns(values: tf.Tensor) -> List[tf.Tensor]:
+    """`[values, columns]` → each value as `[1, columns]`."""
+    return [value[tf.newaxis] for value in tf.unstack(values)]
+
+
+def _stack(values: Iterable[tf.Tensor], width: int, filling: float = 0.0) -> Optional[tf.Tensor]:
+    """Vectors `[rows]` → `[rows, width]`, with further columns of `filling`."""
+    columns = list(values)
+    if not columns:
+        return None
+    return tf.stack(columns + [tf.fill(tf.shape(columns[0]), filling)] * (width - len(columns)), axis=1)
+
+
+def _choose(condition: Union[bool, tf.Tensor], if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:
+    if isinstance(condition, bool):
+        return if_true() if condition else if_false()
+    return tf.cond(condition, if_true, if_false)
+
+
+def _log(x: tf.Tensor) -> tf.Tensor:
+    """The logarithm, finite at 0."""
+    return tf.math.log(tf.maximum(x, 1e-37))
+
+
+def _sum_rows(x: tf.Tensor) -> tf.Tensor:
+    """Of each row; on CPUs as a matrix product, which is several times faster than `reduce_sum`."""
+    if not _only_cpus():
+        return tf.reduce_sum(x, axis=1)
+    return tf.linalg.matvec(x, tf.ones([size_of(x, 1)]))
+
+
+def _sum_columns(x: tf.Tensor) -> tf.Tensor:
+    """Of each column."""
+    if not _only_cpus():
+        return tf.reduce_sum(x, axis=0)
+    return tf.linalg.matvec(x, tf.ones([size_of(x, 0)]), transpose_a=True)
+
+
+def _only_cpus() -> bool:
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())

@@ -1,0 +1,189 @@
+"""The streaming engine against the equations, for every form, however the batch is cut into tiles."""
+
+import functools
+import itertools
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf.losses.engine import contrastive_losses
+from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form
+from tests.losses import oracle
+
+FORMS = [Form(*values) for values in itertools.product(SUMMATIONS, DENOMINATORS, (None, 0, 2))]
+FEW = [Form(), Form("in"), Form("out", "only_negatives"), Form("in", "one_positive", 1)]
+DIM = 5
+
+
+def named(form):
+    return "-".join(map(str, form))
+
+
+def random_batch(seed, batch=9, views=2, classes=3, scale=1.0):
+    rng = np.random.default_rng(seed)
+    projections = scale * oracle.normalized(rng.normal(size=(batch, views, DIM)))
+    return projections, rng.integers(-1, classes, size=batch), rng.random((batch, views)) / batch
+
+
+def value_and_gradients(projections, labels, weights, temperature, form, fixed=None, unit_length=True, tile_size=4):
+    """L_i, and the gradients of Σ w_i L_i; with τ fixed while the graph is built, or as a tensor."""
+    with tf.GradientTape() as tape:
+        tape.watch([projections, temperature])
+        losses = contrastive_losses(
+            projections, labels, fixed or temperature, form, unit_length=unit_length, tile_size=tile_size
+        )
+        total = tf.reduce_sum(weights * losses)
+    return losses, *tape.gradient(total, [projections, temperature], unconnected_gradients="zero")
+
+
+@functools.cache
+def compiled(form, fixed=None, tile_size=4, unit_length=True):
+    """`value_and_gradients` as a graph for batches of any size, number of views and temperature."""
+    return tf.function(
+        functools.partial(value_and_gradients, form=form, fixed=fixed, tile_size=tile_size, unit_length=unit_length),
+        input_signature=[
+            tf.TensorSpec([None, None, DIM]),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, None]),
+            tf.TensorSpec([]),
+        ],
+    )
+
+
+def tensors(projections, labels, weights, temperature):
+    return (
+        tf.constant(projections, tf.float32),
+        tf.constant(labels, tf.int32),
+        tf.constant(weights, tf.float32),
+        tf.constant(temperature, tf.float32),
+    )
+
+
+@pytest.mark.parametrize("form", FORMS, ids=named)
+@hypothesis.settings(max_examples=12, deadline=None)
+@hypothesis.given(
+    seed=st.integers(0, 10_000),
+    batch=st.integers(1, 9),
+    views=st.integers(1, 3),
+    classes=st.integers(1, 5),
+    temperature=st.floats(0.01, 2.0),
+)
+def test_value_is_that_of_the_equation(form, seed, batch, views, classes, temperature):
+    projections, labels, weights = random_batch(seed, batch, views, classes)
+    expected = oracle.contrastive(projections, labels, temperature, *form)
+    losses, _, _ = compiled(form)(*tensors(projections, labels, weights, temperature))
+    np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("form", "fixed"), [*((form, None) for form in FORMS), *itertools.product(FEW, (0.3, 0.02))], ids=str
+)
+def test_gradients_equal_finite_differences_of_the_equation(form, fixed):
+    projections, labels, weights = random_batch(3)
+    temperature = fixed or 0.3
+
+    def total(z, tau):
+        return np.sum(weights * oracle.contrastive(z, labels, float(tau), *form))
+
+    _, of_projections, of_temperature = compiled(form, fixed)(*tensors(projections, labels, weights, temperature))
+    expected = oracle.central_differences(lambda z: total(z, temperature), projections)
+    np.testing.assert_allclose(of_projections, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    if fixed is None:
+        expected = oracle.central_differences(lambda tau: total(projections, tau), np.array(temperature))
+        np.testing.assert_allclose(of_temperature, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("form", "tile_size"), [*((form, 4) for form in FORMS), *itertools.product(FEW, (31, 512))], ids=str
+)
+def test_gradients_equal_those_of_the_dense_loss_for_any_tile(form, tile_size):
+    projections, labels, weights = random_batch(5, batch=37, views=2, classes=6)
+    x, tau = tf.constant(projections), tf.constant(0.1, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch([x, tau])
+        losses = oracle.dense(x, labels, tau, *form)
+        total = tf.reduce_sum(weights * losses)
+    expected = tape.gradient(total, [x, tau])
+    found = compiled(form, tile_size=tile_size)(*tensors(projections, labels, weights, 0.1))
+    np.testing.assert_allclose(found[0], losses, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1], expected[0], atol=1e-6 * np.abs(expected[0]).max())
+    np.testing.assert_allclose(found[2], expected[1], rtol=1e-5)
+
+
+def test_the_two_oracles_agree():
+    projections, labels, _ = random_batch(7)
+    for form in FORMS:
+        np.testing.assert_allclose(
+            oracle.dense(projections, labels, 0.2, *form),
+            oracle.contrastive(projections, labels, 0.2, *form),
+            atol=1e-10,
+        )
+
+
+@pytest.mark.parametrize(("form", "fixed"), [*((form, None) for form in FEW), (Form(), 0.1), (FEW[3], 0.02)], ids=str)
+def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form, fixed):
+    batch = tensors(*random_batch(9), 0.1)
+    function = functools.partial(value_and_gradients, form=form, fixed=fixed)
+    expected = compiled(form, fixed)(*batch)
+    ways = {
+        "eager": function,
+        "static": tf.function(function),
+        "xla": tf.function(function, jit_compile=True),
+        "one tile": tf.function(functools.partial(function, tile_size=512)),
+    }
+    for name, way in ways.items():
+        for ours, theirs in zip(way(*batch), expected):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max(), err_msg=name)
+
+
+def test_gradient_through_a_function_of_the_users_own():
+    projections, labels, weights, temperature = tensors(*random_batch(11), 0.1)
+    inner = tf.function(
+        lambda z: contrastive_losses(z, labels, 0.1, Form(), unit_length=True, tile_size=4), jit_compile=False
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(projections)
+        total = tf.reduce_sum(weights * inner(projections))
+    expected = compiled(Form(), 0.1)(projections, labels, weights, temperature)[1]
+    np.testing.assert_allclose(tape.gradient(total, projections), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4 * 16 * 7])
+def test_tiles_that_are_not_kept_are_computed_anew(kept_bytes, monkeypatch):
+    batch = tensors(*random_batch(13), 0.1)
+    for form in (Form(), Form("in")):
+        expected = compiled(form, 0.1)(*batch)
+        monkeypatch.setattr("supcon_tf.losses.tiles.KEPT_BYTES", kept_bytes)
+        found = tf.function(functools.partial(value_and_gradients, form=form, fixed=0.1))(*batch)
+        monkeypatch.undo()
+        for ours, theirs in zip(found, expected):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def all_shapes(graph):
+    """Static shapes of whatever a graph and the functions that it calls compute."""
+    definition = graph.as_graph_def(add_shapes=True)
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return [shape for node in nodes for shape in node.attr["_output_shapes"].list.shape if not shape.unknown_rank]
+
+
+@pytest.mark.parametrize("form", FEW, ids=named)
+@pytest.mark.parametrize("fixed", [0.1, 0.01])
+def test_nothing_in_the_graph_grows_with_the_square_of_the_batch(form, fixed):
+    rows, dim = 65_536, 128
+    graph = (
+        tf.function(functools.partial(value_and_gradients, form=form, fixed=fixed, tile_size=None))
+        .get_concrete_function(
+            tf.TensorSpec([rows // 2, 2, dim]),
+            tf.TensorSpec([rows // 2], tf.int32),
+            tf.TensorSpec([rows // 2, 2]),
+            tf.TensorSpec([]),
+        )
+        .graph
+    )
+    sizes = [int(np.prod([axis.size for axis in shape.dim])) for shape in all_shapes(graph)]
+    assert len(sizes) > 100
+    assert max(sizes) <= rows * dim
