@@ -16,6 +16,10 @@ MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
 ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "lamb")
+CONTRASTIVE_LOSSES = ("supcon", "npairs", "triplet")
+SUMMATIONS = ("out", "in")
+DENOMINATORS = ("all", "one_positive", "only_negatives")
+ANCHORS = ("all", "one")
 POLICIES = ("simclr", "crop_flip", "none")
 
 
@@ -199,8 +203,29 @@ class ModelOptions:
 class LossOptions:
     """Contrastive loss"""
 
-    temperature: float = option(0.1, "Temperature of the softmax over similarities.", above=0)
+    contrastive_loss: str = option(
+        "supcon",
+        "'supcon', the paper's, in the form that the options below choose (in mode 'simclr' without labels, as NT-Xent); "
+        "or, to compare with, 'npairs' (of two views) or 'triplet' (hardest of the batch, soft margin).",
+        choices=CONTRASTIVE_LOSSES,
+    )
+    temperature: float = option(0.1, "Temperature of the softmax over similarities; 'triplet' has none.", above=0)
+    learn_temperature: bool = option(
+        False, "Learn the temperature, from --temperature on, within 0.01 and 1 (or --temperature, if that is outside)."
+    )
     scale_by_temperature: bool = option(False, "Multiply the loss by the temperature.")
+    summation: str = option(
+        "out", "Sum over positives 'out'side the logarithm (Eq. 2) or 'in'side (Eq. 3).", choices=SUMMATIONS
+    )
+    denominator: str = option(
+        "all",
+        "Denominator of the softmax: 'all' others, 'only_negatives', or these and 'one_positive'.",
+        choices=DENOMINATORS,
+    )
+    anchors: str = option("all", "Anchors: 'all' views of an image, or the first 'one' of them.", choices=ANCHORS)
+    positives_cap: Optional[int] = option(
+        None, "At most so many other images of its class are an anchor's positives. Default: all.", minimum=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -362,6 +387,7 @@ def _check_together(config: Config) -> None:
         raise UserError("--num_views=1: simclr needs at least 2; without labels another view is the only positive")
     if config.run.mode != "ce" and augment.num_views > 1 and augment.augment == "none":
         raise UserError("--augment=none: makes the views of an image equal; use simclr or crop_flip, or --num_views=1")
+    _check_loss(config)
     warmups = (
         ("warmup_epochs", config.pretrain.warmup_epochs, config.pretrain.pretrain_epochs),
         ("linear_warmup_epochs", config.linear.linear_warmup_epochs, config.linear.linear_epochs),
@@ -369,6 +395,25 @@ def _check_together(config: Config) -> None:
     for name, warmup, epochs in warmups:
         if warmup >= epochs:
             raise UserError(f"--{name}={warmup:g}: must be less than the {epochs} epochs of its stage")
+
+
+def _check_loss(config: Config) -> None:
+    """Raises UserError where options of the loss contradict each other or would change nothing."""
+    loss, simclr = config.loss, config.run.mode == "simclr"
+    if loss.learn_temperature and loss.scale_by_temperature:
+        raise UserError("--learn_temperature: contradicts --scale_by_temperature; a loss times what it learns shrinks")
+    if simclr and loss.positives_cap is not None:
+        raise UserError(f"--positives_cap={loss.positives_cap}: needs labels, which mode simclr does not look at")
+    if loss.contrastive_loss == "supcon":
+        return
+    if simclr:
+        raise UserError(f"--contrastive_loss={loss.contrastive_loss}: needs labels; use --mode=supcon")
+    if loss.contrastive_loss == "npairs" and config.augment.num_views != 2:
+        raise UserError(f"--num_views={config.augment.num_views}: --contrastive_loss=npairs needs 2")
+    for name in ("learn_temperature", "scale_by_temperature", "summation", "denominator", "anchors", "positives_cap"):
+        value = getattr(loss, name)
+        if value != getattr(LossOptions, name):
+            raise UserError(f"{as_flag(name, value)}: changes nothing with --contrastive_loss={loss.contrastive_loss}")
 
 
 def identity(config: Config) -> Dict[str, Any]:

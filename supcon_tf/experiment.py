@@ -148,12 +148,12 @@ def pretrain(experiment: Experiment) -> None:
         model = make_contrastive_model(experiment)
         model.compile(
             _pretrain_optimizer(config.pretrain, schedule),
-            make_contrastive_loss(config),
+            make_contrastive_loss(config, model.temperature or config.loss.temperature),
             jit_compile=config.hardware.jit_compile,
         )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
-    _fit(experiment, model, stage, ContrastiveWarnings())
+    _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
 
 
 def train_with_cross_entropy(experiment: Experiment) -> None:
@@ -275,6 +275,7 @@ def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
         config.model,
         experiment.image_shape,
         experiment.num_classes or None,
+        learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
         weight_decay=decay,
         seed=config.run.seed,
     )
@@ -293,10 +294,23 @@ def make_classifier(experiment: Experiment, *, freeze_encoder: bool, weight_deca
     )
 
 
-def make_contrastive_loss(config: config_lib.Config) -> losses.SupConLoss:
-    """The loss of modes 'supcon' and 'simclr'; it normalises nothing, since the projection head does if asked to."""
-    loss_class = losses.SupConLoss if config.run.mode == "supcon" else losses.NTXentLoss
-    return loss_class(config.loss.temperature, scale_by_temperature=config.loss.scale_by_temperature, normalize=False)
+def make_contrastive_loss(config: config_lib.Config, temperature: losses.Temperature) -> keras.losses.Loss:
+    """The loss of modes 'supcon' and 'simclr', at this temperature."""
+    options, normalize = config.loss, config.model.normalize_projection
+    if options.contrastive_loss == "triplet":
+        return losses.TripletLoss(normalize=normalize)
+    if options.contrastive_loss == "npairs":
+        return losses.NPairsLoss(options.temperature, normalize=normalize)
+    arguments: Dict[str, Any] = {
+        "summation": options.summation,
+        "denominator": options.denominator,
+        "anchors": options.anchors,
+        "scale_by_temperature": options.scale_by_temperature,
+        "normalize": normalize,
+    }
+    if config.run.mode == "simclr":
+        return losses.NTXentLoss(temperature, **arguments)
+    return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
 
 
 def contrastive_batches(experiment: Experiment) -> MakeBatches:

@@ -48,6 +48,16 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"momentum": 1.0}, "--momentum=1.0: must be at most 0.9999"),
         ({"mode": "simclr", "num_views": 1}, "--num_views=1: simclr needs at least 2"),
         ({"augment": "none"}, "--augment=none: makes the views of an image equal"),
+        ({"summation": "inside"}, "--summation=inside: unknown"),
+        ({"positives_cap": -1}, "--positives_cap=-1: must be at least 0"),
+        ({"learn_temperature": True, "scale_by_temperature": True}, "--learn_temperature: contradicts"),
+        ({"mode": "simclr", "positives_cap": 1}, "--positives_cap=1: needs labels"),
+        ({"mode": "simclr", "contrastive_loss": "triplet"}, "--contrastive_loss=triplet: needs labels"),
+        ({"contrastive_loss": "npairs", "num_views": 3}, "--num_views=3: --contrastive_loss=npairs needs 2"),
+        (
+            {"contrastive_loss": "triplet", "summation": "in"},
+            "--summation=in: changes nothing with --contrastive_loss=triplet",
+        ),
         ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than the 5 epochs"),
     ],
 )

@@ -1,5 +1,6 @@
-"""The contrastive losses."""
+"""The contrastive losses, and those that they are compared with."""
 
-from supcon_tf.losses.contrastive import NTXentLoss, SupConLoss
+from supcon_tf.losses.baselines import NPairsLoss, TripletLoss
+from supcon_tf.losses.contrastive import NTXentLoss, SupConLoss, Temperature
 
-__all__ = ["NTXentLoss", "SupConLoss"]
+__all__ = ["NPairsLoss", "NTXentLoss", "SupConLoss", "Temperature", "TripletLoss"]

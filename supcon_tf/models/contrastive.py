@@ -1,13 +1,18 @@
 """Encoder and projection head, trained together by a contrastive loss."""
 
-from typing import Any, Dict, List, Optional, Tuple
+import math
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.models.heads import l2_normalize
 
+# Bounds of a temperature that is learned.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 1.0
 
+
+@keras.saving.register_keras_serializable("supcon_tf")
 class ContrastiveModel(keras.Model):
     """Encoder and projection head (Khosla et al., 2020, Sec. 3.1), compiled with any loss on `[batch, views, dim]`.
 
@@ -22,6 +27,8 @@ class ContrastiveModel(keras.Model):
       encoder: images `[batch, height, width, channels]` → embeddings `[batch, dim]`.
       projection_head: embeddings → projections.
       num_classes: classes of the online classifier; None for no such classifier.
+      learned_temperature: where a temperature that is learned starts; None for none. Compile the model with a loss that
+        takes it from there: `SupConLoss(temperature=model.temperature)`. It stays within 0.01 and 1, or its start.
       normalize_embedding: L2-normalise the embedding before projection head and classifier.
       seed: of the online classifier's weights.
     """
@@ -32,6 +39,7 @@ class ContrastiveModel(keras.Model):
         projection_head: keras.layers.Layer,
         *,
         num_classes: Optional[int] = None,
+        learned_temperature: Optional[float] = None,
         normalize_embedding: bool = True,
         seed: int = 0,
         name: str = "contrastive_model",
@@ -46,6 +54,18 @@ class ContrastiveModel(keras.Model):
             self.online_classifier = keras.layers.Dense(
                 num_classes, kernel_initializer=initializer, dtype="float32", name="online_classifier"
             )
+        self.learned_temperature = learned_temperature
+        self.log_temperature: Optional[tf.Variable] = None
+        if learned_temperature is not None:
+            lowest = math.log(min(LOWEST_TEMPERATURE, learned_temperature))
+            highest = math.log(max(HIGHEST_TEMPERATURE, learned_temperature))
+            self.log_temperature = self.add_weight(
+                name="log_temperature",
+                shape=(),
+                initializer=keras.initializers.Constant(math.log(learned_temperature)),
+                constraint=lambda value: tf.clip_by_value(value, lowest, highest),
+                dtype="float32",
+            )
         self.online_accuracy = keras.metrics.SparseCategoricalAccuracy("online_accuracy")
         self.diagnostics: Dict[str, keras.metrics.Metric] = {}
         self._build_heads()
@@ -57,12 +77,29 @@ class ContrastiveModel(keras.Model):
             if head is not None and not head.built:
                 head.build(embedding_shape)
 
+    @property
+    def temperature(self) -> Optional[Callable[[], tf.Tensor]]:
+        """A function that returns the learned temperature τ, a float32 scalar; None where none is learned."""
+        return None if self.log_temperature is None else self._temperature
+
+    def _temperature(self) -> tf.Tensor:
+        return tf.exp(tf.convert_to_tensor(self.log_temperature))
+
     def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
         """As `keras.Model.compile`; a loss with `scale` and `diagnostics`, as ours have, is also watched by these."""
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         names = ("unscaled_loss", *loss.DIAGNOSTICS) if hasattr(loss, "diagnostics") else ()
         with self.distribute_strategy.scope():
+            names += ("temperature",) if self.log_temperature is not None else ()
             self.diagnostics = {name: keras.metrics.Mean(name) for name in names}
+
+    def compile_from_config(self, config: Dict[str, Any]) -> None:
+        """Compiles a loaded model as it was when it was saved; a learned temperature is given to the loss again."""
+        arguments = keras.saving.deserialize_keras_object(config)
+        if self.log_temperature is not None:
+            arguments["loss"].temperature = self.temperature
+        self.compile(**arguments)
+        self.optimizer.build(self.trainable_variables)
 
     @property
     def metrics(self) -> List[keras.metrics.Metric]:
@@ -123,6 +160,8 @@ class ContrastiveModel(keras.Model):
         if self.diagnostics:
             value = share * self.distribute_strategy.num_replicas_in_sync / self.loss.scale
             observed = {"unscaled_loss": value, **self.loss.diagnostics(labels, projections)}
+            if self.log_temperature is not None:
+                observed["temperature"] = self._temperature()
             for name, metric in self.diagnostics.items():
                 metric.update_state(observed[name])
         return share
@@ -148,6 +187,7 @@ class ContrastiveModel(keras.Model):
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "projection_head": keras.saving.serialize_keras_object(self.projection_head),
             "num_classes": None if classifier is None else classifier.units,
+            "learned_temperature": self.learned_temperature,
             "normalize_embedding": self.normalize_embedding,
             "name": self.name,
         }

@@ -16,6 +16,7 @@ def make_contrastive_model(
     image_shape: Tuple[int, int, int],
     num_classes: Optional[int],
     *,
+    learned_temperature: Optional[float] = None,
     weight_decay: float = 0.0,
     seed: int = 0,
 ) -> ContrastiveModel:
@@ -25,6 +26,7 @@ def make_contrastive_model(
       options: of the model.
       image_shape: height, width and channels of what the encoder sees.
       num_classes: number of classes, or None.
+      learned_temperature: where a temperature that is learned starts; None for none.
       weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of the encoder, and kernels and biases of the head.
       seed: the weights follow from it.
     """
@@ -40,6 +42,7 @@ def make_contrastive_model(
         _make_encoder(options, image_shape, weight_decay, seed),
         head,
         num_classes=num_classes,
+        learned_temperature=learned_temperature,
         normalize_embedding=options.normalize_embedding,
         seed=seed,
     )

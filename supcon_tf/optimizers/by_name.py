@@ -1,12 +1,13 @@
 """Optimizers by name; the one place that knows which library each comes from."""
 
 import functools
-import warnings
 from typing import Callable, Dict
 
 from tensorflow import keras
 
-NO_DECAY = ("gamma", "beta", "bias")
+from supcon_tf.addons import tensorflow_addons
+
+NO_DECAY = ("gamma", "beta", "bias", "log_temperature")
 
 # Those that decay the weights themselves; with the others, the decay is an L2 term of the loss.
 DECAY_IN_OPTIMIZER = ("adamw", "lamb")
@@ -49,8 +50,6 @@ def _adamw(
 def _lamb(
     learning_rate: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
 ) -> keras.optimizers.Optimizer:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\) has ended development")
-        import tensorflow_addons as tfa
-
-    return tfa.optimizers.LAMB(learning_rate, weight_decay=weight_decay, exclude_from_weight_decay=list(NO_DECAY))
+    return tensorflow_addons().optimizers.LAMB(
+        learning_rate, weight_decay=weight_decay, exclude_from_weight_decay=list(NO_DECAY)
+    )

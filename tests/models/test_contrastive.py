@@ -122,6 +122,40 @@ def test_first_step_on_two_replicas_equals_that_on_one():
         np.testing.assert_allclose((two - first) / scale, (one - first) / scale, atol=2e-4)
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_temperature_is_learned_by_its_own_gradient_on_any_number_of_replicas(replicas):
+    views, labels = make_batch(batch=16)
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    with strategy.scope():
+        model = make_model(sync=True, learned_temperature=0.2)
+        model.compile(keras.optimizers.SGD(0.05), SupConLoss(model.temperature))
+    projections = make_model(sync=True)(views, training=True)
+    step = 1e-2
+    up, down = (float(SupConLoss(0.2 * np.exp(change))(labels, projections)) for change in (step, -step))
+    logs = model.fit(tf.data.Dataset.from_tensors((views, labels)).unbatch().batch(16), verbose=0).history
+    np.testing.assert_allclose(logs["temperature"], 0.2, rtol=1e-6)
+    moved = float(model.log_temperature.numpy()) - np.log(0.2)
+    np.testing.assert_allclose(moved, -0.05 * (up - down) / (2 * step), rtol=1e-2)
+
+
+@pytest.mark.parametrize(("rate", "bound"), [(1e3, 1.0), (-1e3, 0.01)])
+def test_learned_temperature_keeps_within_bounds(rate, bound):
+    model = make_model(learned_temperature=0.2)
+    model.compile(keras.optimizers.SGD(rate), SupConLoss(model.temperature))
+    views, labels = make_batch()
+    sign = np.sign(learned_temperature_gradient(views, labels))
+    model.optimizer.learning_rate = -rate * sign
+    model.train_on_batch(views, labels)
+    np.testing.assert_allclose(model.temperature(), bound, rtol=1e-5)
+
+
+def learned_temperature_gradient(views, labels):
+    temperature = tf.Variable(0.2)
+    with tf.GradientTape() as tape:
+        value = SupConLoss(temperature)(labels, make_model()(views, training=True))
+    return float(tape.gradient(value, temperature))
+
+
 def test_step_compiles_with_xla():
     views, labels = make_batch()
     results = []
@@ -138,5 +172,18 @@ def test_saved_and_loaded_model_projects_the_same(tmp_path):
     views, _ = make_batch()
     expected = model(views)
     model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"ContrastiveModel": ContrastiveModel})
+    loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(views), expected, atol=1e-6)
+
+
+def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path):
+    model = make_model()
+    model.compile("sgd", SupConLoss(0.3, summation="in", positives_cap=2))
+    views, labels = make_batch()
+    model.train_on_batch(views, labels)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.loss.get_config() == model.loss.get_config()
+    expected = model.evaluate(views, labels, verbose=0, return_dict=True)
+    found = loaded.evaluate(views, labels, verbose=0, return_dict=True)
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
