@@ -205,7 +205,7 @@ class LossOptions:
 
     contrastive_loss: str = option(
         "supcon",
-        "'supcon', the paper's, in the form that the options below choose (in mode 'simclr' without labels, as NT-Xent); "
+        "'supcon', the paper's, in the form that the options below say (in mode 'simclr' without labels, as NT-Xent), "
         "or, to compare with, 'npairs' (of two views) or 'triplet' (hardest of the batch, soft margin).",
         choices=CONTRASTIVE_LOSSES,
     )

@@ -54,3 +54,8 @@ def test_options_that_the_text_names_exist():
 @pytest.mark.parametrize("path", re.findall(r"\]\((docs/[^)]*)\)", README))
 def test_pictures_are_there(path):
     assert (ROOT / path).is_file()
+
+
+def test_code_of_the_page_on_the_loss_runs():
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/loss.md").read_text(), re.MULTILINE | re.DOTALL)
+    exec(code, {})

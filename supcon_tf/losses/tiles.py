@@ -190,7 +190,7 @@ class Tiles:
         for number, part in enumerate(self._parts):
             of_columns = values_of_own if part.columns is own else _values(other_values, part.columns)
             if keep and not is_zero(part.kept):
-                self._kept[number] = _array(part.kept, [own.rows, part.columns.rows])
+                self._kept[number] = _array(maximum(part.kept, 1), [own.rows, part.columns.rows])
             for run in part.runs():
                 if only_near and not run.near:
                     continue
@@ -315,14 +315,19 @@ def _pairs(own: Rows, columns: Rows, diagonal: bool, symmetric: bool, by_class: 
     if by_class or may_be_padded:
         near_number = tf.math.count_nonzero(near & is_tile, dtype=tf.int32)
     rank = tf.where(is_tile, tf.where(near, 0, 1), 2)
-    order = tf.argsort(tf.reshape(rank, [-1]), stable=True)[:number]
+    order = tf.argsort(tf.reshape(rank, [-1]), stable=True)[: maximum(number, 1)]  # XLA wants none empty
     return tf.stack([order // columns.blocks, order % columns.blocks], axis=1), near_number, number
 
 
 def _repeat(step: Callable[..., Tuple[Any, ...]], run: Run, state: Sequence[Any]) -> Tuple[Any, ...]:
     """`step(k, *state)` for each k of the run."""
     if isinstance(run.first, int) and isinstance(run.end, int) and run.end - run.first <= 1:
-        return step(run.first, *state)[1:] if run.first < run.end else tuple(state)
+        if run.first >= run.end:
+            return tuple(state)
+        state = step(run.first, *state)[1:]
+        for array in state:
+            _ = array.flow  # else TensorFlow complains of what only the gradient reads, where there is no gradient
+        return state
     loop = tf.while_loop(
         lambda k, *_: k < run.end,
         step,

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -231,3 +234,29 @@ def test_collapsed_loss_is_that_of_equal_projections_in_every_form(options):
     np.testing.assert_allclose(
         loss.diagnostics(labels, projections)["collapsed_loss"], loss(labels, projections), rtol=1e-5
     )
+
+
+def test_the_losses_import_nothing_but_tensorflow():
+    code = (
+        "import sys; from supcon_tf.losses import SupConLoss; "
+        "print(*(name for name in ('tensorflow_addons', 'tensorflow_datasets', 'sklearn', 'supcon_tf.data', "
+        "'supcon_tf.models', 'supcon_tf.experiment', 'supcon_tf.config') if name in sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == []
+
+
+@pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_trains_a_model_of_the_users_own(options, policy):
+    keras.mixed_precision.set_global_policy(policy)
+    projections, labels = random_batch(29, batch=16, views=1)
+    inputs = projections[:, 0].astype(np.float32)
+    layers = [keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(4)]
+    model = keras.Sequential([keras.layers.Input([5]), *layers])
+    model.compile(keras.optimizers.SGD(0.5), SupConLoss(0.3), **options)
+    before = model.evaluate(inputs, labels, verbose=0)
+    expected = oracle.contrastive(oracle.normalized(model.predict(inputs, verbose=0)[:, np.newaxis]), labels, 0.3)
+    np.testing.assert_allclose(before, expected.mean(), rtol=1e-4 if policy == "float32" else 2e-2)
+    model.fit(inputs, labels, epochs=20, verbose=0)
+    assert model.evaluate(inputs, labels, verbose=0) < before

@@ -16,6 +16,12 @@ from tests.losses import oracle
 FORMS = [Form(*values) for values in itertools.product(SUMMATIONS, DENOMINATORS, (None, 0, 2))]
 FEW = [Form(), Form("in"), Form("out", "only_negatives"), Form("in", "one_positive", 1)]
 DIM = 5
+ANY_SIZE = [
+    tf.TensorSpec([None, None, DIM]),
+    tf.TensorSpec([None], tf.int32),
+    tf.TensorSpec([None, None]),
+    tf.TensorSpec([]),
+]
 
 
 def named(form):
@@ -44,12 +50,7 @@ def compiled(form, fixed=None, tile_size=4, unit_length=True):
     """`value_and_gradients` as a graph for batches of any size, number of views and temperature."""
     return tf.function(
         functools.partial(value_and_gradients, form=form, fixed=fixed, tile_size=tile_size, unit_length=unit_length),
-        input_signature=[
-            tf.TensorSpec([None, None, DIM]),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([None, None]),
-            tf.TensorSpec([]),
-        ],
+        input_signature=ANY_SIZE,
     )
 
 
@@ -132,6 +133,7 @@ def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form, fixed):
         "eager": function,
         "static": tf.function(function),
         "xla": tf.function(function, jit_compile=True),
+        "xla, traced for any size": tf.function(function, jit_compile=True, input_signature=ANY_SIZE),
         "one tile": tf.function(functools.partial(function, tile_size=512)),
     }
     for name, way in ways.items():
