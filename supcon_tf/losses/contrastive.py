@@ -189,7 +189,7 @@ class NTXentLoss(SupConLoss):
 
     def image_labels(self, y_true: tf.Tensor) -> tf.Tensor:
         """Unlabelled, every image."""
-        return tf.fill([size_of(y_true, 0)], UNLABELLED)
+        return tf.fill([size_of(tf.convert_to_tensor(y_true), 0)], UNLABELLED)
 
     def get_config(self) -> Dict[str, Any]:
         config = super().get_config()

@@ -91,13 +91,15 @@ class _Loss:
     ) -> None:
         self._form = form
         self._temperature = temperature
-        self._all_rows = gather(rows)
+        all_rows = gather(rows)
+        # Scaled alike on both sides of a product, so that s_ij and s_ji are equal to the last bit on any replica.
+        self._all_rows = all_rows / tf.sqrt(temperature)
         classes = image_classes(gather(labels))
 
         batch = size_of(labels, 0)
         start = local_slice_start(batch)
         own, others = classes.order, None
-        if self._all_rows is not rows:
+        if all_rows is not rows:
             is_own = (own >= start) & (own < start + batch)
             own_first = tf.gather(own, tf.argsort(tf.where(is_own, 0, 1), stable=True))
             own, others = own_first[:batch], own_first[batch:]
@@ -121,8 +123,8 @@ class _Loss:
         self._shift_free: Union[bool, tf.Tensor] = shift_free
         if shift_free is None:
             longest = tf.reduce_max(tf.reduce_sum(self._all_rows**2, axis=1))
-            self._shift_free = longest / temperature <= LARGEST_EXPONENT
-        self._tiles = Tiles(own_rows, other_rows, 1.0 / temperature, self._content, by_class=form.by_class)
+            self._shift_free = longest <= LARGEST_EXPONENT
+        self._tiles = Tiles(own_rows, other_rows, self._content, by_class=form.by_class)
 
         size = tf.gather(classes.size, self._index // views)
         positives, in_denominator, self._counted = forms.counts(form, size, tf.size(classes.number), views)
@@ -135,34 +137,38 @@ class _Loss:
         zeros = tf.zeros_like(self._positives)
         shifts = _choose(self._shift_free, lambda: tf.stack([zeros, zeros], axis=1), self._largest)
         sums = self._tiles.sweep(self._sums, 2 if form.by_class else 1, own_values=shifts, keep=True)
-        denominator, share, inside = shifts[:, 0] + _log(sums[:, 0]), tf.ones_like(zeros), zeros
+        shift, inside_shift = tf.unstack(shifts, axis=1)
+        denominator = _log(sums[:, 0])
         if form.denominator == "one_positive":
             denominator = tf.where(self._has_denominator, denominator, LOWEST / 2)
-            losses, share, inside = self._with_one_positive(denominator, shifts[:, 1])
+            losses, anchors = self._with_one_positive(shift, denominator, inside_shift)
         elif form.summation == "in":
-            inside = shifts[:, 1] + _log(sums[:, 1])
-            losses = denominator - inside + tf.math.log(self._positives)
+            inside = _log(sums[:, 1])
+            losses = shift - inside_shift + denominator - inside + tf.math.log(self._positives)
+            anchors = (tf.ones_like(zeros), self._positives, inside_shift, inside)
         else:
             of_positives = sums[:, 1] if form.by_class else self._similarities_of_class()
-            losses = denominator - of_positives / self._positives
-        self._anchors = Anchors(zeros, denominator, share, self._positives, inside)
+            losses = shift - of_positives / self._positives + denominator
+            anchors = (tf.ones_like(zeros), self._positives, zeros, zeros)
+        self._anchors = Anchors(zeros, shift, denominator, *anchors)
         return tf.gather(tf.where(self._counted, losses, 0.0), self._unsorted)
 
     def _with_one_positive(
-        self, denominator: tf.Tensor, largest_positive: tf.Tensor
-    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """L_i, and `share` and `inside` of `Anchors`, once D_i is known."""
-        shift = _choose(
+        self, shift: tf.Tensor, denominator: tf.Tensor, largest_positive: tf.Tensor
+    ) -> Tuple[tf.Tensor, Tuple[tf.Tensor, ...]]:
+        """L_i, and the last four of `Anchors`, once D_i is known."""
+        inside_shift = _choose(
             self._shift_free,
             lambda: tf.zeros_like(denominator),
-            lambda: tf.math.log_sigmoid(largest_positive - denominator),
+            lambda: tf.math.log_sigmoid(largest_positive - shift - denominator),
         )
-        known = tf.stack([denominator, shift], axis=1)
+        known = tf.stack([shift, denominator, inside_shift], axis=1)
         sums = self._tiles.sweep(self._one_positive_sums, 2, own_values=known, only_near=True)
+        positives, inside = self._positives, _log(sums[:, 0])
         if self._form.summation == "out":
-            return sums[:, 0] / self._positives, sums[:, 1] / self._positives, tf.zeros_like(shift)
-        inside = shift + _log(sums[:, 0])
-        return tf.math.log(self._positives) - inside, tf.math.divide_no_nan(sums[:, 1], sums[:, 0]), inside
+            return sums[:, 0] / positives, (sums[:, 1] / positives, positives, inside_shift, inside)
+        losses = tf.math.log(positives) - inside_shift - inside
+        return losses, (tf.math.divide_no_nan(sums[:, 1], sums[:, 0]), positives, inside_shift, inside)
 
     def gradient(self, upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         """∂/∂z of this replica's rows, `[batch * views, dim]`, and its part of ∂/∂τ; `upstream` are the w_i."""
@@ -178,9 +184,8 @@ class _Loss:
             weighted_rows = (of_all.weight / of_all.positives)[:, tf.newaxis] * self._all_rows
             gradient -= per_positive[:, tf.newaxis] * (self._sum_of_class(self._all_rows) - 2.0 * rows)
             gradient -= self._sum_of_class(weighted_rows)
-        gradient /= self._temperature
         of_temperature = -tf.reduce_sum(rows * gradient) / (2.0 * self._temperature)
-        return tf.gather(gradient, self._unsorted), of_temperature
+        return tf.gather(gradient, self._unsorted) / tf.sqrt(self._temperature), of_temperature
 
     def _content(self, s: tf.Tensor, rows: Side, columns: Side, near: bool) -> tf.Tensor:
         """What is kept of a tile: s_ij, or exp s_ij if that is enough; for j not in A(i), −∞ or 0."""
@@ -273,10 +278,10 @@ class _Loss:
     ) -> tf.Tensor:
         def shared() -> tf.Tensor:
             e = content if exponentials else tf.exp(content)
-            return e * tf.add(*(a.weight * a.share * tf.exp(-a.denominator) for a in (rows, columns)))
+            return e * tf.add(*(a.weight * a.share * tf.exp(-a.shift - a.denominator) for a in (rows, columns)))
 
         def apart() -> tf.Tensor:
-            return tf.add(*(a.weight * a.share * tf.exp(content - a.denominator) for a in (rows, columns)))
+            return tf.add(*(a.weight * a.share * tf.exp(content - a.shift - a.denominator) for a in (rows, columns)))
 
         return _choose(self._shift_free, shared, apart)
 
@@ -291,7 +296,7 @@ class _Loss:
     def _similarities_of_class(self) -> tf.Tensor:
         """Σ_{p ∈ P(i)} s_ip of each own anchor."""
         rows = tf.gather(self._all_rows, self._index)
-        return tf.reduce_sum(rows * (self._sum_of_class(self._all_rows) - rows), axis=1) / self._temperature
+        return tf.reduce_sum(rows * (self._sum_of_class(self._all_rows) - rows), axis=1)
 
 
 def _rows_of(images: tf.Tensor, views: Size) -> tf.Tensor:

@@ -53,16 +53,19 @@ class Anchors(NamedTuple):
 
     Attributes:
       weight: w_i, the upstream gradient of L_i.
-      denominator: D_i.
+      shift, denominator: D_i is the sum of the two; apart, since with large s_ij the second would be rounded away.
       share: Σ_j ∂L_i/∂s_ij over the denominator's j; 1, but for 'one_positive'.
       positives: |P(i)|.
-      inside: log Σ_p exp s_ip, or log Σ_p σ(s_ip − D_i) with 'one_positive'; with summation inside.
+      inside_shift, inside: their sum is log Σ_p exp s_ip, or log Σ_p σ(s_ip − D_i) with 'one_positive'; with summation
+        inside.
     """
 
     weight: tf.Tensor
+    shift: tf.Tensor
     denominator: tf.Tensor
     share: tf.Tensor
     positives: tf.Tensor
+    inside_shift: tf.Tensor
     inside: tf.Tensor
 
 
@@ -130,27 +133,28 @@ def sums(form: Form, s: tf.Tensor, masks: Masks, shifts: Sequence[tf.Tensor]) ->
 
 
 def one_positive_sums(
-    form: Form, s: tf.Tensor, positives: tf.Tensor, denominator: tf.Tensor, shift: tf.Tensor
+    form: Form, s: tf.Tensor, positives: tf.Tensor, shift: tf.Tensor, denominator: tf.Tensor, inside_shift: tf.Tensor
 ) -> List[tf.Tensor]:
-    """What is added up over the positives once D_i is known, and the same times ∂/∂D_i of its logarithm."""
-    log_probability = tf.math.log_sigmoid(s - denominator)
+    """What is added up over the positives once D_i is known: the terms, and their derivatives by D_i."""
+    above = s - shift - denominator  # s_ip − D_i
     if form.summation == "out":
-        terms = [-log_probability, tf.sigmoid(denominator - s)]
+        terms = [-tf.math.log_sigmoid(above), tf.sigmoid(-above)]
     else:
-        probability = tf.exp(log_probability - shift)
-        terms = [probability, probability * tf.sigmoid(denominator - s)]
+        probability = tf.exp(tf.math.log_sigmoid(above) - inside_shift)
+        terms = [probability, probability * tf.sigmoid(-above)]
     return [tf.where(positives, term, 0.0) for term in terms]
 
 
 def gradient(form: Form, s: tf.Tensor, masks: Masks, anchors: Anchors) -> tf.Tensor:
     """G_ij = w_i ∂L_i/∂s_ij."""
-    repelled = anchors.share * tf.exp(s - anchors.denominator)
+    above = s - anchors.shift - anchors.denominator  # s_ij − D_i
+    repelled = anchors.share * tf.exp(above)
     if form.summation == "out":
         attracted = 1.0 / anchors.positives
     elif form.denominator == "one_positive":
-        attracted = tf.exp(tf.math.log_sigmoid(s - anchors.denominator) - anchors.inside)
+        attracted = tf.exp(tf.math.log_sigmoid(above) - anchors.inside_shift - anchors.inside)
     else:
-        attracted = tf.exp(s - anchors.inside)
+        attracted = tf.exp(s - anchors.inside_shift - anchors.inside)
     if form.denominator == "one_positive":
-        attracted *= tf.sigmoid(anchors.denominator - s)
+        attracted *= tf.sigmoid(-above)
     return anchors.weight * (tf.where(masks.denominator, repelled, 0.0) - tf.where(masks.positives, attracted, 0.0))

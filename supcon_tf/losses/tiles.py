@@ -132,16 +132,12 @@ class Tiles:
     Args:
       own: the replica's own rows, sorted by class.
       others: the other replicas' rows; None with one replica.
-      scale: what similarities are, per scalar product of projections.
       make_content: what tiles hold.
       by_class: whether pairs of one class are other than plain negatives.
     """
 
-    def __init__(
-        self, own: Rows, others: Optional[Rows], scale: tf.Tensor, make_content: MakeContent, *, by_class: bool
-    ) -> None:
+    def __init__(self, own: Rows, others: Optional[Rows], make_content: MakeContent, *, by_class: bool) -> None:
         self._own = own
-        self._scaled = own.projections * scale
         self._make_content = make_content
         self._kept: Dict[int, tf.TensorArray] = {}
         self._parts: List[Part] = []
@@ -210,7 +206,7 @@ class Tiles:
                     if kept is not None and not to_keep:
                         content = kept.read(k)
                     else:
-                        similarities = tf.matmul(tf.gather(self._scaled, i), columns.projections, transpose_b=True)
+                        similarities = tf.matmul(rows.projections, columns.projections, transpose_b=True)
                         content = self._make_content(similarities, rows, columns, run.near)
                     to_rows, to_columns = visit(Tile(content, rows, columns, run.near, part.symmetric))
                     totals = totals.write(i, combine(totals.read(i), to_rows))
