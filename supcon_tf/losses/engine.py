@@ -76,7 +76,7 @@ def default_tile_size(length: Size) -> Size:
 class _Loss:
     """One evaluation, of rows `[batch * views, dim]`; the other arguments are as above.
 
-    Rows are sorted by class on the way in, and put back into the order of the batch on the way out.
+    Rows are sorted by class and divided by √τ on the way in, and put back into the order of the batch on the way out.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ import tensorflow as tf
 
 Size = Union[int, tf.Tensor]  # a number where the graph is built for one shape, else a scalar int32
 
-# With this all tiles of the paper's largest batch are kept: 6,144 images in two views.
-KEPT_BYTES = 320 * 2**20
+# With this all tiles are kept of up to 14,000 rows; of the paper's largest batch, 6,144 images in two views, too.
+KEPT_BYTES = 448 * 2**20
 
 # While the exponentials of one tile are computed, another's matrix products keep the cores busy.
 TILES_IN_FLIGHT = 2
@@ -33,13 +33,13 @@ class Rows(NamedTuple):
     """Rows of the batch, cut into blocks of one size.
 
     Attributes:
-      projections: `[blocks, rows, dim]`; zeros in the padding of the last block.
+      projections: array of blocks `[rows, dim]`, which copies nothing when it is read; zeros in the padding.
       index: `[blocks, rows]` int32, the row's place in the batch; −1 in the padding.
       marks: `[blocks, rows, marks]` int32, what says which pairs are positives; the class first.
       length: number of rows without padding.
     """
 
-    projections: tf.Tensor
+    projections: tf.TensorArray
     index: tf.Tensor
     marks: tf.Tensor
     length: Size
@@ -202,7 +202,8 @@ class Tiles:
                     of_columns: Optional[tf.Tensor] = of_columns,
                 ) -> Tuple[Any, ...]:
                     i, j = tf.unstack(tf.gather(part.pairs, k))
-                    rows, columns = _side(own, values_of_own, i), _side(part.columns, of_columns, j)
+                    rows = _side(own, values_of_own, i)
+                    columns = _side(part.columns, of_columns, j)
                     if kept is not None and not to_keep:
                         content = kept.read(k)
                     else:
@@ -247,7 +248,7 @@ def make_rows(projections: tf.Tensor, index: tf.Tensor, marks: tf.Tensor, larges
     blocks = maximum(-(-length // largest_block), 1)
     rows = -(-length // blocks)
     padded = (
-        cut(projections, blocks, rows),
+        _array(blocks, [rows, projections.shape[1]]).unstack(cut(projections, blocks, rows)),
         cut(index, blocks, rows, padding=-1),
         cut(marks, blocks, rows, padding=-1),
     )
@@ -287,7 +288,8 @@ def _values(values: Optional[tf.Tensor], rows: Rows) -> Optional[tf.Tensor]:
 
 
 def _side(rows: Rows, values: Optional[tf.Tensor], block: tf.Tensor) -> Side:
-    return Side(*(None if x is None else tf.gather(x, block) for x in (*rows[:3], values)))
+    others = (None if x is None else tf.gather(x, block) for x in (rows.index, rows.marks, values))
+    return Side(rows.projections.read(block), *others)
 
 
 def _pairs(own: Rows, columns: Rows, diagonal: bool, symmetric: bool, by_class: bool) -> Tuple[tf.Tensor, Size, Size]:
