@@ -4,7 +4,7 @@ Both hold a matrix of all pairs on every replica. Sum and gradient over replicas
 batch: each replica works out the loss of all, and what flows back to its own projections is summed over replicas.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -12,6 +12,7 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.distribute import gather
 from supcon_tf.losses.classes import class_indices, image_classes
+from supcon_tf.losses.tiles import size_of
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -53,6 +54,7 @@ class NPairsLoss(keras.losses.Loss):
         Raises:
           ValueError: another number of views than two.
         """
+        y_pred = tf.convert_to_tensor(y_pred)
         if y_pred.shape.rank != 3 or y_pred.shape[1] != 2:
             raise ValueError(f"projections must be [batch, 2, dim], not {y_pred.shape}")
         classes, projections = _of_all_replicas(y_true, y_pred, self.normalize)
@@ -92,9 +94,15 @@ class TripletLoss(keras.losses.Loss):
 
         Returns:
           `[batch]` float32.
+
+        Raises:
+          ValueError: another shape.
         """
+        y_pred = tf.convert_to_tensor(y_pred)
         if y_pred.shape.rank == 2:
             y_pred = y_pred[:, tf.newaxis]
+        if y_pred.shape.rank != 3:
+            raise ValueError(f"projections must be [batch, views, dim] or [batch, dim], not {y_pred.shape}")
         classes, projections = _of_all_replicas(y_true, y_pred, self.normalize)
         rows = tf.reshape(projections, [-1, projections.shape[2]])
         loss = tensorflow_addons().losses.triplet_hard_loss(
@@ -106,9 +114,9 @@ class TripletLoss(keras.losses.Loss):
         return {**super().get_config(), "normalize": self.normalize}
 
 
-def _of_all_replicas(y_true: tf.Tensor, y_pred: tf.Tensor, normalize: bool) -> Any:
+def _of_all_replicas(y_true: tf.Tensor, y_pred: tf.Tensor, normalize: bool) -> Tuple[tf.Tensor, tf.Tensor]:
     """Classes `[global_batch]` and projections `[global_batch, views, dim]` float32."""
     projections = tf.cast(y_pred, tf.float32)
     if normalize:
         projections = tf.math.l2_normalize(projections, axis=-1)
-    return image_classes(gather(class_indices(y_true))).number, gather(projections)
+    return image_classes(gather(class_indices(y_true, size_of(y_pred, 0)))).number, gather(projections)

@@ -10,7 +10,7 @@ from supcon_tf.distribute import gather, local_slice_start
 from supcon_tf.losses.classes import UNLABELLED, class_indices, image_classes
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form, counts
-from supcon_tf.losses.tiles import size_of
+from supcon_tf.losses.tiles import Size, size_of
 
 ANCHORS = ("all", "one")
 
@@ -40,6 +40,8 @@ class SupConLoss(keras.losses.Loss):
 
     Args:
       temperature: τ, positive: a number, or, to learn it, a scalar tensor or variable or a function that returns one.
+        Keras trains only what belongs to the model, so a variable has to be a weight of it, and nothing here keeps it
+        positive; `ContrastiveModel(learned_temperature=…)` sees to both.
       summation: over positives, 'out'side the logarithm (Eq. 2) or 'in'side (Eq. 3).
       denominator: what it sums over. 'all' others (the paper's); 'only_negatives', those of other classes; or
         'one_positive', these and the one positive of the numerator. An anchor that has no negatives contributes 0 to
@@ -74,6 +76,8 @@ class SupConLoss(keras.losses.Loss):
         name: str = "supcon_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
+        if temperature is None or isinstance(temperature, (str, bool)):
+            raise ValueError(f"temperature must be a number, a tensor or a function, not {temperature!r}")
         if isinstance(temperature, numbers.Real) and not float(temperature) > 0:
             raise ValueError(f"temperature must be positive, not {temperature}")
         for argument, value, allowed in (
@@ -83,10 +87,9 @@ class SupConLoss(keras.losses.Loss):
         ):
             if value not in allowed:
                 raise ValueError(f"{argument} must be one of {allowed}, not {value!r}")
-        if positives_cap is not None and positives_cap < 0:
-            raise ValueError(f"positives_cap must be at least 0, not {positives_cap}")
-        if tile_size is not None and tile_size < 1:
-            raise ValueError(f"tile_size must be at least 1, not {tile_size}")
+        for argument, number, least in (("positives_cap", positives_cap, 0), ("tile_size", tile_size, 1)):
+            if number is not None and not (isinstance(number, numbers.Integral) and number >= least):
+                raise ValueError(f"{argument} must be a whole number, at least {least}, not {number}")
         self.temperature = temperature
         self.form = Form(summation, denominator, positives_cap)
         self.anchors = anchors
@@ -97,7 +100,12 @@ class SupConLoss(keras.losses.Loss):
     def current_temperature(self) -> Union[float, tf.Tensor]:
         """τ as it is now: a number if it is fixed, else a scalar float32 tensor."""
         value = self.temperature() if callable(self.temperature) else self.temperature
-        return float(value) if isinstance(value, numbers.Real) else tf.convert_to_tensor(value, tf.float32)
+        if isinstance(value, numbers.Real):
+            return float(value)
+        value = tf.cast(value, tf.float32)
+        if value.shape.rank != 0:
+            raise ValueError(f"temperature must be a scalar, not of shape {value.shape}")
+        return value
 
     @property
     def scale(self) -> Union[float, tf.Tensor]:
@@ -117,7 +125,8 @@ class SupConLoss(keras.losses.Loss):
 
         Raises:
           ValueError: shapes that don't fit.
-          InvalidArgumentError: a row of labels that is neither one-hot nor zeros. Not under XLA, which cannot raise.
+          InvalidArgumentError: a row of labels that is neither one-hot nor zeros, or a label that is not whole. Not
+            under XLA, which cannot raise.
         """
         projections = tf.cast(y_pred, tf.float32)
         if projections.shape.rank == 2:
@@ -126,19 +135,21 @@ class SupConLoss(keras.losses.Loss):
             raise ValueError(f"projections must be [batch, views, dim] or [batch, dim], not {y_pred.shape}")
         if self.normalize:
             projections = tf.math.l2_normalize(projections, axis=-1)
+        temperature = self.current_temperature()
         losses = contrastive_losses(
             projections,
-            self.image_labels(y_true),
-            self.current_temperature(),
+            self.image_labels(y_true, size_of(projections, 0)),
+            temperature,
             self.form,
             unit_length=self.normalize,
             tile_size=self.tile_size,
         )
-        return self.scale * (losses[:, 0] if self.anchors == "one" else tf.reduce_mean(losses, axis=1))
+        of_images = losses[:, 0] if self.anchors == "one" else tf.reduce_mean(losses, axis=1)
+        return temperature * of_images if self.scale_by_temperature else of_images
 
-    def image_labels(self, y_true: tf.Tensor) -> tf.Tensor:
-        """The labels that the loss goes by: `[batch]` int32, −1 for unlabelled."""
-        return class_indices(y_true)
+    def image_labels(self, y_true: tf.Tensor, batch: Size) -> tf.Tensor:
+        """The labels that the loss goes by: `[batch]`, −1 for unlabelled."""
+        return class_indices(y_true, batch)
 
     def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
         """What to hold the loss against, as float32 scalars; arguments as for `call`.
@@ -148,7 +159,7 @@ class SupConLoss(keras.losses.Loss):
         `anchors_with_positives`: share of this replica's anchors that have a positive, which with several views is 1.
         `images_with_classmates`: share of this replica's images whose class another image of the global batch has.
         """
-        labels = self.image_labels(y_true)
+        labels = self.image_labels(y_true, size_of(y_pred, 0))
         views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
         start = local_slice_start(size_of(labels, 0))
         sizes = image_classes(gather(labels)).size
@@ -187,9 +198,9 @@ class NTXentLoss(SupConLoss):
             raise TypeError("NTXentLoss has no argument positives_cap")
         super().__init__(temperature, name=name, **arguments)
 
-    def image_labels(self, y_true: tf.Tensor) -> tf.Tensor:
+    def image_labels(self, y_true: tf.Tensor, batch: Size) -> tf.Tensor:
         """Unlabelled, every image."""
-        return tf.fill([size_of(tf.convert_to_tensor(y_true), 0)], UNLABELLED)
+        return tf.fill([batch], UNLABELLED)
 
     def get_config(self) -> Dict[str, Any]:
         config = super().get_config()

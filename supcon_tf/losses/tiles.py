@@ -246,7 +246,7 @@ def make_rows(projections: tf.Tensor, index: tf.Tensor, marks: tf.Tensor, larges
     """
     length = size_of(index, 0)
     blocks = maximum(-(-length // largest_block), 1)
-    rows = -(-length // blocks)
+    rows = maximum(-(-length // blocks), 1)  # also in an empty batch, which a replica may get at an epoch's end
     padded = (
         _array(blocks, [rows, projections.shape[1]]).unstack(cut(projections, blocks, rows)),
         cut(index, blocks, rows, padding=-1),

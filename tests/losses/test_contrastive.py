@@ -114,16 +114,21 @@ def test_sample_weights_and_reductions_work_as_in_keras():
 
 @pytest.mark.parametrize("loss_class", [SupConLoss, NTXentLoss])
 def test_config_gives_back_the_same_loss(loss_class):
-    loss = loss_class(
-        0.3,
-        summation="in",
-        denominator="one_positive",
-        anchors="one",
-        scale_by_temperature=True,
-        normalize=False,
-        tile_size=64,
-        name="another",
-    )
+    arguments = {
+        "temperature": 0.3,
+        "summation": "in",
+        "denominator": "one_positive",
+        "anchors": "one",
+        "scale_by_temperature": True,
+        "normalize": False,
+        "tile_size": 64,
+        "reduction": "sum",
+        "name": "another",
+    }
+    if loss_class is SupConLoss:
+        arguments["positives_cap"] = 2
+    loss = loss_class(**arguments)
+    assert loss.get_config() == arguments
     assert loss_class.from_config(loss.get_config()).get_config() == loss.get_config()
 
 
@@ -153,8 +158,10 @@ def test_collapsed_embeddings_leave_the_loss_at_collapsed_loss():
         ({"summation": "outside"}, "summation must be one of"),
         ({"denominator": "none"}, "denominator must be one of"),
         ({"anchors": "two"}, "anchors must be one of"),
-        ({"positives_cap": -1}, "positives_cap must be at least 0"),
-        ({"tile_size": 0}, "tile_size must be at least 1"),
+        ({"positives_cap": -1}, "positives_cap must be a whole number, at least 0"),
+        ({"positives_cap": 1.5}, "positives_cap must be a whole number"),
+        ({"temperature": None}, "temperature must be a number, a tensor or a function"),
+        ({"tile_size": 0}, "tile_size must be a whole number, at least 1"),
     ],
 )
 def test_a_bad_argument_is_named(options, message):
@@ -202,8 +209,30 @@ def test_rows_of_labels_that_are_not_one_hot_are_refused_and_zeros_are_unlabelle
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"projections must be \[batch, views, dim\]"):
         SupConLoss().call(tf.constant([0, 1]), tf.ones([2, 2, 2, 2]))
+    with pytest.raises(ValueError, match="6 labels for 3 images"):
+        SupConLoss().call(tf.zeros([6], tf.int32), tf.ones([3, 2, 4]))
+    with pytest.raises(ValueError, match="labels must be numbers, not string"):
+        SupConLoss().call(tf.constant(["a", "b"]), tf.ones([2, 2, 4]))
+    with pytest.raises(ValueError, match="temperature must be a scalar"):
+        SupConLoss(tf.ones([4])).call(tf.constant([0, 0]), tf.ones([2, 2, 4]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers"):
+        SupConLoss().call(tf.constant([0.5, 1.0]), tf.ones([2, 2, 4]))
     with pytest.raises(ValueError, match=r"labels must be \[batch\]"):
         SupConLoss().call(tf.ones([2, 2, 2], tf.int32), tf.ones([2, 2, 4]))
+
+
+def test_classes_far_beyond_32_bits_are_told_apart():
+    projections, labels = random_batch(31)
+    x, y = tf.constant(projections, tf.float32), tf.constant(labels, tf.int64)
+    far = tf.where(y < 0, y, y * 2**32)
+    np.testing.assert_array_equal(SupConLoss()(far, x), SupConLoss()(y, x))
+
+
+def test_an_empty_batch_has_no_loss():
+    for batch in (0, None):
+        signature = [tf.TensorSpec([batch], tf.int32), tf.TensorSpec([batch, 2, 4])]
+        call = tf.function(SupConLoss().call, input_signature=signature)
+        assert call(tf.zeros([0], tf.int32), tf.zeros([0, 2, 4])).shape == [0]
 
 
 def test_the_temperature_can_be_a_variable_that_learns():

@@ -103,7 +103,15 @@ def test_several_tiles_on_each_replica_change_nothing(case, replicas):
 
 
 @pytest.mark.parametrize(
-    ("case", "sizes"), [("default", (5, 3)), ("in_one_positive", (3, 5)), ("capped", (1, 7)), ("default", (1, 4, 3))]
+    ("case", "sizes"),
+    [
+        ("default", (5, 3)),
+        ("in_one_positive", (3, 5)),
+        ("capped", (1, 7)),
+        ("default", (1, 4, 3)),
+        ("default", (3, 0)),
+        ("in_one_positive", (0, 3)),
+    ],
 )
 def test_replicas_may_have_different_numbers_of_images(case, sizes):
     data, learned = batch(sum(sizes)), case in LEARNED
