@@ -199,7 +199,7 @@ def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path):
         (["--stages=linear"], "--stages=linear: needs the finished stage 'pretrain'"),
         (
             ["--strategy=mirrored", "--batch_size=255"],
-            "--batch_size=255: must divide by the 4 replicas; the nearest is 256",
+            "--batch_size=255: must divide by the 8 replicas; the nearest is 256",
         ),
         (["--tpu=local"], "--tpu=local: cannot be reached"),
         (["--run_dir=/proc/run"], "--run_dir=/proc/run: cannot be written"),
