@@ -111,13 +111,15 @@ class _Loss:
 
         marks = tf.stack([classes.number, classes.rank, classes.size], axis=1)
 
-        def take(index: tf.Tensor, largest_block: Size) -> Rows:
-            return make_rows(tf.gather(self._all_rows, index), index, tf.gather(marks, index // views), largest_block)
+        def cut(rows: tf.Tensor, index: tf.Tensor, largest_block: Size) -> Rows:
+            return make_rows(rows, index, tf.gather(marks, index // views), largest_block)
 
         side = tile_size or default_tile_size(size_of(rows, 0))
-        own_rows, other_rows = take(self._index, side), None
+        self._rows = tf.gather(self._all_rows, self._index)
+        own_rows, other_rows = cut(self._rows, self._index, side), None
         if self._other_index is not None:  # the fewer own rows, the more columns make a tile of the usual size
-            other_rows = take(self._other_index, side * side // own_rows.rows)
+            largest_block = side * side // own_rows.rows
+            other_rows = cut(tf.gather(self._all_rows, self._other_index), self._other_index, largest_block)
         self._padded = own_rows.may_be_padded or (other_rows is not None and other_rows.may_be_padded)
 
         self._shift_free: Union[bool, tf.Tensor] = shift_free
@@ -138,25 +140,23 @@ class _Loss:
         shifts = _choose(self._shift_free, lambda: tf.stack([zeros, zeros], axis=1), self._largest)
         sums = self._tiles.sweep(self._sums, 2 if form.by_class else 1, own_values=shifts, keep=True)
         shift, inside_shift = tf.unstack(shifts, axis=1)
-        denominator = _log(sums[:, 0])
+        denominator, share, inside = _log(sums[:, 0]), tf.ones_like(zeros), zeros
         if form.denominator == "one_positive":
             denominator = tf.where(self._has_denominator, denominator, LOWEST / 2)
-            losses, anchors = self._with_one_positive(shift, denominator, inside_shift)
+            losses, share, inside_shift, inside = self._with_one_positive(shift, denominator, inside_shift)
         elif form.summation == "in":
             inside = _log(sums[:, 1])
             losses = shift - inside_shift + denominator - inside + tf.math.log(self._positives)
-            anchors = (tf.ones_like(zeros), self._positives, inside_shift, inside)
         else:
             of_positives = sums[:, 1] if form.by_class else self._similarities_of_class()
             losses = shift - of_positives / self._positives + denominator
-            anchors = (tf.ones_like(zeros), self._positives, zeros, zeros)
-        self._anchors = Anchors(zeros, shift, denominator, *anchors)
+        self._anchors = Anchors(zeros, shift, denominator, share, self._positives, inside_shift, inside)
         return tf.gather(tf.where(self._counted, losses, 0.0), self._unsorted)
 
     def _with_one_positive(
         self, shift: tf.Tensor, denominator: tf.Tensor, largest_positive: tf.Tensor
-    ) -> Tuple[tf.Tensor, Tuple[tf.Tensor, ...]]:
-        """L_i, and the last four of `Anchors`, once D_i is known."""
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """L_i, and `share`, `inside_shift` and `inside` of `Anchors`, once D_i is known."""
         inside_shift = _choose(
             self._shift_free,
             lambda: tf.zeros_like(denominator),
@@ -164,11 +164,11 @@ class _Loss:
         )
         known = tf.stack([shift, denominator, inside_shift], axis=1)
         sums = self._tiles.sweep(self._one_positive_sums, 2, own_values=known, only_near=True)
-        positives, inside = self._positives, _log(sums[:, 0])
+        inside = _log(sums[:, 0])
         if self._form.summation == "out":
-            return sums[:, 0] / positives, (sums[:, 1] / positives, positives, inside_shift, inside)
-        losses = tf.math.log(positives) - inside_shift - inside
-        return losses, (tf.math.divide_no_nan(sums[:, 1], sums[:, 0]), positives, inside_shift, inside)
+            return sums[:, 0] / self._positives, sums[:, 1] / self._positives, inside_shift, inside
+        losses = tf.math.log(self._positives) - inside_shift - inside
+        return losses, tf.math.divide_no_nan(sums[:, 1], sums[:, 0]), inside_shift, inside
 
     def gradient(self, upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         """∂/∂z of this replica's rows, `[batch * views, dim]`, and its part of ∂/∂τ; `upstream` are the w_i."""
@@ -176,7 +176,7 @@ class _Loss:
         anchors = tf.stack(self._anchors._replace(weight=weight), axis=1)
         every = gather(tf.gather(anchors, self._unsorted))
         others = None if self._other_index is None else tf.gather(every, self._other_index)
-        rows = tf.gather(self._all_rows, self._index)
+        rows = self._rows
         gradient = self._tiles.sweep(self._gradient, rows.shape[1], own_values=anchors, other_values=others)
         if not self._form.by_class:
             per_positive = weight / self._positives
@@ -253,18 +253,16 @@ class _Loss:
         s = tile.content
         of_rows, of_columns = self._masks(tile)
         by_rows = forms.one_positive_sums(self._form, s, of_rows.positives, *_as_rows(tile.rows.values))
-        if not tile.symmetric:
-            return _stack(map(_sum_rows, by_rows), 2), None
-        by_columns = forms.one_positive_sums(self._form, s, of_columns.positives, *_as_columns(tile.columns.values))
+        by_columns = []
+        if tile.symmetric:
+            columns = _as_columns(tile.columns.values)
+            by_columns = forms.one_positive_sums(self._form, s, of_columns.positives, *columns)
         return _stack(map(_sum_rows, by_rows), 2), _stack(map(_sum_columns, by_columns), 2)
 
     def _gradient(self, tile: Tile) -> Received:
         """Σ_j (G_kj + G_jk) z_j of the tile; without the positives where classes don't matter."""
-        s, rows, columns = (
-            tile.content,
-            Anchors(*_as_rows(tile.rows.values)),
-            Anchors(*_as_columns(tile.columns.values)),
-        )
+        s = tile.content
+        rows, columns = Anchors(*_as_rows(tile.rows.values)), Anchors(*_as_columns(tile.columns.values))
         if self._looks_at_classes(tile):
             of_rows, of_columns = self._masks(tile)
             both = forms.gradient(self._form, s, of_rows, rows) + forms.gradient(self._form, s, of_columns, columns)
@@ -295,8 +293,7 @@ class _Loss:
 
     def _similarities_of_class(self) -> tf.Tensor:
         """Σ_{p ∈ P(i)} s_ip of each own anchor."""
-        rows = tf.gather(self._all_rows, self._index)
-        return tf.reduce_sum(rows * (self._sum_of_class(self._all_rows) - rows), axis=1)
+        return tf.reduce_sum(self._rows * (self._sum_of_class(self._all_rows) - self._rows), axis=1)
 
 
 def _rows_of(images: tf.Tensor, views: Size) -> tf.Tensor:

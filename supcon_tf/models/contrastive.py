@@ -99,7 +99,8 @@ class ContrastiveModel(keras.Model):
         if self.log_temperature is not None:
             arguments["loss"].temperature = self.temperature
         self.compile(**arguments)
-        self.optimizer.build(self.trainable_variables)
+        if hasattr(self.optimizer, "build"):  # TensorFlow Addons' are of an older kind
+            self.optimizer.build(self.trainable_variables)
 
     @property
     def metrics(self) -> List[keras.metrics.Metric]:
