@@ -11,7 +11,8 @@ from tensorflow import keras
 
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.distribute import gather
-from supcon_tf.losses.classes import class_indices, image_classes
+from supcon_tf.losses.classes import image_classes
+from supcon_tf.losses.inputs import class_indices, projections_by_view
 from supcon_tf.losses.tiles import size_of
 
 
@@ -54,13 +55,13 @@ class NPairsLoss(keras.losses.Loss):
         Raises:
           ValueError: another number of views than two.
         """
-        y_pred = tf.convert_to_tensor(y_pred)
-        if y_pred.shape.rank != 3 or y_pred.shape[1] != 2:
-            raise ValueError(f"projections must be [batch, 2, dim], not {y_pred.shape}")
-        classes, projections = _of_all_replicas(y_true, y_pred, self.normalize)
+        own = projections_by_view(y_pred, self.normalize)
+        if own.shape[1] != 2:
+            raise ValueError(f"projections must be [batch, 2, dim], not {own.shape}")
+        classes, projections = _of_all_replicas(y_true, own)
         similarities = tf.matmul(projections[:, 0], projections[:, 1], transpose_b=True) / self.temperature
         loss = tensorflow_addons().losses.npairs_loss(classes, similarities)
-        return tf.fill([tf.shape(y_pred)[0]], loss)
+        return tf.fill([size_of(own, 0)], loss)
 
     def get_config(self) -> Dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature, "normalize": self.normalize}
@@ -98,25 +99,19 @@ class TripletLoss(keras.losses.Loss):
         Raises:
           ValueError: another shape.
         """
-        y_pred = tf.convert_to_tensor(y_pred)
-        if y_pred.shape.rank == 2:
-            y_pred = y_pred[:, tf.newaxis]
-        if y_pred.shape.rank != 3:
-            raise ValueError(f"projections must be [batch, views, dim] or [batch, dim], not {y_pred.shape}")
-        classes, projections = _of_all_replicas(y_true, y_pred, self.normalize)
+        own = projections_by_view(y_pred, self.normalize)
+        classes, projections = _of_all_replicas(y_true, own)
         rows = tf.reshape(projections, [-1, projections.shape[2]])
         loss = tensorflow_addons().losses.triplet_hard_loss(
             tf.repeat(classes, tf.shape(projections)[1]), rows, soft=True
         )
-        return tf.fill([tf.shape(y_pred)[0]], loss)
+        return tf.fill([size_of(own, 0)], loss)
 
     def get_config(self) -> Dict[str, Any]:
         return {**super().get_config(), "normalize": self.normalize}
 
 
-def _of_all_replicas(y_true: tf.Tensor, y_pred: tf.Tensor, normalize: bool) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Classes `[global_batch]` and projections `[global_batch, views, dim]` float32."""
-    projections = tf.cast(y_pred, tf.float32)
-    if normalize:
-        projections = tf.math.l2_normalize(projections, axis=-1)
-    return image_classes(gather(class_indices(y_true, size_of(y_pred, 0)))).number, gather(projections)
+def _of_all_replicas(y_true: tf.Tensor, projections: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Classes `[global_batch]` and projections `[global_batch, views, dim]`."""
+    labels = class_indices(y_true, size_of(projections, 0))
+    return image_classes(gather(labels)).number, gather(projections)

@@ -7,9 +7,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather, local_slice_start
-from supcon_tf.losses.classes import UNLABELLED, class_indices, image_classes
+from supcon_tf.losses.classes import image_classes
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form, counts
+from supcon_tf.losses.inputs import UNLABELLED, class_indices, projections_by_view
 from supcon_tf.losses.tiles import Size, size_of
 
 ANCHORS = ("all", "one")
@@ -128,13 +129,7 @@ class SupConLoss(keras.losses.Loss):
           InvalidArgumentError: a row of labels that is neither one-hot nor zeros, or a label that is not whole. Not
             under XLA, which cannot raise.
         """
-        projections = tf.cast(y_pred, tf.float32)
-        if projections.shape.rank == 2:
-            projections = projections[:, tf.newaxis, :]
-        if projections.shape.rank != 3:
-            raise ValueError(f"projections must be [batch, views, dim] or [batch, dim], not {y_pred.shape}")
-        if self.normalize:
-            projections = tf.math.l2_normalize(projections, axis=-1)
+        projections = projections_by_view(y_pred, self.normalize)
         temperature = self.current_temperature()
         losses = contrastive_losses(
             projections,

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.addons import tensorflow_addons
 from supcon_tf.losses import NTXentLoss, SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
 
@@ -176,9 +177,11 @@ def test_saved_and_loaded_model_projects_the_same(tmp_path):
     np.testing.assert_allclose(loaded(views), expected, atol=1e-6)
 
 
-def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path):
+@pytest.mark.parametrize("optimizer", ["sgd", "lamb"])
+def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path, optimizer):
     model = make_model()
-    model.compile("sgd", SupConLoss(0.3, summation="in", positives_cap=2))
+    made = optimizer if optimizer == "sgd" else tensorflow_addons().optimizers.LAMB(0.01)
+    model.compile(made, SupConLoss(0.3, summation="in", positives_cap=2))
     views, labels = make_batch()
     model.train_on_batch(views, labels)
     model.save(tmp_path / "model.keras")
