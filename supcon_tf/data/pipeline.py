@@ -66,7 +66,8 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches of all epochs from `start_step` on, for one input pipeline.
 
-    A step's global batch holds the same images whatever the number of pipelines and replicas.
+    A step's global batch holds the same images whatever the number of pipelines and replicas if the data set is small
+    enough to be kept in memory. Of a larger one each pipeline reads its own part only, the same in every epoch.
 
     Args:
       data: where the images come from.
@@ -79,25 +80,29 @@ def training_batches(
     Returns:
       Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled).
     """
-    examples = _examples(data, data.train_split).enumerate()
     images = data.num_examples(data.train_split)
+    pipelines, pipeline_id = context.num_input_pipelines, context.input_pipeline_id
+    pipeline_batch = epochs.batch_size // pipelines
     bytes_on_disk = max(int(data.builder.info.dataset_size), 1)
-    if bytes_on_disk <= CACHE_BYTES:
-        examples = examples.cache()
+    in_memory = bytes_on_disk <= CACHE_BYTES
+    if in_memory:
+        examples = _examples(data, data.train_split).enumerate().cache()
         buffer = images
     else:
+        part = tfds.even_splits(data.train_split, pipelines, drop_remainder=True)[pipeline_id]
+        examples = _examples(data, part).enumerate(start=pipeline_id * (images // pipelines))
         total_images = max(data.builder.info.splits.total_num_examples, 1)
-        buffer = max(min(images, SHUFFLE_BYTES * total_images // bytes_on_disk), epochs.batch_size)
-    pipeline_batch = epochs.batch_size // context.num_input_pipelines
+        buffer = max(min(images // pipelines, SHUFFLE_BYTES * total_images // bytes_on_disk), pipeline_batch)
+    shared = pipelines if in_memory else 1  # by how many pipelines what is shuffled below is taken apart
     start_epoch, steps_to_skip = divmod(start_step, epochs.steps_per_epoch)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        done = tf.where(epoch == start_epoch, steps_to_skip, 0) * epochs.batch_size
+        step_size = pipeline_batch * shared
+        done = tf.where(epoch == start_epoch, steps_to_skip, 0) * step_size
         shuffled = examples.shuffle(buffer, seed=_pair(seed, epoch), reshuffle_each_iteration=False)
-        shuffled = shuffled.take(epochs.steps_per_epoch * epochs.batch_size).skip(tf.cast(done, tf.int64))
-        if context.num_input_pipelines > 1:
-            shares = shuffled.batch(pipeline_batch).shard(context.num_input_pipelines, context.input_pipeline_id)
-            shuffled = shares.unbatch()
+        shuffled = shuffled.take(epochs.steps_per_epoch * step_size).skip(tf.cast(done, tf.int64))
+        if shared > 1:
+            shuffled = shuffled.batch(pipeline_batch).shard(shared, pipeline_id).unbatch()
         return shuffled.map(lambda index, example: (epoch, index, example))
 
     def views_and_label(epoch: tf.Tensor, index: tf.Tensor, example: Tuple[tf.Tensor, tf.Tensor]) -> Tuple:
@@ -119,7 +124,7 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """One pass over `split`, in its own order, each image counted once on any number of replicas.
 
-    The last batch is filled up with black images of weight 0, which unlabelled images have too.
+    The last batch is filled up with images of weight 0, which unlabelled images have too.
 
     Returns:
       `evaluation_steps` batches (images `[local_batch, size, size, channels]`, labels `[local_batch]` int32, weights
@@ -130,14 +135,13 @@ def evaluation_batches(
         return make_view(_decode(data, encoded)), label
 
     dataset = _examples(data, split)
-    dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)
     padding = evaluation_steps(data, split, batch_size) * batch_size - data.num_examples(split)
-    blank = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), dataset.element_spec)
-    dataset = dataset.concatenate(tf.data.Dataset.from_tensors(blank).repeat(padding))
+    filling = dataset.take(1).map(lambda encoded, label: (encoded, tf.constant(-1))).repeat(padding)
+    shares = dataset.concatenate(filling).batch(batch_size // context.num_input_pipelines, drop_remainder=True)
+    dataset = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
+    dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)
     replica_batch = context.get_per_replica_batch_size(batch_size)
-    shares = dataset.batch(batch_size // context.num_input_pipelines, drop_remainder=True)
-    shares = shares.shard(context.num_input_pipelines, context.input_pipeline_id)
-    return shares.unbatch().batch(replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return dataset.batch(replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:

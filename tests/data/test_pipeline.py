@@ -78,6 +78,31 @@ def test_workers_share_the_images_of_each_step_of_one_worker(digits, pipelines, 
         np.testing.assert_array_equal(np.concatenate(together), views)
 
 
+@pytest.mark.parametrize("pipelines", [1, 2, 3])
+def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pipelines, monkeypatch):
+    monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+    epochs = pipeline.Epochs(batch_size=240, steps_per_epoch=4, epochs=2)
+    index_of = {}
+    for index, features in enumerate(digits.builder.as_dataset(split="train").as_numpy_iterator()):
+        index_of.setdefault(features["image"].tobytes(), set()).add(index)
+    parts = []
+    for worker in range(pipelines):
+        context = tf.distribute.InputContext(pipelines, worker, pipelines)
+        seen = batches(digits, epochs, context=context)
+        assert len(seen) == 8 and all(len(views) == 240 // pipelines for views, _ in seen)
+        for views, _ in seen:  # an image's randomness follows from its place in the whole split
+            assert all(view[65] in index_of[view[:64].astype(np.uint8).tobytes()] for view in views)
+        by_epoch = [np.concatenate([views[:, 65] for views, _ in seen[e : e + 4]]) for e in (0, 4)]
+        assert all(len(set(epoch)) == 960 // pipelines for epoch in by_epoch)
+        assert list(by_epoch[0]) != list(by_epoch[1])
+        parts.append({*by_epoch[0], *by_epoch[1]})
+        rest = batches(digits, epochs, context=context, start_step=5)
+        for (views, _), (expected, _) in zip(rest, seen[5:]):
+            np.testing.assert_array_equal(views, expected)
+        assert len(rest) == 3
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
 def view(image):
     return tf.ensure_shape(image, [8, 8, 1])
 
