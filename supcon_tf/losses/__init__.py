@@ -2,5 +2,6 @@
 
 from supcon_tf.losses.baselines import NPairsLoss, TripletLoss
 from supcon_tf.losses.contrastive import NTXentLoss, SupConLoss, Temperature
+from supcon_tf.losses.inputs import Memory
 
-__all__ = ["NPairsLoss", "NTXentLoss", "SupConLoss", "Temperature", "TripletLoss"]
+__all__ = ["Memory", "NPairsLoss", "NTXentLoss", "SupConLoss", "Temperature", "TripletLoss"]

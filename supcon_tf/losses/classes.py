@@ -1,8 +1,11 @@
 """From labels to what the loss needs to know of each image's class."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import tensorflow as tf
+
+from supcon_tf.losses.inputs import Memory
+from supcon_tf.losses.tiles import size_of
 
 
 class ImageClasses(NamedTuple):
@@ -34,3 +37,22 @@ def image_classes(labels: tf.Tensor) -> ImageClasses:
     place = tf.argsort(order)
     number, rank, size = (tf.gather(x, place) for x in (number, rank, tf.gather(sizes, number)))
     return ImageClasses(order, number, rank, size)
+
+
+def classes_with_memory(labels: tf.Tensor, memory: Memory) -> Tuple[ImageClasses, tf.Tensor]:
+    """The classes of a batch and of a memory, whose rows follow the images of the batch: `[batch + size]` each.
+
+    Args:
+      labels: `[batch]`, as for `image_classes`.
+      memory: as `contrasts_of_memory` returns it.
+
+    Returns:
+      The classes, with `size` counting images of the batch only; how many valid rows of the memory are of the class,
+      `[batch + size]` int32.
+    """
+    dtype = tf.int64 if tf.int64 in (labels.dtype, memory.labels.dtype) else tf.int32
+    classes = image_classes(tf.concat([tf.cast(labels, dtype), tf.cast(memory.labels, dtype)], axis=0))
+    of_memory = classes.number[size_of(labels, 0) :]
+    sizes = tf.math.unsorted_segment_sum(tf.cast(memory.valid, tf.int32), of_memory, tf.size(classes.number))
+    in_memory = tf.gather(sizes, classes.number)
+    return classes._replace(size=classes.size - in_memory), in_memory

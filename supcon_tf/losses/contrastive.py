@@ -7,10 +7,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather, local_slice_start
-from supcon_tf.losses.classes import image_classes
+from supcon_tf.losses.classes import classes_with_memory, image_classes
 from supcon_tf.losses.engine import contrastive_losses
-from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form, counts
-from supcon_tf.losses.inputs import UNLABELLED, class_indices, projections_by_view
+from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Count, Form, counts
+from supcon_tf.losses.inputs import UNLABELLED, Memory, class_indices, contrasts_of_memory, projections_by_view
 from supcon_tf.losses.tiles import Size, size_of
 
 ANCHORS = ("all", "one")
@@ -54,6 +54,9 @@ class SupConLoss(keras.losses.Loss):
       normalize: L2-normalise the projections first.
       tile_size: rows and columns of the similarities in memory at a time, at most; None for what suits the device. No
         other result depends on it than speed and memory.
+      memory: a function that gives, at each evaluation of the loss and the same on every replica, further contrasts, as
+        MoCo's queue of past projections (He et al., 2020). Its valid rows belong to A(i) of every anchor, and to P(i)
+        if they have the anchor's label; they are no anchors, and get no gradient. Not with `positives_cap`.
       reduction, name: as for any `keras.losses.Loss`.
 
     Raises:
@@ -73,6 +76,7 @@ class SupConLoss(keras.losses.Loss):
         scale_by_temperature: bool = False,
         normalize: bool = True,
         tile_size: Optional[int] = None,
+        memory: Optional[Callable[[], Memory]] = None,
         reduction: str = keras.losses.Reduction.AUTO,
         name: str = "supcon_loss",
     ) -> None:
@@ -91,12 +95,17 @@ class SupConLoss(keras.losses.Loss):
         for argument, number, least in (("positives_cap", positives_cap, 0), ("tile_size", tile_size, 1)):
             if number is not None and not (isinstance(number, numbers.Integral) and number >= least):
                 raise ValueError(f"{argument} must be a whole number, at least {least}, not {number}")
+        if memory is not None and not callable(memory):
+            raise ValueError(f"memory must be a function that returns a Memory, not {memory!r}")
+        if memory is not None and positives_cap is not None:
+            raise ValueError("positives_cap is for the images of a batch; with a memory it must be None")
         self.temperature = temperature
         self.form = Form(summation, denominator, positives_cap)
         self.anchors = anchors
         self.scale_by_temperature = scale_by_temperature
         self.normalize = normalize
         self.tile_size = tile_size
+        self.memory = memory
 
     def current_temperature(self) -> Union[float, tf.Tensor]:
         """τ as it is now: a number if it is fixed, else a scalar float32 tensor."""
@@ -138,6 +147,7 @@ class SupConLoss(keras.losses.Loss):
             self.form,
             unit_length=self.normalize,
             tile_size=self.tile_size,
+            memory=self._contrasts(projections.shape[2]),
         )
         of_images = losses[:, 0] if self.anchors == "one" else tf.reduce_mean(losses, axis=1)
         return temperature * of_images if self.scale_by_temperature else of_images
@@ -146,28 +156,48 @@ class SupConLoss(keras.losses.Loss):
         """The labels that the loss goes by: `[batch]`, −1 for unlabelled."""
         return class_indices(y_true, batch)
 
+    def _contrasts(self, dim: int) -> Optional[Memory]:
+        """The memory as it is now, in the form that the loss computes with; `dim` is that of the projections."""
+        if self.memory is None:
+            return None
+        memory = self.memory()
+        labels = self.image_labels(memory.labels, size_of(memory.projections, 0))
+        return contrasts_of_memory(memory._replace(labels=labels), dim, self.normalize)
+
     def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
         """What to hold the loss against, as float32 scalars; arguments as for `call`.
 
         `collapsed_loss`: what the unscaled loss of this replica's anchors is if all projections are equal; log(N − 1)
-        for N projections in the global batch, where the denominator is over all and every anchor has positives.
+        for N projections in the global batch and the memory, where the denominator is over all and every anchor has
+        positives.
         `anchors_with_positives`: share of this replica's anchors that have a positive, which with several views is 1.
-        `images_with_classmates`: share of this replica's images whose class another image of the global batch has.
+        `images_with_classmates`: share of this replica's images whose class another image of the global batch, or a
+        valid row of the memory, has.
         """
         labels = self.image_labels(y_true, size_of(y_pred, 0))
         views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
         start = local_slice_start(size_of(labels, 0))
-        sizes = image_classes(gather(labels)).size
-        own = sizes[start : start + tf.size(labels)]
-        positives, in_denominator, counted = counts(self.form, own, tf.size(sizes), views)
+        own = slice(start, start + tf.size(labels))
+        all_labels, memory = gather(labels), self._contrasts(y_pred.shape[-1])
+        in_memory: Count = 0
+        valid: Count = 0
+        if memory is None:
+            classes = image_classes(all_labels)
+        else:
+            classes, in_memory = classes_with_memory(all_labels, memory)
+            in_memory, valid = in_memory[own], tf.math.count_nonzero(memory.valid, dtype=tf.int32)
+        in_batch = classes.size[own]
+        positives, in_denominator, counted = counts(
+            self.form, in_batch, size_of(all_labels, 0), views, in_memory, valid
+        )
         if self.form.denominator == "one_positive":
             in_denominator += 1
         collapsed = tf.where(counted, tf.math.log(tf.cast(tf.maximum(in_denominator, 1), tf.float32)), 0.0)
-        values = (collapsed, tf.cast(positives > 0, tf.float32), tf.cast(own > 1, tf.float32))
+        values = (collapsed, tf.cast(positives > 0, tf.float32), tf.cast(in_batch + in_memory > 1, tf.float32))
         return {name: tf.reduce_mean(value) for name, value in zip(self.DIAGNOSTICS, values)}
 
     def get_config(self) -> Dict[str, Any]:
-        """The arguments; of a temperature that is learned, its value now."""
+        """The arguments, without the memory, a function; of a temperature that is learned, its value now."""
         return {
             **super().get_config(),
             "temperature": float(self.current_temperature()),

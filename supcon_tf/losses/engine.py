@@ -10,16 +10,21 @@ G_jk for its own k by itself. In Eq. 2 the positives need no tile: with M_k the 
 W_k that of w/|P| z,
 
     Σ_{p ∈ P(k)} s_kp = z_k·(M_k − z_k)/τ     their part of Σ_j (G_kj + G_jk) z_j = −w_k/|P(k)| (M_k − 2 z_k) − W_k
+
+A row j of a memory is no anchor: G_jk = 0, and M_k has it, but W_k does not. It gets no gradient, so Σ_k z_k·∂/∂z_k has
+each s_kj once and not twice: of ∂/∂τ, its part is −1/τ times that of the sum.
 """
 
+import functools
 from typing import Any, Callable, Iterable, List, Optional, Tuple, Union
 
 import tensorflow as tf
 
 from supcon_tf.distribute import gather, local_slice_start
 from supcon_tf.losses import forms
-from supcon_tf.losses.classes import image_classes
-from supcon_tf.losses.forms import Anchors, Form, Masks
+from supcon_tf.losses.classes import classes_with_memory, image_classes
+from supcon_tf.losses.forms import Anchors, Count, Form, Masks
+from supcon_tf.losses.inputs import Memory
 from supcon_tf.losses.tiles import Received, Rows, Side, Size, Tile, Tiles, make_rows, maximum, minimum, size_of
 
 # exp s and its sums stay well inside float32 while |s| is at most this. Beyond, each anchor's largest s is found first
@@ -38,16 +43,19 @@ def contrastive_losses(
     *,
     unit_length: bool,
     tile_size: Optional[int] = None,
+    memory: Optional[Memory] = None,
 ) -> tf.Tensor:
-    """L_i of this replica's anchors, contrasted with the batch of all replicas.
+    """L_i of this replica's anchors, contrasted with the batch of all replicas and with a memory.
 
     Args:
       projections: `[batch, views, dim]` float32.
       labels: `[batch]` int32 or int64, negative for unlabelled.
       temperature: τ, a number or a scalar tensor; differentiable.
       form: which of the losses.
-      unit_length: whether the projections are known to be no longer than 1.
+      unit_length: whether the projections are known to be no longer than 1, the memory's too.
       tile_size: rows and columns of a tile, at most; None for what suits the device.
+      memory: as `contrasts_of_memory` returns it, with the same on every replica; not with a cap on the positives. It
+        gets no gradient.
 
     Returns:
       `[batch, views]` float32; 0 for an anchor without positives, or without anything in its denominator.
@@ -59,7 +67,7 @@ def contrastive_losses(
 
     @tf.custom_gradient
     def losses(rows: tf.Tensor, temperature: tf.Tensor) -> Tuple[tf.Tensor, Callable[..., Any]]:
-        loss = _Loss(rows, labels, views, temperature, form, shift_free, tile_size)
+        loss = _Loss(rows, labels, views, temperature, form, shift_free, tile_size, memory)
         return loss.value(), loss.gradient
 
     rows = tf.reshape(projections, [batch * views, projections.shape[2]])
@@ -88,26 +96,34 @@ class _Loss:
         form: Form,
         shift_free: Optional[bool],
         tile_size: Optional[int],
+        memory: Optional[Memory],
     ) -> None:
         self._form = form
         self._temperature = temperature
         all_rows = gather(rows)
         # Scaled alike on both sides of a product, so that s_ij and s_ji are equal to the last bit on any replica.
         self._all_rows = all_rows / tf.sqrt(temperature)
-        classes = image_classes(gather(labels))
+        all_labels = gather(labels)
+        images = size_of(all_labels, 0)
+        if memory is None:
+            classes = image_classes(all_labels)
+            order, class_of_image = classes.order, classes.number
+        else:  # its rows are numbered as if they were images behind those of the batch
+            classes, in_memory = classes_with_memory(all_labels, memory)
+            order, memory_order = _split(classes.order, classes.order < images, images)
+            class_of_image = classes.number[:images]
 
         batch = size_of(labels, 0)
         start = local_slice_start(batch)
-        own, others = classes.order, None
+        own, others = order, None
         if all_rows is not rows:
-            is_own = (own >= start) & (own < start + batch)
-            own_first = tf.gather(own, tf.argsort(tf.where(is_own, 0, 1), stable=True))
-            own, others = own_first[:batch], own_first[batch:]
+            own, others = _split(order, (order >= start) & (order < start + batch), batch)
         self._index = _rows_of(own, views)
         self._other_index = None if others is None else _rows_of(others, views)
         self._sorted = self._index - start * views
         self._unsorted = tf.argsort(self._sorted)
-        self._class_of_row = tf.repeat(classes.number, views)
+        self._class_of_row = tf.repeat(class_of_image, views)
+        self._classes = tf.size(classes.number)  # at most
 
         marks = tf.stack([classes.number, classes.rank, classes.size], axis=1)
 
@@ -116,20 +132,38 @@ class _Loss:
 
         side = tile_size or default_tile_size(size_of(rows, 0))
         self._rows = tf.gather(self._all_rows, self._index)
-        own_rows, other_rows = cut(self._rows, self._index, side), None
-        if self._other_index is not None:  # the fewer own rows, the more columns make a tile of the usual size
-            largest_block = side * side // own_rows.rows
+        own_rows, other_rows, memory_rows = cut(self._rows, self._index, side), None, None
+        largest_block = side * side // own_rows.rows  # the fewer own rows, the more columns make a tile of usual size
+        if self._other_index is not None:
             other_rows = cut(tf.gather(self._all_rows, self._other_index), self._other_index, largest_block)
-        self._padded = own_rows.may_be_padded or (other_rows is not None and other_rows.may_be_padded)
+        self._memory: Optional[tf.Tensor] = None
+        if memory is not None:
+            self._memory = memory.projections / tf.sqrt(temperature)
+            self._class_of_memory = classes.number[images:]
+            place = memory_order - images
+            index = tf.where(tf.gather(memory.valid, place), images * views + place, -1)
+            marks_of_memory = tf.gather(marks, memory_order)
+            memory_rows = make_rows(
+                tf.gather(self._memory, place), index, marks_of_memory, largest_block, some_absent=True
+            )
+        self._has_gaps = any(rows is not None and rows.may_have_gaps for rows in (own_rows, other_rows, memory_rows))
 
         self._shift_free: Union[bool, tf.Tensor] = shift_free
         if shift_free is None:
-            longest = tf.reduce_max(tf.reduce_sum(self._all_rows**2, axis=1))
+            longest = _longest(self._all_rows)
+            if self._memory is not None:
+                longest = tf.maximum(longest, _longest(self._memory))
             self._shift_free = longest <= LARGEST_EXPONENT
-        self._tiles = Tiles(own_rows, other_rows, self._content, by_class=form.by_class)
+        self._tiles = Tiles(own_rows, other_rows, memory_rows, self._content, by_class=form.by_class)
 
-        size = tf.gather(classes.size, self._index // views)
-        positives, in_denominator, self._counted = forms.counts(form, size, tf.size(classes.number), views)
+        of_image = self._index // views
+        class_in_memory: Count = 0
+        valid: Count = 0
+        if memory is not None:
+            class_in_memory = tf.gather(in_memory, of_image)
+            valid = tf.math.count_nonzero(memory.valid, dtype=tf.int32)
+        size = tf.gather(classes.size, of_image)
+        positives, in_denominator, self._counted = forms.counts(form, size, images, views, class_in_memory, valid)
         self._positives = tf.cast(tf.maximum(positives, 1), tf.float32)
         self._has_denominator = in_denominator > 0
 
@@ -177,14 +211,28 @@ class _Loss:
         every = gather(tf.gather(anchors, self._unsorted))
         others = None if self._other_index is None else tf.gather(every, self._other_index)
         rows = self._rows
-        gradient = self._tiles.sweep(self._gradient, rows.shape[1], own_values=anchors, other_values=others)
+
+        def sweep(of_memory: bool) -> tf.Tensor:
+            return self._tiles.sweep(
+                self._gradient, rows.shape[1], own_values=anchors, other_values=others, of_memory=of_memory
+            )
+
+        gradient = sweep(of_memory=False)
         if not self._form.by_class:
             per_positive = weight / self._positives
             of_all = Anchors(*tf.unstack(every, axis=1))
             weighted_rows = (of_all.weight / of_all.positives)[:, tf.newaxis] * self._all_rows
-            gradient -= per_positive[:, tf.newaxis] * (self._sum_of_class(self._all_rows) - 2.0 * rows)
-            gradient -= self._sum_of_class(weighted_rows)
+            gradient -= per_positive[:, tf.newaxis] * (
+                self._sum_of_class(self._all_rows, self._class_of_row) - 2.0 * rows
+            )
+            gradient -= self._sum_of_class(weighted_rows, self._class_of_row)
         of_temperature = -tf.reduce_sum(rows * gradient) / (2.0 * self._temperature)
+        if self._memory is not None:
+            of_memory = sweep(of_memory=True)
+            if not self._form.by_class:
+                of_memory -= per_positive[:, tf.newaxis] * self._sum_of_class(self._memory, self._class_of_memory)
+            of_temperature -= tf.reduce_sum(rows * of_memory) / self._temperature
+            gradient += of_memory
         return tf.gather(gradient, self._unsorted) / tf.sqrt(self._temperature), of_temperature
 
     def _content(self, s: tf.Tensor, rows: Side, columns: Side, near: bool) -> tf.Tensor:
@@ -200,7 +248,7 @@ class _Loss:
 
     def _distinct(self, rows: Side, columns: Side) -> tf.Tensor:
         i, j = rows.index[:, tf.newaxis], columns.index
-        return (i != j) & (tf.minimum(i, j) >= 0) if self._padded else i != j
+        return (i != j) & (tf.minimum(i, j) >= 0) if self._has_gaps else i != j
 
     def _masks(self, tile: Tile) -> Tuple[Masks, Masks]:
         """With the rows as anchors, and with the columns."""
@@ -260,44 +308,61 @@ class _Loss:
         return _stack(map(_sum_rows, by_rows), 2), _stack(map(_sum_columns, by_columns), 2)
 
     def _gradient(self, tile: Tile) -> Received:
-        """Σ_j (G_kj + G_jk) z_j of the tile; without the positives where classes don't matter."""
+        """Σ_j (G_kj + G_jk) z_j of the tile; without the positives where classes don't matter, or G_jk of a memory."""
         s = tile.content
-        rows, columns = Anchors(*_as_rows(tile.rows.values)), Anchors(*_as_columns(tile.columns.values))
+        anchors = [Anchors(*_as_rows(tile.rows.values))]
+        if tile.columns.values is not None:
+            anchors.append(Anchors(*_as_columns(tile.columns.values)))
         if self._looks_at_classes(tile):
-            of_rows, of_columns = self._masks(tile)
-            both = forms.gradient(self._form, s, of_rows, rows) + forms.gradient(self._form, s, of_columns, columns)
+            both = _add(forms.gradient(self._form, s, mask, a) for mask, a in zip(self._masks(tile), anchors))
         else:
-            both = self._gradient_of_negatives(s, rows, columns, self._holds_exponentials(tile.near))
+            both = self._gradient_of_negatives(s, anchors, self._holds_exponentials(tile.near))
         to_rows = tf.matmul(both, tile.columns.projections)
         return to_rows, tf.matmul(both, tile.rows.projections, transpose_a=True) if tile.symmetric else None
 
-    def _gradient_of_negatives(
-        self, content: tf.Tensor, rows: Anchors, columns: Anchors, exponentials: bool
-    ) -> tf.Tensor:
+    def _gradient_of_negatives(self, content: tf.Tensor, anchors: List[Anchors], exponentials: bool) -> tf.Tensor:
         def shared() -> tf.Tensor:
             e = content if exponentials else tf.exp(content)
-            return e * tf.add(*(a.weight * a.share * tf.exp(-a.shift - a.denominator) for a in (rows, columns)))
+            return e * _add(a.weight * a.share * tf.exp(-a.shift - a.denominator) for a in anchors)
 
         def apart() -> tf.Tensor:
-            return tf.add(*(a.weight * a.share * tf.exp(content - a.shift - a.denominator) for a in (rows, columns)))
+            return _add(a.weight * a.share * tf.exp(content - a.shift - a.denominator) for a in anchors)
 
         return _choose(self._shift_free, shared, apart)
 
     def _looks_at_classes(self, tile: Tile) -> bool:
         return tile.near and self._form.by_class
 
-    def _sum_of_class(self, values: tf.Tensor) -> tf.Tensor:
-        """Sum of `values` `[rows of all replicas, dim]` over the class of each own row."""
-        sums = tf.math.unsorted_segment_sum(values, self._class_of_row, tf.size(self._class_of_row))
+    def _sum_of_class(self, values: tf.Tensor, class_of_value: tf.Tensor) -> tf.Tensor:
+        """Sum of `values` `[rows of all replicas, dim]`, or of a memory, over the class of each own row."""
+        sums = tf.math.unsorted_segment_sum(values, class_of_value, self._classes)
         return tf.gather(sums, tf.gather(self._class_of_row, self._index))
 
     def _similarities_of_class(self) -> tf.Tensor:
         """Σ_{p ∈ P(i)} s_ip of each own anchor."""
-        return tf.reduce_sum(self._rows * (self._sum_of_class(self._all_rows) - self._rows), axis=1)
+        positives = self._sum_of_class(self._all_rows, self._class_of_row) - self._rows
+        if self._memory is not None:
+            positives += self._sum_of_class(self._memory, self._class_of_memory)
+        return tf.reduce_sum(self._rows * positives, axis=1)
 
 
 def _rows_of(images: tf.Tensor, views: Size) -> tf.Tensor:
     return tf.reshape(images[:, tf.newaxis] * views + tf.range(views), [-1])
+
+
+def _split(images: tf.Tensor, is_first: tf.Tensor, number: Size) -> Tuple[tf.Tensor, tf.Tensor]:
+    """The `number` images that `is_first` says, and the others, in the order in which they are."""
+    first_ones_first = tf.gather(images, tf.argsort(tf.where(is_first, 0, 1), stable=True))
+    return first_ones_first[:number], first_ones_first[number:]
+
+
+def _longest(rows: tf.Tensor) -> tf.Tensor:
+    """Largest z·z."""
+    return tf.reduce_max(tf.reduce_sum(rows**2, axis=1))
+
+
+def _add(values: Iterable[tf.Tensor]) -> tf.Tensor:
+    return functools.reduce(tf.add, values)
 
 
 def _as_rows(values: tf.Tensor) -> List[tf.Tensor]:

@@ -1,7 +1,8 @@
 """The forms of the loss in Khosla et al. (2020), Sec. 3.2, for one anchor and one other projection at a time.
 
-s_ij = z_i·z_j / τ is the similarity of an anchor i and another projection j. A(i) are all others of the batch, P(i)
-those of the anchor's class, N(i) those of other classes. With D_i = log Σ_j exp s_ij over the denominator's j,
+s_ij = z_i·z_j / τ is the similarity of an anchor i and another projection j. A(i) are all others of the batch, and the
+valid rows of the memory if there is one; P(i) are those of the anchor's class, N(i) those of other classes. With
+D_i = log Σ_j exp s_ij over the denominator's j,
 
     out (Eq. 2)    L_i = −1/|P(i)| Σ_{p ∈ P(i)} (s_ip − D_i)
     in  (Eq. 3)    L_i = −log 1/|P(i)| Σ_{p ∈ P(i)} exp(s_ip − D_i)
@@ -22,6 +23,8 @@ import tensorflow as tf
 
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")
+
+Count = Union[int, tf.Tensor]
 
 
 class Form(NamedTuple):
@@ -77,7 +80,12 @@ class Masks(NamedTuple):
 
 
 def counts(
-    form: Form, class_size: tf.Tensor, images: tf.Tensor, views: Union[int, tf.Tensor]
+    form: Form,
+    class_size: tf.Tensor,
+    images: Count,
+    views: Count,
+    class_in_memory: Count = 0,
+    memory: Count = 0,
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Of anchors whose class has `class_size` images of the batch: how many projections the sums are over.
 
@@ -86,14 +94,16 @@ def counts(
       class_size: int32.
       images: number of images in the batch.
       views: of each.
+      class_in_memory: how many valid rows of the anchor's class a memory has.
+      memory: how many valid rows it has.
 
     Returns:
       |P(i)| int32; the number of j in the denominator, int32; whether L_i counts, bool: it does not without positives,
       nor with an empty denominator.
     """
     kept = class_size if form.positives_cap is None else tf.minimum(class_size, form.positives_cap + 1)
-    positives = kept * views - 1
-    in_denominator = (images - class_size) * views
+    positives = kept * views - 1 + class_in_memory
+    in_denominator = (images - class_size) * views + (memory - class_in_memory)
     if form.denominator == "all":
         in_denominator += positives
     counted = positives > 0

@@ -2,18 +2,19 @@
 
 The rows are those of the global batch. A replica's own rows come first, and only what they receive is worked out:
 
-             own        others'
-          ┌──┬──┬──┐┌─────┬─────┐
-          │ D│ U│ U││  O  │  O  │   D: on the diagonal.
-    own   ├──┼──┼──┤├─────┼─────┤   U: above it. As s_ij = s_ji, such a tile serves its rows and its columns, and
-          │  │ D│ U││  O  │  O  │      those below the diagonal are never computed.
-          ├──┼──┼──┤├─────┼─────┤   O: against the rows of the other replicas.
-          │  │  │ D││  O  │  O  │
-          └──┴──┴──┘└─────┴─────┘
+             own        others'      memory
+          ┌──┬──┬──┐┌─────┬─────┐┌─────┬─────┐
+          │ D│ U│ U││  O  │  O  ││  M  │  M  │   D: on the diagonal.
+    own   ├──┼──┼──┤├─────┼─────┤├─────┼─────┤   U: above it. As s_ij = s_ji, such a tile serves its rows and its
+          │  │ D│ U││  O  │  O  ││  M  │  M  │      columns, and those below the diagonal are never computed.
+          ├──┼──┼──┤├─────┼─────┤├─────┼─────┤   O: against the rows of the other replicas.
+          │  │  │ D││  O  │  O  ││  M  │  M  │   M: against the rows of a memory, which are no anchors.
+          └──┴──┴──┘└─────┴─────┘└─────┴─────┘
 
 A tile is *near* if some of its pairs may be other than plain negatives: an anchor with itself, two images of a class
-(rows are sorted by class, so these lie together), or padding. Far tiles need no masks. The tiles of the first sweep are
-kept for the later ones as long as they fit into `KEPT_BYTES`; the rest is computed anew.
+(rows are sorted by class, so these lie together), or a row that is absent: padding, or not valid in a memory. Far tiles
+need no masks. The tiles of the first sweep are kept for the later ones as long as they fit into `KEPT_BYTES`; the rest
+is computed anew.
 """
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -30,19 +31,21 @@ TILES_IN_FLIGHT = 2
 
 
 class Rows(NamedTuple):
-    """Rows of the batch, cut into blocks of one size.
+    """Rows of the batch or of a memory, cut into blocks of one size.
 
     Attributes:
       projections: array of blocks `[rows, dim]`, which copies nothing when it is read; zeros in the padding.
-      index: `[blocks, rows]` int32, the row's place in the batch; −1 in the padding.
+      index: `[blocks, rows]` int32, the row's place in the batch, a memory's behind it; −1 for a row that is absent.
       marks: `[blocks, rows, marks]` int32, what says which pairs are positives; the class first.
       length: number of rows without padding.
+      some_absent: whether rows without padding, too, may be absent.
     """
 
     projections: tf.TensorArray
     index: tf.Tensor
     marks: tf.Tensor
     length: Size
+    some_absent: bool
 
     @property
     def blocks(self) -> Size:
@@ -53,9 +56,11 @@ class Rows(NamedTuple):
         return size_of(self.index, 1)
 
     @property
-    def may_be_padded(self) -> bool:
+    def may_have_gaps(self) -> bool:
+        """Whether an index may be −1."""
         sizes = (self.blocks, self.rows, self.length)
-        return not all(isinstance(size, int) for size in sizes) or self.blocks * self.rows != self.length
+        is_known = all(isinstance(size, int) for size in sizes)
+        return self.some_absent or not is_known or self.blocks * self.rows != self.length
 
 
 class Side(NamedTuple):
@@ -101,7 +106,7 @@ class Run(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The tiles D, U or O.
+    """The tiles D, U, O or M.
 
     Attributes:
       columns: what the own rows are held against.
@@ -132,17 +137,27 @@ class Tiles:
     Args:
       own: the replica's own rows, sorted by class.
       others: the other replicas' rows; None with one replica.
+      memory: its rows; None without one.
       make_content: what tiles hold.
       by_class: whether pairs of one class are other than plain negatives.
     """
 
-    def __init__(self, own: Rows, others: Optional[Rows], make_content: MakeContent, *, by_class: bool) -> None:
+    def __init__(
+        self,
+        own: Rows,
+        others: Optional[Rows],
+        memory: Optional[Rows],
+        make_content: MakeContent,
+        *,
+        by_class: bool,
+    ) -> None:
         self._own = own
+        self._memory = memory
         self._make_content = make_content
         self._kept: Dict[int, tf.TensorArray] = {}
         self._parts: List[Part] = []
         room: Size = KEPT_BYTES // 4
-        for columns, diagonal in ((own, True), (own, False), (others, False)):
+        for columns, diagonal in ((own, True), (own, False), (others, False), (memory, False)):
             if columns is None:
                 continue
             symmetric = columns is own and not diagonal
@@ -164,6 +179,7 @@ class Tiles:
         start: float = 0.0,
         keep: bool = False,
         only_near: bool = False,
+        of_memory: Optional[bool] = None,
     ) -> tf.Tensor:
         """Visits every tile, and combines what each own row receives.
 
@@ -176,6 +192,7 @@ class Tiles:
           start: what a row has received before the first.
           keep: whether later sweeps use the tiles of this one.
           only_near: whether far tiles are passed over.
+          of_memory: whether only the memory's tiles are visited, or only those of the batch; None for all.
 
         Returns:
           `[own rows, width]`.
@@ -184,7 +201,11 @@ class Tiles:
         totals = _array(own.blocks, [own.rows, width]).unstack(tf.fill([own.blocks, own.rows, width], start))
         values_of_own = _values(own_values, own)
         for number, part in enumerate(self._parts):
-            of_columns = values_of_own if part.columns is own else _values(other_values, part.columns)
+            is_memory = part.columns is self._memory
+            if of_memory is not None and of_memory != is_memory:
+                continue
+            values = None if is_memory else other_values
+            of_columns = values_of_own if part.columns is own else _values(values, part.columns)
             if keep and not is_zero(part.kept):
                 self._kept[number] = _array(maximum(part.kept, 1), [own.rows, part.columns.rows])
             for run in part.runs():
@@ -235,14 +256,17 @@ def join(blocks: tf.Tensor, length: Size) -> tf.Tensor:
     return tf.reshape(blocks, [-1, *blocks.shape[2:]])[:length]
 
 
-def make_rows(projections: tf.Tensor, index: tf.Tensor, marks: tf.Tensor, largest_block: Size) -> Rows:
+def make_rows(
+    projections: tf.Tensor, index: tf.Tensor, marks: tf.Tensor, largest_block: Size, *, some_absent: bool = False
+) -> Rows:
     """Cuts rows into as few blocks as `largest_block` allows, of equal size.
 
     Args:
       projections: `[length, dim]`.
-      index: `[length]` int32.
+      index: `[length]` int32; −1 for a row that is absent.
       marks: `[length, marks]` int32.
       largest_block: rows in a block, at most.
+      some_absent: whether a row may be.
     """
     length = size_of(index, 0)
     blocks = maximum(-(-length // largest_block), 1)
@@ -252,7 +276,7 @@ def make_rows(projections: tf.Tensor, index: tf.Tensor, marks: tf.Tensor, larges
         cut(index, blocks, rows, padding=-1),
         cut(marks, blocks, rows, padding=-1),
     )
-    return Rows(*padded, length)
+    return Rows(*padded, length, some_absent)
 
 
 def size_of(tensor: tf.Tensor, axis: int) -> Size:
@@ -297,20 +321,20 @@ def _pairs(own: Rows, columns: Rows, diagonal: bool, symmetric: bool, by_class: 
     i, j = tf.range(own.blocks), tf.range(columns.blocks)
     if diagonal:
         return tf.stack([i, i], axis=1), own.blocks, own.blocks
-    may_be_padded = own.may_be_padded or columns.may_be_padded
+    may_have_gaps = own.may_have_gaps or columns.may_have_gaps
     near = tf.zeros([own.blocks, columns.blocks], tf.bool)
     if by_class:  # sorted, so blocks share a class if their ranges of classes overlap
         of_own, of_columns = own.marks[..., 0], columns.marks[..., 0]
         near |= (tf.reduce_min(of_own, 1)[:, tf.newaxis] <= tf.reduce_max(of_columns, 1)) & (
             tf.reduce_max(of_own, 1)[:, tf.newaxis] >= tf.reduce_min(of_columns, 1)
         )
-    if may_be_padded:
+    if may_have_gaps:
         near |= (tf.reduce_min(own.index, 1)[:, tf.newaxis] < 0) | (tf.reduce_min(columns.index, 1) < 0)
     is_tile, number = tf.ones_like(near), own.blocks * columns.blocks
     if symmetric:
         is_tile, number = i[:, tf.newaxis] < j, own.blocks * (own.blocks - 1) // 2
     near_number: Size = 0
-    if by_class or may_be_padded:
+    if by_class or may_have_gaps:
         near_number = tf.math.count_nonzero(near & is_tile, dtype=tf.int32)
     rank = tf.where(is_tile, tf.where(near, 0, 1), 2)
     order = tf.argsort(tf.reshape(rank, [-1]), stable=True)[: maximum(number, 1)]  # XLA wants none empty

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def contrastive(projections, labels, temperature, summation="out", denominator="all", positives_cap=None):
+def contrastive(projections, labels, temperature, summation="out", denominator="all", positives_cap=None, memory=None):
     """L_i of Khosla et al. (2020), Eq. 2 ('out') or Eq. 3 ('in'), of every anchor.
 
     Args:
@@ -12,6 +12,7 @@ def contrastive(projections, labels, temperature, summation="out", denominator="
       labels: `[batch]`, −1 for unlabelled.
       temperature: τ.
       summation, denominator, positives_cap: as in `SupConLoss`.
+      memory: projections `[size, dim]`, labels and valid, `[size]`, which every anchor is held against, too.
 
     Returns:
       `[batch, views]` float64.
@@ -29,9 +30,13 @@ def contrastive(projections, labels, temperature, summation="out", denominator="
                 negatives.append(j)
             elif positives_cap is None or distance_in_class(labels, image[i], image[j]) <= positives_cap:
                 positives.append(j)
+        s = z @ z[i] / temperature
+        for row, label, valid in zip(*(memory or ((), (), ()))):
+            if valid:
+                (positives if label == labels[image[i]] and label >= 0 else negatives).append(len(s))
+                s = np.append(s, np.float64(row) @ z[i] / temperature)
         if not positives:
             continue
-        s = z @ z[i] / temperature
         probabilities = []  # logarithms of exp(s_ip) / Σ exp(s_ij)
         for p in positives:
             others = {"all": negatives + positives, "only_negatives": negatives, "one_positive": negatives + [p]}
@@ -66,7 +71,7 @@ def central_differences(function, x, step=1e-6):
     return gradient
 
 
-def dense(projections, labels, temperature, summation="out", denominator="all", positives_cap=None):
+def dense(projections, labels, temperature, summation="out", denominator="all", positives_cap=None, memory=None):
     """The same in TensorFlow, float64, with matrices of all pairs, so that it can be differentiated."""
     batch, views = projections.shape[:2]
     z = tf.reshape(tf.cast(projections, tf.float64), [batch * views, -1])
@@ -79,7 +84,13 @@ def dense(projections, labels, temperature, summation="out", denominator="all", 
     by_view = np.ones([views, views], bool)
     positive = np.kron(kept, by_view) & ~np.eye(batch * views, dtype=bool)
     negative = np.kron(~same, by_view)
-    s = tf.matmul(z, z, transpose_b=True) / tf.convert_to_tensor(temperature, tf.float64)
+    contrasts = z
+    if memory is not None:
+        rows, of_rows, valid = map(np.asarray, memory)
+        alike = (np.repeat(labels, views)[:, np.newaxis] == of_rows[valid]) & (of_rows[valid] >= 0)
+        positive, negative = np.hstack([positive, alike]), np.hstack([negative, ~alike])
+        contrasts = tf.concat([z, tf.constant(rows[valid], tf.float64)], axis=0)
+    s = tf.matmul(z, contrasts, transpose_b=True) / tf.convert_to_tensor(temperature, tf.float64)
 
     def log_sum(mask):
         return tf.reduce_logsumexp(tf.where(mask, s, -1e30), axis=1, keepdims=True)
