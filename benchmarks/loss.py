@@ -15,15 +15,14 @@ tenth of a second.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import resource
-import statistics
 import subprocess
 import sys
-import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from benchmarks.lib import turns
+from benchmarks.lib.turns import NONE, Evaluate, Result, print_header, print_row
 
 DIM = 128
 VIEWS = 2
@@ -47,16 +46,6 @@ APART_FROM = 16384
 WHOLE_UP_TO = 8192
 STRIP = 2048
 
-TURN_SECONDS = 0.1
-WARM_UPS = 2
-NONE = "–"
-
-# OpenMP's is for PyTorch: by default its threads spin while they wait, which on a shared machine makes it far slower.
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_WAIT_POLICY": "passive"}
-
-# One evaluation: its loss and one entry of its gradient.
-Evaluate = Callable[[], Tuple[float, float]]
-
 
 class Job(NamedTuple):
     """What a child process evaluates.
@@ -78,43 +67,7 @@ class Job(NamedTuple):
     replicas: int = 1
 
 
-class Result(NamedTuple):
-    """What is known of a job once it is done."""
-
-    seconds: float
-    megabytes: float
-
-
 # The child: what is measured. Nothing here may be imported by the parent, whose size its children would inherit.
-
-
-def serve(job: Job) -> None:
-    """Evaluates the job as often as standard input asks for it, and answers on standard output."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    evaluate = VARIANTS[job.variant](job)
-    for _ in range(WARM_UPS):
-        seconds = _seconds(evaluate)
-    evaluations = max(1, int(TURN_SECONDS / seconds))
-    replies: Dict[str, Callable[[], str]] = {
-        "run": lambda: str(statistics.mean(_seconds(evaluate) for _ in range(evaluations))),
-        "result": lambda: " ".join(map(repr, evaluate())),
-        "memory": lambda: str(_peak_megabytes()),
-    }
-    print("ready", file=answers)
-    for line in sys.stdin:
-        print(replies[line.strip()](), file=answers)
-
-
-def _seconds(evaluate: Evaluate) -> float:
-    start = time.perf_counter()
-    evaluate()
-    return time.perf_counter() - start
-
-
-def _peak_megabytes() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _batch(job: Job) -> Tuple[Any, Any]:
@@ -148,11 +101,12 @@ def _differentiated(loss: Callable[[Any, Any], Any], projections: Any, labels: A
 
 def ours(job: Job) -> Evaluate:
     """The loss of this package."""
+    from benchmarks.lib.replicas import pretend_replicas
     from supcon_tf.losses import SupConLoss
 
     projections, labels = _batch(job)
     if job.replicas > 1:
-        _pretend_replicas(job.replicas, projections, labels)
+        pretend_replicas(job.replicas, projections, labels)
         own = len(labels) // job.replicas
         projections, labels = projections[:own], labels[:own]
     loss = SupConLoss(
@@ -166,27 +120,6 @@ def ours_nt_xent(job: Job) -> Evaluate:
     from supcon_tf.losses import NTXentLoss
 
     return _differentiated(NTXentLoss(TEMPERATURE), *_batch(job))
-
-
-def _pretend_replicas(replicas: int, projections: Any, labels: Any) -> None:
-    """Lets the loss be that of the first of several replicas, which finds at hand what it would gather."""
-    import tensorflow as tf
-
-    from supcon_tf.losses import engine
-
-    all_rows = tf.math.l2_normalize(tf.reshape(projections, [-1, DIM]), axis=-1)
-    all_labels = tf.constant(labels)
-
-    def gather(x: tf.Tensor) -> tf.Tensor:
-        if x.shape.rank == 1:
-            return all_labels
-        return all_rows if x.shape[1] == DIM else tf.tile(x, [replicas, 1])
-
-    def local_slice_start(local_batch: Any) -> Any:
-        return 0
-
-    engine.gather = gather
-    engine.local_slice_start = local_slice_start
 
 
 def dense(job: Job) -> Evaluate:
@@ -305,41 +238,6 @@ QUADRATIC = ("dense", "dense, lean", "pml")
 # The parent: who measures.
 
 
-class Child:
-    """A process that evaluates a job when it is asked to."""
-
-    def __init__(self, job: Job, python: str) -> None:
-        command = [python, os.path.abspath(__file__), "--child", json.dumps(job._asdict())]
-        environment = {**os.environ, **ENVIRONMENT}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
-        )
-        self._job = job
-        self._alive = True
-
-    def answer(self) -> Optional[str]:
-        """The next line that the child says, None if it has ended; the first is 'ready'."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline() if self._alive else ""
-        if self._alive and not line:
-            self._alive = False
-            print(f"{self._job.variant} at N = {self._job.size} ended by itself", file=sys.stderr)
-        return line.strip() or None
-
-    def ask(self, what: str) -> Optional[str]:
-        """Asks for one of the replies of `serve`."""
-        assert self._process.stdin is not None
-        if self._alive:
-            with contextlib.suppress(BrokenPipeError):  # then there will be no answer
-                self._process.stdin.write(f"{what}\n")
-        return self.answer()
-
-    def end(self) -> None:
-        """Lets the child end, and waits for it."""
-        self._process.kill()
-        self._process.communicate()
-
-
 class Bench:
     """Runs jobs.
 
@@ -356,42 +254,19 @@ class Bench:
         command = [self._pml_python, "-c", "import torch, pytorch_metric_learning"]
         return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
-    def start(self, jobs: Sequence[Job]) -> List[Child]:
-        """Starts a child for each job, and waits until all are warm."""
-        children = [Child(job, self._pml_python if job.variant.startswith("pml") else sys.executable) for job in jobs]
-        for child in children:
-            child.answer()
-        return children
+    def start(self, jobs: Sequence[Job]) -> List[turns.Child]:
+        """Starts a child for each job."""
+        pythons = [self._pml_python if job.variant.startswith("pml") else sys.executable for job in jobs]
+        return [turns.Child(job._asdict(), python) for job, python in zip(jobs, pythons)]
 
     def measure(self, jobs: Sequence[Job]) -> List[Optional[Result]]:
         """What each job takes, taking turns; None for one that ended by itself."""
-        children = self.start(jobs)
-        try:
-            rounds = self._rounds or (7 if max(job.size for job in jobs) <= 16384 else 3)
-            turns = [[child.ask("run") for child in children] for _ in range(rounds)]
-            memory = [child.ask("memory") for child in children]
-        finally:
-            for child in children:
-                child.end()
-        return [
-            None if megabytes is None else Result(statistics.median(float(s) for s in seconds if s), float(megabytes))
-            for seconds, megabytes in zip(zip(*turns), memory)
-        ]
+        rounds = self._rounds or (7 if max(job.size for job in jobs) <= 16384 else 3)
+        return turns.measure(self.start(jobs), rounds)
 
     def results(self, jobs: Sequence[Job]) -> List[Optional[Tuple[float, float]]]:
         """The loss, and the first entry of its gradient, of each job."""
-        children = self.start(jobs)
-        try:
-            answers = [child.ask("result") for child in children]
-        finally:
-            for child in children:
-                child.end()
-        return [None if answer is None else _two_numbers(answer) for answer in answers]
-
-
-def _two_numbers(answer: str) -> Tuple[float, float]:
-    first, second = answer.split()
-    return float(first), float(second)
+        return turns.results(self.start(jobs))
 
 
 def print_agreement(bench: Bench, classes: int, with_pml: bool) -> None:
@@ -427,11 +302,16 @@ def print_sizes(bench: Bench, sizes: Sequence[int], classes: int, dense_limit: i
         own = measured["ours"][0]
         floor_result = measured["floor"][0]
         dense_result = measured.get("dense", (None, None))[0]
-        cells = [str(size), _seconds_cell(floor_result), _seconds_cell(own), _ratio(own, floor_result)]
-        cells += [_seconds_cell(dense_result)]
-        cells += [_ratio(*measured.get(variant, (None, None))) for variant in variants]
-        cells += [_memory_cell(own), _memory_cell(dense_result)]
-        cells += [_memory_cell(measured.get("pml", (None, None))[0])] * with_pml
+        cells = [
+            str(size),
+            turns.seconds_cell(floor_result),
+            turns.seconds_cell(own),
+            turns.ratio_cell(own, floor_result),
+        ]
+        cells += [turns.seconds_cell(dense_result)]
+        cells += [turns.ratio_cell(*measured.get(variant, (None, None))) for variant in variants]
+        cells += [turns.memory_cell(own), turns.memory_cell(dense_result)]
+        cells += [turns.memory_cell(measured.get("pml", (None, None))[0])] * with_pml
         print_row(cells)
     print()
 
@@ -456,13 +336,13 @@ def print_forms(bench: Bench, size: int, classes: int) -> None:
     print(f"## The forms of the loss, N = {size}, {classes} classes\n")
     jobs = [Job("floor", size, classes)] + [Job("ours", size, classes, *form) for form in FORMS]
     floor_result, *results = bench.measure(jobs)
-    print(f"floor: {_seconds_cell(floor_result)} s, {_memory_cell(floor_result)} MB.\n")
+    print(f"floor: {turns.seconds_cell(floor_result)} s, {turns.memory_cell(floor_result)} MB.\n")
     print_header(["summation", "denominator", "positives_cap", "s", "s/floor", "memory MB", "MB over the floor's"])
     for form, result in zip(FORMS, results):
         over = NONE
         if result is not None and floor_result is not None:
             over = f"{result.megabytes - floor_result.megabytes:.0f}"
-        figures = [_seconds_cell(result), _ratio(result, floor_result), _memory_cell(result), over]
+        figures = [turns.seconds_cell(result), turns.ratio_cell(result, floor_result), turns.memory_cell(result), over]
         print_row([NONE if x is None else str(x) for x in form] + figures)
     print()
 
@@ -477,34 +357,9 @@ def print_replicas(bench: Bench, size: int, classes: int) -> None:
     results = bench.measure([Job("ours", size, classes, replicas=replicas) for replicas in REPLICAS])
     print_header(["R", "projections of the replica", "s", "s/s of R = 1", "memory MB"])
     for replicas, result in zip(REPLICAS, results):
-        figures = [_seconds_cell(result), _ratio(result, results[0]), _memory_cell(result)]
+        figures = [turns.seconds_cell(result), turns.ratio_cell(result, results[0]), turns.memory_cell(result)]
         print_row([str(replicas), str(size // replicas)] + figures)
     print()
-
-
-def print_header(titles: Sequence[str]) -> None:
-    """Head of a Markdown table."""
-    print_row(titles)
-    print_row(["---:"] * len(titles))
-
-
-def print_row(cells: Sequence[str]) -> None:
-    """A row of a Markdown table, at once."""
-    print("| " + " | ".join(cells) + " |", flush=True)
-
-
-def _seconds_cell(result: Optional[Result]) -> str:
-    if result is None:
-        return NONE
-    return f"{result.seconds:.0f}" if result.seconds >= 100 else f"{result.seconds:.3g}"
-
-
-def _memory_cell(result: Optional[Result]) -> str:
-    return NONE if result is None else f"{result.megabytes:.0f}"
-
-
-def _ratio(result: Optional[Result], to: Optional[Result]) -> str:
-    return NONE if result is None or to is None else f"{result.seconds / to.seconds:.2f}"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -539,7 +394,8 @@ def main() -> None:
     """Prints the tables, or is a child."""
     arguments = parse_arguments()
     if arguments.child:
-        serve(Job(**json.loads(arguments.child)))
+        job = Job(**json.loads(arguments.child))
+        turns.serve(lambda: VARIANTS[job.variant](job))
         return
     bench = Bench(arguments)
     every = not (arguments.loss or arguments.forms or arguments.replicas)

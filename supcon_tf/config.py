@@ -226,6 +226,17 @@ class LossOptions:
     positives_cap: Optional[int] = option(
         None, "At most so many other images of its class are an anchor's positives. Default: all.", minimum=0
     )
+    queue_size: int = option(
+        0,
+        "Hold the batch also against so many past projections of a momentum encoder, for batches that are small.",
+        minimum=0,
+    )
+    momentum_encoder: float = option(
+        0.999,
+        "The weights of the momentum encoder keep this share of themselves in each step; the rest follows the encoder.",
+        minimum=0,
+        maximum=0.99999,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,6 +245,13 @@ class PretrainOptions:
 
     pretrain_epochs: int = option(100, "Passes over the training images.", minimum=1)
     batch_size: int = option(256, "Images in a batch, over all replicas.", minimum=1)
+    microbatch_size: Optional[int] = option(
+        None,
+        "Images that pass the encoder of a replica at a time, for batches too large for its memory. The gradient is "
+        "that of the whole batch (gradient caching), but batch statistics are those of a microbatch. Takes up to 1.4 "
+        "times as long. Default: all at once.",
+        minimum=1,
+    )
     optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
     learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up; cosine decay to 0.", above=0)
     warmup_epochs: float = option(10.0, "Epochs of linear warm-up from 0.", minimum=0)
@@ -280,8 +298,8 @@ class HardwareOptions:
     precision: str = option(
         "float32",
         "What layers compute in; weights, optimizer and losses stay float32. 'bfloat16' is faster on TPUs, recent "
-        "GPUs and CPUs that have it.",
-        choices=("float32", "bfloat16"),
+        "GPUs and CPUs that have it, 'float16' (with loss scaling) on older GPUs.",
+        choices=("float32", "bfloat16", "float16"),
     )
     jit_compile: bool = option(
         False, "Compile the training step with XLA. Faster on GPUs, slower on CPUs; TPUs always do.", identity=False
@@ -387,6 +405,8 @@ def _check_together(config: Config) -> None:
         raise UserError("--num_views=1: simclr needs at least 2; without labels another view is the only positive")
     if config.run.mode != "ce" and augment.num_views > 1 and augment.augment == "none":
         raise UserError("--augment=none: makes the views of an image equal; use simclr or crop_flip, or --num_views=1")
+    if hardware.precision == "float16" and hardware.tpu is not None:
+        raise UserError("--precision=float16: is not for TPUs; use --precision=bfloat16")
     _check_loss(config)
     warmups = (
         ("warmup_epochs", config.pretrain.warmup_epochs, config.pretrain.pretrain_epochs),
@@ -400,6 +420,14 @@ def _check_together(config: Config) -> None:
 def _check_loss(config: Config) -> None:
     """Raises UserError where options of the loss contradict each other or would change nothing."""
     loss, simclr = config.loss, config.run.mode == "simclr"
+    if config.run.mode == "ce":
+        for name, value in (("queue_size", loss.queue_size), ("microbatch_size", config.pretrain.microbatch_size)):
+            if value:
+                raise UserError(f"--{name}={value}: is for contrastive losses, which mode ce has none of")
+    if loss.momentum_encoder != LossOptions.momentum_encoder and not loss.queue_size:
+        raise UserError(f"--momentum_encoder={loss.momentum_encoder:g}: changes nothing without --queue_size")
+    if loss.positives_cap is not None and loss.queue_size:
+        raise UserError(f"--positives_cap={loss.positives_cap}: contradicts --queue_size; leave one of them out")
     if loss.learn_temperature and loss.scale_by_temperature:
         raise UserError("--learn_temperature: contradicts --scale_by_temperature; a loss times what it learns shrinks")
     if simclr and loss.positives_cap is not None:
@@ -410,7 +438,8 @@ def _check_loss(config: Config) -> None:
         raise UserError(f"--contrastive_loss={loss.contrastive_loss}: needs labels; use --mode=supcon")
     if loss.contrastive_loss == "npairs" and config.augment.num_views != 2:
         raise UserError(f"--num_views={config.augment.num_views}: --contrastive_loss=npairs needs 2")
-    for name in ("learn_temperature", "scale_by_temperature", "summation", "denominator", "anchors", "positives_cap"):
+    of_supcon = ("learn_temperature", "scale_by_temperature", "summation", "denominator", "anchors", "positives_cap")
+    for name in (*of_supcon, "queue_size"):
         value = getattr(loss, name)
         if value != getattr(LossOptions, name):
             raise UserError(f"{as_flag(name, value)}: changes nothing with --contrastive_loss={loss.contrastive_loss}")
@@ -423,8 +452,10 @@ def identity(config: Config) -> Dict[str, Any]:
 
 
 def digest(config: Config) -> str:
-    """Eight hexadecimal digits that differ between different runs."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+    """Eight hexadecimal digits that differ between different runs, and stay when further options are added."""
+    defaults = identity(Config())
+    told = {name: value for name, value in identity(config).items() if value != defaults[name]}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def differences(old: Mapping[str, Any], config: Config) -> List[str]:

@@ -108,7 +108,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
 
 def set_precision(precision: str) -> None:
     """What the layers of models made from now on compute in."""
-    keras.mixed_precision.set_global_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
+    keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
@@ -123,6 +123,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     experiment = Experiment(config, strategy, run_dir, data, image_shape, flip[config.augment.flip])
     for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
         experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
+    _check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
     run_dir.claim(config, data.builder.info.full_name, write=experiment.chief)
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
@@ -137,6 +138,16 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     return experiment
 
 
+def _check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None:
+    """Raises UserError unless microbatches make up a replica's share of the batch."""
+    size, share = options.microbatch_size, options.batch_size // replicas
+    if size is not None and share % size:
+        nearest = min((s for s in range(1, share + 1) if share % s == 0), key=lambda s: abs(s - size))
+        raise UserError(
+            f"--microbatch_size={size}: must divide the {share} images of a replica's batch; the nearest is {nearest}"
+        )
+
+
 def pretrain(experiment: Experiment) -> None:
     """Stage one of the contrastive modes: encoder and projection head (Khosla et al., 2020, Sec. 3.1)."""
     if experiment.is_done("pretrain"):
@@ -148,7 +159,7 @@ def pretrain(experiment: Experiment) -> None:
         model = make_contrastive_model(experiment)
         model.compile(
             _pretrain_optimizer(config.pretrain, schedule),
-            make_contrastive_loss(config, model.temperature or config.loss.temperature),
+            make_contrastive_loss(config, model),
             jit_compile=config.hardware.jit_compile,
         )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
@@ -275,9 +286,12 @@ def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
         config.model,
         experiment.image_shape,
         experiment.num_classes or None,
-        learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
         weight_decay=decay,
         seed=config.run.seed,
+        learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
+        queue_size=config.loss.queue_size,
+        momentum_encoder=config.loss.momentum_encoder,
+        microbatch_size=config.pretrain.microbatch_size,
     )
 
 
@@ -294,8 +308,8 @@ def make_classifier(experiment: Experiment, *, freeze_encoder: bool, weight_deca
     )
 
 
-def make_contrastive_loss(config: config_lib.Config, temperature: losses.Temperature) -> keras.losses.Loss:
-    """The loss of modes 'supcon' and 'simclr', at this temperature."""
+def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveModel) -> keras.losses.Loss:
+    """The loss of modes 'supcon' and 'simclr', with the temperature and the memory of the model, if it has them."""
     options, normalize = config.loss, config.model.normalize_projection
     if options.contrastive_loss == "triplet":
         return losses.TripletLoss(normalize=normalize)
@@ -307,7 +321,9 @@ def make_contrastive_loss(config: config_lib.Config, temperature: losses.Tempera
         "anchors": options.anchors,
         "scale_by_temperature": options.scale_by_temperature,
         "normalize": normalize,
+        "memory": model.memory,
     }
+    temperature: losses.Temperature = model.temperature or options.temperature
     if config.run.mode == "simclr":
         return losses.NTXentLoss(temperature, **arguments)
     return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)

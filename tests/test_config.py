@@ -58,6 +58,15 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
             {"contrastive_loss": "triplet", "summation": "in"},
             "--summation=in: changes nothing with --contrastive_loss=triplet",
         ),
+        (
+            {"contrastive_loss": "triplet", "queue_size": 9},
+            "--queue_size=9: changes nothing with --contrastive_loss=tri",
+        ),
+        ({"queue_size": 9, "positives_cap": 2}, "--positives_cap=2: contradicts --queue_size"),
+        ({"momentum_encoder": 0.9}, "--momentum_encoder=0.9: changes nothing without --queue_size"),
+        ({"mode": "ce", "queue_size": 9}, "--queue_size=9: is for contrastive losses"),
+        ({"mode": "ce", "microbatch_size": 9}, "--microbatch_size=9: is for contrastive losses"),
+        ({"precision": "float16", "tpu": "a"}, "--precision=float16: is not for TPUs; use --precision=bfloat16"),
         ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than the 5 epochs"),
     ],
 )
@@ -72,6 +81,10 @@ def test_digest_follows_what_is_learned_and_not_where_it_is_written():
     assert config_lib.digest(config_lib.from_values({"temperature": 0.2})) != digest
     for elsewhere in ({"run_dir": "x"}, {"stages": ("export",)}, {"data_dir": "x"}, {"log_every": 1}):
         assert config_lib.digest(config_lib.from_values(elsewhere)) == digest
+
+
+def test_digest_stays_when_options_are_added():
+    assert config_lib.digest(config_lib.from_values({"temperature": 0.2})) == "b874c670"
 
 
 def test_differences_name_each_option_with_both_values():

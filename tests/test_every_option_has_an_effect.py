@@ -60,6 +60,9 @@ ANOTHER = {
     "denominator": "only_negatives",
     "anchors": "one",
     "positives_cap": 2,
+    "queue_size": 48,
+    "momentum_encoder": 0.5,
+    "microbatch_size": 16,
     "scale_by_temperature": True,
     "pretrain_epochs": 13,
     "batch_size": 32,
@@ -95,6 +98,10 @@ ELSEWHERE = {
 }
 
 
+# Options that another must be set for.
+TOGETHER = {"momentum_encoder": {"queue_size": 32}}
+
+
 def seen_in(model, stage, options):
     """What a stage was about to do, in numbers and names that can be compared."""
     rates = [float(stage.learning_rate(step)) for step in (1, stage.epochs.total_steps // 2)]
@@ -111,6 +118,7 @@ def seen_in(model, stage, options):
         [(weight.name, weight.shape.as_list()) for weight in model.weights],
         [getattr(layer, "synchronized", None) for layer in model.encoder.layers],
         [layer.compute_dtype for layer in model.encoder.layers],
+        {name: value for name, value in model.get_config().items() if isinstance(value, (int, float))},
         float(tf.add_n(model.losses)) if model.losses else 0.0,
         [np.asarray(part, np.float64).round(4).tolist() for part in (*batch, answer)],
         options,
@@ -158,7 +166,8 @@ def test_the_same_options_do_the_same(observe, before):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ANOTHER)
 def test_option_changes_what_a_run_does(name, observe, before):
-    assert observe({name: ANOTHER[name]}) != before
+    others = TOGETHER.get(name, {})
+    assert observe({**others, name: ANOTHER[name]}) != (observe(others) if others else before)
 
 
 def test_every_option_is_looked_at():

@@ -54,9 +54,10 @@ class SupConLoss(keras.losses.Loss):
       normalize: L2-normalise the projections first.
       tile_size: rows and columns of the similarities in memory at a time, at most; None for what suits the device. No
         other result depends on it than speed and memory.
-      memory: a function that gives, at each evaluation of the loss and the same on every replica, further contrasts, as
-        MoCo's queue of past projections (He et al., 2020). Its valid rows belong to A(i) of every anchor, and to P(i)
-        if they have the anchor's label; they are no anchors, and get no gradient. Not with `positives_cap`.
+      memory: a function that gives further contrasts at each evaluation of the loss, as MoCo's queue of past
+        projections (He et al., 2020): a `Memory`, or a tuple of the same, alike on every replica. Its valid rows belong
+        to A(i) of every anchor, and to P(i) if they have the anchor's label; they are no anchors, and get no gradient.
+        Not with `positives_cap`.
       reduction, name: as for any `keras.losses.Loss`.
 
     Raises:
@@ -76,7 +77,7 @@ class SupConLoss(keras.losses.Loss):
         scale_by_temperature: bool = False,
         normalize: bool = True,
         tile_size: Optional[int] = None,
-        memory: Optional[Callable[[], Memory]] = None,
+        memory: Optional[Callable[[], Tuple[tf.Tensor, tf.Tensor, tf.Tensor]]] = None,
         reduction: str = keras.losses.Reduction.AUTO,
         name: str = "supcon_loss",
     ) -> None:
@@ -160,7 +161,7 @@ class SupConLoss(keras.losses.Loss):
         """The memory as it is now, in the form that the loss computes with; `dim` is that of the projections."""
         if self.memory is None:
             return None
-        memory = self.memory()
+        memory = Memory(*self.memory())
         labels = self.image_labels(memory.labels, size_of(memory.projections, 0))
         return contrasts_of_memory(memory._replace(labels=labels), dim, self.normalize)
 

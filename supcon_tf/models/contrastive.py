@@ -1,12 +1,16 @@
 """Encoder and projection head, trained together by a contrastive loss."""
 
+import functools
 import math
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.distribute import gather
 from supcon_tf.models.heads import l2_normalize
+from supcon_tf.models.memory_queue import MemoryQueue
+from supcon_tf.models.microbatches import Microbatches
 
 # Bounds of a temperature that is learned.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 1.0
@@ -29,6 +33,11 @@ class ContrastiveModel(keras.Model):
       num_classes: classes of the online classifier; None for no such classifier.
       learned_temperature: where a temperature that is learned starts; None for none. Compile the model with a loss that
         takes it from there: `SupConLoss(temperature=model.temperature)`. It stays within 0.01 and 1, or its start.
+      queue_size: how many past projections further contrasts are taken from; 0 for none. Compile the model with a loss
+        that takes them: `SupConLoss(memory=model.memory)`.
+      momentum_encoder: m of the encoder that makes these, whose weights follow as θ_m ← m·θ_m + (1 − m)·θ.
+      microbatch_size: images of a replica that pass the encoder at a time, so that memory is that of their activations
+        (`supcon_tf/models/microbatches.py`); None for all at once.
       normalize_embedding: L2-normalise the embedding before projection head and classifier.
       seed: of the online classifier's weights.
     """
@@ -40,6 +49,9 @@ class ContrastiveModel(keras.Model):
         *,
         num_classes: Optional[int] = None,
         learned_temperature: Optional[float] = None,
+        queue_size: int = 0,
+        momentum_encoder: float = 0.999,
+        microbatch_size: Optional[int] = None,
         normalize_embedding: bool = True,
         seed: int = 0,
         name: str = "contrastive_model",
@@ -47,6 +59,7 @@ class ContrastiveModel(keras.Model):
         super().__init__(name=name)
         self.encoder = encoder
         self.projection_head = projection_head
+        self.microbatch_size = microbatch_size
         self.normalize_embedding = normalize_embedding
         self.online_classifier: Optional[keras.layers.Layer] = None
         if num_classes is not None:
@@ -69,6 +82,15 @@ class ContrastiveModel(keras.Model):
         self.online_accuracy = keras.metrics.SparseCategoricalAccuracy("online_accuracy")
         self.diagnostics: Dict[str, keras.metrics.Metric] = {}
         self._build_heads()
+        self.queue: Optional[MemoryQueue] = None
+        if queue_size:
+            self._hold(MemoryQueue(encoder, projection_head, queue_size, momentum_encoder))
+
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def _hold(self, queue: MemoryQueue) -> None:
+        """Makes the queue a part of what is saved, but its encoder none of the layers that are trained and decay."""
+        self.queue = queue
+        self._track_trackable(queue, "queue")
 
     def _build_heads(self) -> None:
         """Makes all variables now, so that a checkpoint can be read before the first step."""
@@ -85,6 +107,11 @@ class ContrastiveModel(keras.Model):
     def _temperature(self) -> tf.Tensor:
         return tf.exp(tf.convert_to_tensor(self.log_temperature))
 
+    @property
+    def memory(self) -> Optional[Callable[[], Tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
+        """A function that returns what is in the queue: see `MemoryQueue.contents`; None without a queue."""
+        return None if self.queue is None else self.queue.contents
+
     def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
         """As `keras.Model.compile`; a loss with `scale` and `diagnostics`, as ours have, is also watched by these."""
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
@@ -98,6 +125,8 @@ class ContrastiveModel(keras.Model):
         arguments = keras.saving.deserialize_keras_object(config)
         if self.log_temperature is not None:
             arguments["loss"].temperature = self.temperature
+        if self.queue is not None:
+            arguments["loss"].memory = self.memory
         self.compile(**arguments)
         if hasattr(self.optimizer, "build"):  # TensorFlow Addons' are of an older kind
             self.optimizer.build(self.trainable_variables)
@@ -110,8 +139,7 @@ class ContrastiveModel(keras.Model):
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images `[batch, height, width, channels]` → embeddings r, `[batch, dim]` float32."""
-        embeddings = self.encoder(images, training=training)
-        return l2_normalize(embeddings) if self.normalize_embedding else embeddings
+        return self._embed(self.encoder, images, training)
 
     def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Views `[batch, views, height, width, channels]` → projections z, `[batch, views, dim]` float32."""
@@ -120,14 +148,49 @@ class ContrastiveModel(keras.Model):
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """One step on (views `[batch, views, height, width, channels]`, labels `[batch]`[, weights `[batch]`])."""
         views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
-            embeddings, projections = self._embed_and_project(views, training=True)
-            objective = self._contrastive_loss(labels, projections, weights)
-            objective += self._online_loss(labels, embeddings)
-            if self.losses:  # weight decay; each replica adds its share
-                objective += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
-        self.optimizer.minimize(objective, self.trainable_variables, tape=tape)
+        if self.microbatch_size is None:
+            with tf.GradientTape() as tape:
+                embeddings, projections = self._embed_and_project(views, training=True)
+                objective = self._objective(labels, embeddings, projections, weights)
+            self.optimizer.minimize(objective, self.trainable_variables, tape=tape)
+        else:
+            microbatches = self._microbatches(self.encoder, self.projection_head, views, self.microbatch_size)
+            self._minimize_in_microbatches(microbatches, labels, weights)
+        if self.queue is not None:
+            self._remember(self.queue, views, labels)
         return self.get_metrics_result()
+
+    def _minimize_in_microbatches(
+        self, microbatches: Microbatches, labels: tf.Tensor, weights: Optional[tf.Tensor]
+    ) -> None:
+        """What `minimize` does, by way of the gradient at the projections."""
+        embeddings, projections = microbatches.embed_and_project()
+        variables = self.trainable_variables
+        scaling = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+        with tf.GradientTape() as tape:
+            tape.watch(projections)
+            objective = self._objective(labels, embeddings, projections, weights)
+            if scaling:
+                objective = self.optimizer.get_scaled_loss(objective)
+        of_projections, *of_variables = tape.gradient(objective, [projections, *variables])
+        projecting = self.encoder.trainable_variables + self.projection_head.trainable_variables
+        through_projections = dict(zip(map(id, projecting), microbatches.gradient(of_projections, projecting)))
+        gradients = [
+            _sum_of(gradient, through_projections.get(id(variable)))
+            for gradient, variable in zip(of_variables, variables)
+        ]
+        if scaling:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        self.optimizer.apply_gradients(zip(gradients, variables))
+
+    def _objective(
+        self, labels: tf.Tensor, embeddings: tf.Tensor, projections: tf.Tensor, weights: Optional[tf.Tensor]
+    ) -> tf.Tensor:
+        """This replica's share of what is minimised; updates the metrics."""
+        objective = self._contrastive_loss(labels, projections, weights) + self._online_loss(labels, embeddings)
+        if self.losses:  # weight decay; each replica adds its share
+            objective += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
+        return objective
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """As `train_step` without the update; with images `[batch, height, width, channels]`, only online accuracy."""
@@ -141,17 +204,43 @@ class ContrastiveModel(keras.Model):
         return self.get_metrics_result()
 
     def _embed_and_project(self, views: tf.Tensor, training: bool) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Views → embeddings and projections, `[batch, views, dim]` each; all views pass the encoder as one batch."""
+        """Views → embeddings and projections, `[batch, views, dim]` each."""
+        return self._pass(self.encoder, self.projection_head, views, training)
+
+    def _pass(
+        self, encoder: keras.Model, projection_head: keras.layers.Layer, views: tf.Tensor, training: bool
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """The same of any encoder and head; all views pass the encoder as one batch."""
         batch, num_views = tf.shape(views)[0], tf.shape(views)[1]
         images = tf.reshape(views, tf.concat([[batch * num_views], tf.shape(views)[2:]], axis=0))
-        images = tf.ensure_shape(images, [None, *self.encoder.input_shape[1:]])
-        embeddings = self.embed(images, training)
-        projections = self.projection_head(embeddings, training=training)
+        images = tf.ensure_shape(images, [None, *encoder.input_shape[1:]])
+        embeddings = self._embed(encoder, images, training)
+        projections = projection_head(embeddings, training=training)
 
         def by_image(x: tf.Tensor) -> tf.Tensor:
             return tf.reshape(x, [-1, views.shape[1] or num_views, x.shape[-1]])
 
         return by_image(embeddings), by_image(projections)
+
+    def _embed(self, encoder: keras.Model, images: tf.Tensor, training: bool) -> tf.Tensor:
+        embeddings = encoder(images, training=training)
+        return l2_normalize(embeddings) if self.normalize_embedding else embeddings
+
+    def _microbatches(
+        self, encoder: keras.Model, projection_head: keras.layers.Layer, views: tf.Tensor, size: int
+    ) -> Microbatches:
+        project = functools.partial(self._pass, encoder, projection_head, training=True)
+        return Microbatches(views, size, project, [encoder, projection_head])
+
+    def _remember(self, queue: MemoryQueue, views: tf.Tensor, labels: tf.Tensor) -> None:
+        """Lets the momentum encoder follow, and puts what it makes of the batch into the queue."""
+        queue.follow(self.encoder, self.projection_head)
+        pair = queue.encoder, queue.projection_head
+        if self.microbatch_size is None:
+            _, projections = self._pass(*pair, views, training=True)
+        else:
+            _, projections = self._microbatches(*pair, views, self.microbatch_size).embed_and_project()
+        queue.push(projections, labels)
 
     def _contrastive_loss(
         self, labels: tf.Tensor, projections: tf.Tensor, weights: Optional[tf.Tensor] = None
@@ -179,8 +268,8 @@ class ContrastiveModel(keras.Model):
         labels = tf.maximum(labels, 0)
         self.online_accuracy.update_state(labels, logits, sample_weight=known)
         cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        mean = tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(known))
-        return mean / self.distribute_strategy.num_replicas_in_sync
+        known_of_replicas = gather(tf.reshape(tf.reduce_sum(known), [1]))  # of which some may have fewer
+        return tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(known_of_replicas))
 
     def get_config(self) -> Dict[str, Any]:
         classifier = self.online_classifier
@@ -189,6 +278,8 @@ class ContrastiveModel(keras.Model):
             "projection_head": keras.saving.serialize_keras_object(self.projection_head),
             "num_classes": None if classifier is None else classifier.units,
             "learned_temperature": self.learned_temperature,
+            **({} if self.queue is None else self.queue.options),
+            "microbatch_size": self.microbatch_size,
             "normalize_embedding": self.normalize_embedding,
             "name": self.name,
         }
@@ -200,3 +291,9 @@ class ContrastiveModel(keras.Model):
             for part in ("encoder", "projection_head")
         }
         return cls(**{**config, **parts})
+
+
+def _sum_of(*gradients: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
+    """Of those that are not None; None where all are."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    return tf.add_n(there) if there else None

@@ -1,6 +1,6 @@
 """Models as the command line describes them."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from tensorflow import keras
 
@@ -16,9 +16,9 @@ def make_contrastive_model(
     image_shape: Tuple[int, int, int],
     num_classes: Optional[int],
     *,
-    learned_temperature: Optional[float] = None,
     weight_decay: float = 0.0,
     seed: int = 0,
+    **further: Any,
 ) -> ContrastiveModel:
     """Encoder and projection head; with an online classifier where `num_classes` is given.
 
@@ -26,9 +26,9 @@ def make_contrastive_model(
       options: of the model.
       image_shape: height, width and channels of what the encoder sees.
       num_classes: number of classes, or None.
-      learned_temperature: where a temperature that is learned starts; None for none.
       weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of the encoder, and kernels and biases of the head.
       seed: the weights follow from it.
+      further: arguments of `ContrastiveModel`.
     """
     head = ProjectionHead(
         options.projection_layers,
@@ -42,9 +42,9 @@ def make_contrastive_model(
         _make_encoder(options, image_shape, weight_decay, seed),
         head,
         num_classes=num_classes,
-        learned_temperature=learned_temperature,
         normalize_embedding=options.normalize_embedding,
         seed=seed,
+        **further,
     )
 
 

@@ -201,6 +201,10 @@ def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path):
             ["--strategy=mirrored", "--batch_size=255"],
             "--batch_size=255: must divide by the 8 replicas; the nearest is 256",
         ),
+        (
+            ["--microbatch_size=50"],
+            "--microbatch_size=50: must divide the 256 images of a replica's batch; the nearest is 64",
+        ),
         (["--tpu=local"], "--tpu=local: cannot be reached"),
         (["--run_dir=/proc/run"], "--run_dir=/proc/run: cannot be written"),
         (["--dataset=folder:/nowhere"], "/nowhere"),

@@ -1,0 +1,107 @@
+"""Memory and time of a training step in microbatches (gradient caching), on the CPU, beside the whole batch at once.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/memory.py
+
+prints two Markdown tables: over sizes M of the microbatches at one batch, and over batches at one M. Every figure comes
+from a process of its own, so its peak memory is its own; the processes of a table take turns, and seconds are the
+median over the rounds.
+"""
+
+import argparse
+import json
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from benchmarks.lib import turns
+
+VIEWS = 2
+CLASSES = 100
+
+
+class Job(NamedTuple):
+    """A training step.
+
+    Attributes:
+      encoder: its name.
+      image_size: height and width of the views, in pixels.
+      images: in the batch, in two views each.
+      microbatch: images that pass the encoder at a time; None for all at once.
+    """
+
+    encoder: str
+    image_size: int
+    images: int
+    microbatch: Optional[int]
+
+
+def make_step(job: Job) -> turns.Evaluate:
+    """A step of the model that `--mode=supcon` trains."""
+    import tensorflow as tf
+
+    from supcon_tf.losses import SupConLoss
+    from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+    from supcon_tf.optimizers import make_optimizer
+
+    encoder = build_encoder(job.encoder, (job.image_size, job.image_size, 3), weight_decay=1e-4)
+    model = ContrastiveModel(encoder, ProjectionHead((512, 128)), num_classes=CLASSES, microbatch_size=job.microbatch)
+    constant_rate = tf.keras.optimizers.schedules.PolynomialDecay(0.1, 1, 0.1)
+    model.compile(make_optimizer("nesterov", constant_rate), SupConLoss(0.1))
+    random = np.random.default_rng(0)
+    views = random.integers(0, 256, (job.images, VIEWS, job.image_size, job.image_size, 3), dtype=np.uint8)
+    labels = random.integers(0, CLASSES, job.images, dtype=np.int32)
+    batch = tf.constant(views), tf.constant(labels)
+    step = tf.function(lambda: model.train_step(batch))
+
+    def evaluate() -> Tuple[float, float]:
+        logs = step()
+        return float(logs["loss"]), float(logs["online_accuracy"])
+
+    return evaluate
+
+
+def print_table(jobs: List[Job], rounds: int, whole: Optional[Job], columns: List[str]) -> None:
+    """One row a job; times also as multiples of that of `whole`, which is one of the jobs."""
+    results = turns.measure([turns.Child(job._asdict()) for job in jobs], rounds)
+    turns.print_header([*columns, "memory MB", "s", "s/s of the whole batch at once"])
+    reference = None if whole is None else results[jobs.index(whole)]
+    for job, result in zip(jobs, results):
+        microbatch = "all at once" if job.microbatch is None else f"{job.microbatch}"
+        shown = {"views": f"{job.images * VIEWS:,}", "M": microbatch}
+        cells = [shown[column] for column in columns]
+        cells += [turns.memory_cell(result), turns.seconds_cell(result), turns.ratio_cell(result, reference)]
+        turns.print_row(cells)
+    print()
+
+
+def main() -> None:
+    """Prints the tables, or is a child."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="small", help="name of the encoder (default small)")
+    parser.add_argument("--image-size", type=int, default=32, help="of the views, in pixels (default 32)")
+    parser.add_argument(
+        "--images", type=int, default=3072, help="in the first table's batch (default 3072: 6,144 views)"
+    )
+    parser.add_argument("--microbatches", type=int, nargs="+", default=(32, 128, 512), metavar="M", help="images")
+    parser.add_argument("--batches", type=int, nargs="+", default=(768, 1536, 3072, 6144), metavar="N", help="images")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each process (default 3)")
+    parser.add_argument("--without-whole", action="store_true", help="leave out the whole batch at once")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        job = Job(**json.loads(arguments.child))
+        turns.serve(lambda: make_step(job), warm_ups=1)
+        return
+    size = (arguments.encoder, arguments.image_size)
+    title = f"{arguments.encoder} at {size[1]}×{size[1]}, {arguments.images * VIEWS:,} views"
+    print(f"## A training step, {title}, M images at a time\n")
+    whole = None if arguments.without_whole else Job(*size, arguments.images, None)
+    jobs = [Job(*size, arguments.images, microbatch) for microbatch in arguments.microbatches]
+    print_table(jobs + ([whole] if whole else []), arguments.rounds, whole, ["M"])
+    middle = arguments.microbatches[len(arguments.microbatches) // 2]
+    print(f"## The same with M = {middle}, over batches\n")
+    print_table([Job(*size, images, middle) for images in arguments.batches], arguments.rounds, None, ["views"])
+
+
+if __name__ == "__main__":
+    main()

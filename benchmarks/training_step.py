@@ -1,0 +1,180 @@
+"""Time of a training step beside the bare encoder, forward and backward on the same images, on the CPU.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/training_step.py
+
+prints two Markdown tables. The first is of `model.fit`, whole: encoder, projection head, loss with its figures, weight
+decay, optimizer and Keras, on one device and on several logical devices of the same CPU. The second is of the loss
+alone, as one of R replicas has it. Steps take turns with what they are held against; seconds are medians.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from typing import Any, Callable, Dict, List, NamedTuple
+
+import numpy as np
+
+from benchmarks.lib import turns
+
+VIEWS = 2
+CLASSES = 100
+PROJECTION = 128
+
+
+class Job(NamedTuple):
+    """What a child measures.
+
+    Attributes:
+      encoder: its name.
+      image_size: height and width of the views, in pixels.
+      images: in the batch of all replicas, in two views each.
+      replicas: logical devices.
+      rounds: steps of each kind.
+    """
+
+    encoder: str
+    image_size: int
+    images: int
+    replicas: int
+    rounds: int
+
+
+def measure_steps(job: Job) -> Dict[str, float]:
+    """Seconds of a step of `model.fit`, and of the bare encoder on one device and the same images."""
+    import tensorflow as tf
+    from tensorflow import keras
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job.replicas)
+
+    from supcon_tf import distribute, optimizers
+    from supcon_tf.losses import SupConLoss
+    from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+
+    shape = (job.image_size, job.image_size, 3)
+    random = np.random.default_rng(0)
+    views = random.integers(0, 256, (job.images, VIEWS, *shape), dtype=np.uint8)
+    labels = random.integers(0, CLASSES, job.images, dtype=np.int32)
+
+    bare_encoder = build_encoder(job.encoder, shape)
+    images = tf.constant(views.reshape(-1, *shape))
+
+    @tf.function
+    def bare() -> List[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(bare_encoder(images, training=True))
+        return tape.gradient(total, bare_encoder.trainable_variables)
+
+    strategy = distribute.make_strategy("mirrored" if job.replicas > 1 else "one_device", cpu_devices=job.replicas)
+    with strategy.scope():
+        encoder = build_encoder(job.encoder, shape, weight_decay=1e-4)
+        model = ContrastiveModel(encoder, ProjectionHead((512, PROJECTION)), num_classes=CLASSES)
+        optimizer = optimizers.make_optimizer("nesterov", optimizers.WarmupCosine(0.1, 0, 1000))
+        model.compile(optimizer, SupConLoss(0.1))
+    batches = tf.data.Dataset.from_tensors((views, labels)).cache().repeat()
+
+    class TakeTurns(keras.callbacks.Callback):
+        """Times each step, and then the bare encoder."""
+
+        _supports_tf_logs = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.times: Dict[str, List[float]] = {"step": [], "bare": []}
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.begun = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            float(logs["loss"])
+            self.times["step"].append(time.perf_counter() - self.begun)
+            self.times["bare"].append(_seconds(lambda: bare()[0].numpy()))
+
+    turns_taken = TakeTurns()
+    model.fit(batches, steps_per_epoch=job.rounds + 1, callbacks=[turns_taken], verbose=0)
+    return {name: statistics.median(times[1:]) for name, times in turns_taken.times.items()}  # the first is compiled
+
+
+def loss_of_a_replica(job: Job) -> Dict[str, float]:
+    """Seconds of the loss with its gradient, as the first of the replicas has it, with what it gathers at hand."""
+    import tensorflow as tf
+
+    from benchmarks.lib.replicas import pretend_replicas
+    from supcon_tf.losses import SupConLoss
+
+    random = np.random.default_rng(0)
+    projections = random.standard_normal((job.images, VIEWS, PROJECTION), dtype=np.float32)
+    labels = random.integers(0, CLASSES, job.images, dtype=np.int32)
+    if job.replicas > 1:
+        pretend_replicas(job.replicas, projections, labels)
+    own = job.images // job.replicas
+    rows, own_labels = tf.constant(projections[:own]), tf.constant(labels[:own])
+    loss = SupConLoss(0.1)
+
+    @tf.function
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            value = loss(own_labels, rows)
+        return tape.gradient(value, rows)
+
+    step()
+    return {"loss": statistics.median(_seconds(lambda: step().numpy()) for _ in range(max(job.rounds, 20)))}
+
+
+def _seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+KINDS: Dict[str, Callable[[Job], Dict[str, float]]] = {"step": measure_steps, "loss": loss_of_a_replica}
+
+
+def print_tables(jobs: List[Job]) -> None:
+    """Both tables; the first job has one replica."""
+    first = jobs[0]
+    views = f"{first.images * VIEWS:,} views of {first.image_size}×{first.image_size}"
+    print(f"## A step of {first.encoder} with {views} beside the bare encoder's forward and backward pass\n")
+    turns.print_header(["replicas", "step s", "bare encoder on one device s", "step/bare"])
+    steps = []
+    for job in jobs:
+        steps.append(turns.ask_once({"kind": "step", **job._asdict()}))
+        step, bare = steps[-1]["step"], steps[-1]["bare"]
+        turns.print_row([str(job.replicas), f"{step:.3g}", f"{bare:.3g}", f"{step / bare:.3f}"])
+    print(f"\n## The loss of one of R replicas that share the {first.images * VIEWS:,} projections\n")
+    turns.print_header(["R", "ms", "of that of R = 1", "of the whole step on one device"])
+    losses = [turns.ask_once({"kind": "loss", **job._asdict()})["loss"] for job in jobs]
+    for job, seconds in zip(jobs, losses):
+        shares = [f"{seconds / losses[0]:.2f}", f"{seconds / steps[0]['step']:.2%}"]
+        turns.print_row([str(job.replicas), f"{1000 * seconds:.2f}", *shares])
+    print()
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="resnet18", help="name of the encoder (default resnet18)")
+    parser.add_argument("--image-size", type=int, default=32, help="of the views, in pixels (default 32)")
+    parser.add_argument("--images", type=int, default=256, help="in a batch (default 256)")
+    parser.add_argument("--replicas", type=int, nargs="+", default=(2, 4, 8), metavar="R", help="beside 1")
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each kind (default 5)")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints the tables, or is a child."""
+    arguments = parse_arguments()
+    if arguments.child:
+        child: Dict[str, Any] = json.loads(arguments.child)
+        kind = child.pop("kind")
+        turns.answer_once(lambda: KINDS[kind](Job(**child)))
+        return
+    fixed = (arguments.encoder, arguments.image_size, arguments.images)
+    print_tables([Job(*fixed, replicas=r, rounds=arguments.rounds) for r in (1, *arguments.replicas)])
+
+
+if __name__ == "__main__":
+    main()

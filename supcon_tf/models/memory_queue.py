@@ -1,0 +1,90 @@
+"""A queue of past projections of a momentum encoder: contrasts beyond a small batch.
+
+As in MoCo (He et al., 2020, arXiv 1911.05722); Khosla et al. (2020, Sec. 4) train so where a large batch does not fit.
+"""
+
+from typing import Any, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.distribute import gather
+
+# Each replica keeps its own copy of what all of them compute alike.
+OWN_COPY = {
+    "trainable": False,
+    "initializer": "zeros",
+    "synchronization": tf.VariableSynchronization.ON_READ,
+    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+}
+
+
+class MemoryQueue(keras.layers.Layer):
+    """The last projections of a momentum encoder with their labels, alike and in the same order on every replica.
+
+    Args:
+      encoder, projection_head: what the momentum encoder is a copy of and follows.
+      size: number of projections.
+      momentum: m, from 0 to 1.
+    """
+
+    def __init__(
+        self, encoder: keras.Model, projection_head: keras.layers.Layer, size: int, momentum: float, **kwargs: Any
+    ) -> None:
+        super().__init__(name="memory_queue", **kwargs)
+        self.options = {"queue_size": size, "momentum_encoder": momentum}
+        self.momentum = momentum
+        self.encoder, self.projection_head = _copy_of(encoder), _copy_of(projection_head)
+        self.projection_head.build((None, encoder.output_shape[-1]))
+        for copy, original in ((self.encoder, encoder), (self.projection_head, projection_head)):
+            copy.set_weights(original.get_weights())
+        dim = projection_head.compute_output_shape((None, encoder.output_shape[-1]))[-1]
+        self.projections = self.add_weight("projections", [size, dim], tf.float32, **OWN_COPY)
+        self.labels = self.add_weight("labels", [size], tf.int32, **OWN_COPY)
+        self.filled = self.add_weight("filled", [], tf.int32, **OWN_COPY)
+
+    def contents(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Projections `[size, dim]` float32, oldest first; labels `[size]` int32; whether the slot is filled, bool."""
+        size = self.labels.shape[0]
+        valid = tf.range(size) >= size - tf.identity(self.filled)
+        return tf.identity(self.projections), tf.identity(self.labels), valid
+
+    def follow(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
+        """θ_m ← m·θ_m + (1 − m)·θ, for all weights that are trained."""
+        own = self.encoder.trainable_weights + self.projection_head.trainable_weights
+        followed = encoder.trainable_weights + projection_head.trainable_weights
+
+        def step(weight: tf.Variable, target: tf.Variable) -> None:
+            weight.assign(self.momentum * weight + (1.0 - self.momentum) * target)
+
+        def on_all_replicas(strategy: tf.distribute.Strategy) -> None:
+            for weight, target in zip(own, followed):
+                strategy.extended.update(weight, step, args=(target,), group=False)
+
+        # As Keras' optimizers do: a replica alone may not assign what all share.
+        tf.__internal__.distribute.interim.maybe_merge_call(on_all_replicas, tf.distribute.get_strategy())
+
+    def push(self, projections: tf.Tensor, labels: tf.Tensor) -> None:
+        """Takes in a replica's share of a batch, and lets go of as many of the oldest.
+
+        Args:
+          projections: `[batch, views, dim]` of the momentum encoder.
+          labels: `[batch]` or `[batch, 1]` whole numbers; negative for unlabelled.
+        """
+        labels = tf.repeat(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(projections)[1])
+        newest = gather(tf.reshape(projections, [-1, projections.shape[-1]])), gather(labels)
+        size = self.labels.shape[0]
+        for queue, values in zip((self.projections, self.labels), newest):
+            joined = tf.concat([queue, values], axis=0)
+            queue.assign(tf.ensure_shape(joined[-size:], queue.shape))
+        self.filled.assign(tf.minimum(self.filled + tf.size(newest[1]), size))
+
+
+def _copy_of(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A layer or model of the same configuration, with fresh weights."""
+    if isinstance(layer, keras.Model) and layer._is_graph_network:
+        return keras.models.clone_model(layer, clone_function=_copy_of)
+    config = layer.get_config()
+    if getattr(layer, "synchronized", False):  # which Keras leaves out of the configuration of batch normalisation
+        config["synchronized"] = True
+    return type(layer).from_config(config)

@@ -1,0 +1,154 @@
+"""A step in microbatches against one of the whole batch at once."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.losses import SupConLoss
+from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+
+SHAPE = (8, 8, 3)
+IMAGES = 16
+
+
+def plain_encoder():
+    """Without batch normalisation, so that an image's embedding depends on that image alone."""
+    images = keras.Input(SHAPE)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
+    for seed in (1, 2):
+        initializer = keras.initializers.GlorotUniform(seed)
+        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initializer, kernel_regularizer="l2")(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def norm_encoder(sync=False):
+    return build_encoder("small", SHAPE, width=0.25, weight_decay=1e-3, synchronized_batch_norm=sync)
+
+
+def make_model(encoder, **options):
+    return ContrastiveModel(encoder, ProjectionHead((12, 8)), num_classes=3, **options)
+
+
+def make_batch():
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 200, size=(IMAGES, 2, 1, 1, 3))  # far apart, so that the projections are
+    images = (colours + rng.integers(0, 56, size=(IMAGES, 2, *SHAPE))).astype(np.uint8)
+    return images, rng.integers(-1, 3, size=IMAGES).astype(np.int32)
+
+
+def step(make_encoder, order=slice(None), *, replicas=1, known=True, jit_compile=False, rate=10.0, **options):
+    """One step of SGD on the batch in this order: the model's weights before and after, and the logs."""
+    strategy = tf.distribute.get_strategy()
+    if replicas > 1:
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    with strategy.scope():
+        model = make_model(make_encoder(), learned_temperature=0.2, **options)
+        optimizer = keras.optimizers.SGD(rate)
+        if keras.mixed_precision.global_policy().compute_dtype == "float16":
+            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer, dynamic=False, initial_scale=128)
+        model.compile(optimizer, SupConLoss(model.temperature), jit_compile=jit_compile)
+    before = model.get_weights()
+    views, labels = make_batch()
+    data = tf.data.Dataset.from_tensors((views[order], labels[order])).unbatch()
+    logs = model.fit(data.batch(IMAGES, drop_remainder=known), verbose=0).history
+    weights = [weight for weight in model.weights if "total" not in weight.name and "count" not in weight.name]
+    names = [weight.name for weight in weights]
+    return dict(enumerate(zip(names, before, [weight.numpy() for weight in weights]))), logs
+
+
+def assert_same_step(found, expected, tolerance=1e-5):
+    """Steps alike, relative to the largest entry of each weight's; figures alike too."""
+    (found, found_logs), (expected, expected_logs) = found, expected
+    assert found.keys() == expected.keys()
+    moved = 0
+    for index, (name, before, after) in expected.items():
+        wanted = after - before
+        got = found[index][2] - found[index][1]
+        rounding = 2e-7 * np.abs(after).max()  # of the weights themselves
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max() + rounding, err_msg=name)
+        moved += np.abs(wanted).max() > 1e-4
+    assert moved > 5
+    for name, values in expected_logs.items():
+        np.testing.assert_allclose(found_logs[name], values, rtol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return step(plain_encoder)
+
+
+@pytest.mark.parametrize("size", [1, 4, IMAGES])
+def test_gradient_is_that_of_the_whole_batch(size, whole):
+    assert_same_step(step(plain_encoder, microbatch_size=size), whole)
+
+
+def test_a_last_microbatch_may_be_smaller_where_the_batch_is_not_known_in_advance(whole):
+    assert_same_step(step(plain_encoder, microbatch_size=5, known=False), whole)
+
+
+def test_gradient_is_that_of_the_whole_batch_under_xla(whole):
+    assert_same_step(step(plain_encoder, microbatch_size=4, jit_compile=True), whole)
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_gradient_is_that_of_the_whole_batch_on_several_replicas(replicas, whole):
+    assert_same_step(step(plain_encoder, microbatch_size=2, replicas=replicas), whole)
+
+
+def test_with_batch_normalisation_statistics_are_those_of_a_microbatch():
+    """Against one tape over all microbatches, each passing the encoder by itself."""
+    found, _ = step(norm_encoder, microbatch_size=4)
+    model = make_model(norm_encoder(), learned_temperature=0.2)
+    views, labels = make_batch()
+    before = model.get_weights()
+    with tf.GradientTape() as tape:
+        projections = tf.concat([model(views[k : k + 4], training=True) for k in range(0, IMAGES, 4)], axis=0)
+        objective = SupConLoss(model.temperature)(labels, projections) + tf.add_n(model.losses)
+    trained = model.encoder.trainable_variables + model.projection_head.trainable_variables
+    gradients = {id(w): g.numpy() for w, g in zip(trained, tape.gradient(objective, trained))}
+    compared = 0
+    for index, weight in enumerate(model.weights):
+        if id(weight) in gradients:
+            name, start, end = found[index]
+            np.testing.assert_array_equal(start, before[index])
+            wanted = gradients[id(weight)]
+            atol = 2e-5 * np.abs(wanted).max() + 1e-6
+            np.testing.assert_allclose((start - end) / 10, wanted, rtol=0, atol=atol, err_msg=name)
+            compared += 1
+    assert compared == len(trained)
+
+
+def test_moving_averages_move_once_by_the_mean_over_the_microbatches():
+    found, _ = step(norm_encoder, microbatch_size=4)
+    views, _ = make_batch()
+    ends = []
+    for k in range(0, IMAGES, 4):
+        model = make_model(norm_encoder(), learned_temperature=0.2)
+        model(views[k : k + 4], training=True)
+        ends.append(model.get_weights())
+    averages = [index for index, weight in enumerate(model.weights) if "moving" in weight.name]
+    assert len(averages) == 20
+    for index in averages:
+        wanted = np.mean([end[index] for end in ends], axis=0)
+        np.testing.assert_allclose(found[index][2], wanted, rtol=1e-5, atol=1e-6, err_msg=found[index][0])
+
+
+def test_statistics_of_all_replicas_are_those_of_one_with_their_microbatches_together():
+    # Two replicas have the first and the second half; one gets those of both halves that meet in a microbatch.
+    meeting = np.arange(IMAGES).reshape(2, -1, 2).transpose(1, 0, 2).reshape(-1)
+    one = step(lambda: norm_encoder(sync=True), meeting, microbatch_size=4)
+    two = step(lambda: norm_encoder(sync=True), microbatch_size=2, replicas=2)
+    assert_same_step(two, one, tolerance=2e-4)
+
+
+def test_a_size_that_does_not_divide_the_batch_is_refused():
+    with pytest.raises(ValueError, match="microbatches of 5 images don't divide a batch of 16"):
+        step(plain_encoder, microbatch_size=5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_gives_nearly_the_same_step(policy, whole):
+    keras.mixed_precision.set_global_policy(policy)
+    at_once, in_parts = step(plain_encoder), step(plain_encoder, microbatch_size=4)
+    assert_same_step(in_parts, at_once, tolerance=2e-2)

@@ -1,0 +1,114 @@
+"""The whole training step is lowered to XLA's HLO with static shapes, as TPUs need it, and where told is run by it."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf import config as config_lib
+from supcon_tf import experiment, models, optimizers
+
+SHAPE = (8, 8, 3)
+IMAGES = 8
+SMALL = {"encoder": "small", "encoder_width": 0.0625, "projection_layers": (8, 4)}
+FORMS = [
+    {"summation": summation, "denominator": denominator, "anchors": anchors}
+    for summation, denominator, anchors in itertools.product(
+        config_lib.SUMMATIONS, config_lib.DENOMINATORS, config_lib.ANCHORS
+    )
+]
+OPTIONS = [
+    {"mode": "simclr"},
+    {"positives_cap": 1},
+    {"scale_by_temperature": True},
+    {"learn_temperature": True},
+    {"contrastive_loss": "npairs"},
+    {"contrastive_loss": "triplet"},
+    {"normalize_projection": False},
+    {"projection_batch_norm": True},
+    {"sync_batch_norm": True},
+    {"microbatch_size": 2},
+    {"queue_size": 24},
+    {"queue_size": 24, "microbatch_size": 2, "summation": "in"},
+    {"precision": "bfloat16"},
+    *({"optimizer": name} for name in config_lib.OPTIMIZERS),
+]
+
+
+def make_model(values):
+    """A model as the experiment compiles it, and a batch for it."""
+    config = config_lib.from_values({"mode": "supcon", "pretrain_epochs": 20, **SMALL, **values})
+    experiment.set_precision(config.hardware.precision)
+    optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupCosine(0.1, 0, 10))
+    views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
+    labels = tf.constant(np.arange(IMAGES) % 3 - 1, tf.int32)
+    if config.run.mode == "ce":
+        freeze = config.run.stages == ("linear",)
+        model = models.make_classifier(config.model, SHAPE, 3, freeze_encoder=freeze, weight_decay=1e-4)
+        experiment._compile_classifier(model, optimizer, jit_compile=False)
+        return model, (tf.constant(views[:, 0]), tf.maximum(labels, 0), tf.ones([IMAGES]))
+    model = models.make_contrastive_model(
+        config.model,
+        SHAPE,
+        3,
+        weight_decay=1e-4,
+        learned_temperature=0.1 if config.loss.learn_temperature else None,
+        queue_size=config.loss.queue_size,
+        microbatch_size=config.pretrain.microbatch_size,
+    )
+    model.compile(optimizer, experiment.make_contrastive_loss(config, model))
+    return model, (tf.constant(views), labels)
+
+
+def lowered(values):
+    """The step's HLO."""
+    model, batch = make_model(values)
+    if hasattr(model.optimizer, "build"):
+        model.optimizer.build(model.trainable_variables)
+    else:
+        model.optimizer._create_all_weights(model.trainable_variables)
+    model.compiled_loss.build(model(tf.cast(batch[0], tf.float32)))
+    model.compiled_metrics and model.compiled_metrics.build(model(tf.cast(batch[0], tf.float32)), batch[1])
+    step = tf.function(lambda *batch: model.train_step(batch), jit_compile=True)
+    return step.experimental_get_compiler_ir(*batch)(stage="hlo")
+
+
+def assert_static(hlo):
+    assert hlo.startswith("HloModule") and "dot(" in hlo
+    assert "<=" not in hlo  # which bounds a dynamic dimension
+
+
+@pytest.mark.parametrize("mode", ["supcon", "ce"])
+@pytest.mark.parametrize("encoder", config_lib.ENCODERS)
+def test_step_of_every_encoder_has_static_shapes(encoder, mode):
+    assert_static(lowered({"mode": mode, "encoder": encoder}))
+
+
+@pytest.mark.parametrize("values", FORMS + OPTIONS, ids=lambda values: "-".join(map(str, values.values())))
+def test_step_of_every_form_and_option_has_static_shapes(values):
+    assert_static(lowered(values))
+
+
+def test_step_of_the_linear_stage_has_static_shapes():
+    assert_static(lowered({"mode": "ce", "stages": ("linear",)}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "values", [{}, {"mode": "simclr"}, {"mode": "ce"}, {"queue_size": 24, "microbatch_size": 2, "summation": "in"}]
+)
+def test_step_run_by_xla_gives_the_figures_of_one_that_is_not(values):
+    figures = []
+    for jit_compile in (False, True):
+        model, batch = make_model(values)
+        step = tf.function(lambda *batch, model=model: model.train_step(batch), jit_compile=jit_compile)
+        if jit_compile:
+            model.optimizer.build(model.trainable_variables)
+        figures.append([{name: float(value) for name, value in step(*batch).items()} for _ in range(3)])
+        keras.backend.clear_session()
+    for found, expected in zip(*figures):
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-3, err_msg=name)
