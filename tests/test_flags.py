@@ -16,6 +16,10 @@ def parse(*arguments):
     return flags.parse(["app.py", *arguments])
 
 
+# Flags that another must be given with.
+NEEDED = {"momentum_encoder": ["--queue_size=8"]}
+
+
 def another_value(option):
     """A value of the option that is allowed and not its default, as written on the command line."""
     if option.metadata["choices"]:
@@ -35,7 +39,8 @@ def another_value(option):
 def test_each_flag_sets_its_option(option):
     if option.name in ("recipe", "mode", "dataset"):
         pytest.skip("given on every command line; tested below")
-    command = parse("--mode=supcon", "--dataset=x", "--recipe=none", f"--{option.name}={another_value(option)}")
+    given = [*NEEDED.get(option.name, []), f"--{option.name}={another_value(option)}"]
+    command = parse("--mode=supcon", "--dataset=x", "--recipe=none", *given)
     assert config_lib.values(command.config)[option.name] != option.default
     assert command.sources[option.name] == "command line"
 

@@ -1,0 +1,119 @@
+"""A run on several devices or in several processes makes the weights of one on a single device."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf import config, experiment
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# Five steps of SGD on 1,197 images in each stage.
+OPTIONS = {
+    "dataset": "digits",
+    "encoder": "small",
+    "encoder_width": 0.25,
+    "projection_layers": (16, 8),
+    "sync_batch_norm": True,
+    "batch_size": 232,
+    "pretrain_epochs": 1,
+    "warmup_epochs": 0.0,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "linear_batch_size": 232,
+    "linear_epochs": 1,
+    "linear_optimizer": "sgd",
+    "momentum": 0.0,
+}
+
+
+def values(mode, data_dir, run_dir, stages):
+    return {**OPTIONS, "mode": mode, "data_dir": data_dir, "run_dir": str(run_dir), "stages": stages}
+
+
+def weights(run_dir, stage):
+    """Name → value of all the model's weights in the stage's last checkpoint."""
+    path = tf.train.latest_checkpoint(str(run_dir / "checkpoints" / stage))
+    assert path.endswith("-5")
+    reader = tf.train.load_checkpoint(path)
+    parts = ("encoder", "projection_head", "online_classifier", "linear")
+    names = [
+        name for name in reader.get_variable_to_shape_map() if name.startswith(tuple(f"model/{p}/" for p in parts))
+    ]
+    return {name: reader.get_tensor(name) for name in names if "OPTIMIZER_SLOT" not in name}
+
+
+def assert_same_weights(run_dir, expected_dir, stage):
+    """Equal to 1e-5 of each weight's largest entry, or to 1e-7 where that is more: some shifts stay at about 0."""
+    found, expected = weights(run_dir, stage), weights(expected_dir, stage)
+    assert found.keys() == expected.keys() and len(found) > 20
+    for name, value in expected.items():
+        atol = 1e-5 * max(np.abs(value).max(), 1e-2)
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=atol, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def on_one_device(digits_dir, tmp_path_factory):
+    """Mode → the folder of a run of all stages on one device."""
+    folders = {}
+
+    def run(mode):
+        if mode not in folders:
+            folders[mode] = tmp_path_factory.mktemp("one") / mode
+            options = values(mode, digits_dir, folders[mode], ("pretrain", "linear", "evaluate"))
+            experiment.run(config.from_values(options), tf.distribute.OneDeviceStrategy("/cpu:0"))
+        return folders[mode]
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["supcon", "simclr", "ce"])
+@pytest.mark.parametrize("replicas", [2, 4, 8])
+def test_devices(replicas, mode, digits_dir, on_one_device, tmp_path):
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    every = replicas == 2  # the later stages with two replicas only, to save time
+    stages = ("pretrain", "linear", "evaluate") if every else ("pretrain",)
+    experiment.run(config.from_values(values(mode, digits_dir, tmp_path, stages)), strategy)
+    expected = on_one_device(mode)
+    assert_same_weights(tmp_path, expected, "pretrain")
+    if every:
+        if mode != "ce":
+            assert_same_weights(tmp_path, expected, "linear")
+        found, wanted = (json.loads((path / "metrics.json").read_text()) for path in (tmp_path, expected))
+        assert found["images"] == wanted["images"] == 400
+        assert found["confusion_matrix"] == wanted["confusion_matrix"]
+
+
+def run_workers(number, arguments):
+    """Runs app.py in so many processes that make up a cluster, to their end."""
+    ports = []
+    for _ in range(number):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            ports.append(free.getsockname()[1])
+    workers = []
+    for index in range(number):
+        cluster = {"worker": [f"localhost:{port}" for port in ports]}
+        environment = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
+        command = [sys.executable, str(ROOT / "app.py"), *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        workers.append(subprocess.Popen(command, env={**os.environ, **environment}, cwd=ROOT, **pipes))
+    said = [worker.communicate(timeout=500) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * number, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["supcon", "simclr", "ce"])
+@pytest.mark.parametrize("number", [2, 4])
+def test_workers(number, mode, digits_dir, on_one_device, tmp_path):
+    options = values(mode, digits_dir, tmp_path, ("pretrain",))
+    run_workers(number, ["--recipe=none", *(config.as_flag(name, value) for name, value in options.items())])
+    assert_same_weights(tmp_path, on_one_device(mode), "pretrain")
