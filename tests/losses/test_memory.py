@@ -162,7 +162,10 @@ def test_float32_is_precise_to_its_rounding_in_a_large_memory(form):
     given = [np.float32(projections), labels, np.float32(weights), np.float32(0.1)]
     memory = memory._replace(projections=np.float32(memory.projections))
     expected = expected_of(form, *given, memory)
-    assert_equal(compiled(form, tile_size=100)(*tensors(*given, memory)), expected, error=4e-6)
+    found = compiled(form, tile_size=100)(*tensors(*given, memory))
+    assert_equal(found[:2], expected[:2], error=2e-6)
+    parts = np.abs(given[0] * expected[1]).sum() / 0.1  # whose sum the gradient of τ is, of either sign
+    np.testing.assert_allclose(found[2], expected[2], rtol=0, atol=4e-6 * parts)
 
 
 @pytest.mark.parametrize("form", FEW, ids="-".join)
@@ -208,12 +211,13 @@ def test_rows_that_are_not_valid_take_part_in_nothing(form, normalize):
             assert_equal(found, expected, error=2e-6)
 
 
-@pytest.mark.parametrize("fixed", [None, 0.1, 0.02])
-@pytest.mark.parametrize("form", FORMS, ids="-".join)
-def test_a_memory_without_a_valid_row_is_none(form, fixed):
+@pytest.mark.parametrize(
+    ("form", "options"), [*((form, {}) for form in FORMS), *((form, {"fixed": 0.1}) for form in FEW)], ids=str
+)
+def test_a_memory_without_a_valid_row_is_none(form, options):
     given = tensors(*random_batch(19), 0.1, random_memory(19, valid=0.0))
-    expected = compiled(form, fixed=fixed, use_memory=False)(*given)
-    assert_equal(compiled(form, fixed=fixed)(*given), expected, error=1e-6)
+    expected = compiled(form, use_memory=False, **options)(*given)
+    assert_equal(compiled(form, **options)(*given), expected, error=1e-6)
 
 
 def test_an_empty_memory_is_none():
