@@ -304,6 +304,13 @@ class HardwareOptions:
     jit_compile: bool = option(
         False, "Compile the training step with XLA. Faster on GPUs, slower on CPUs; TPUs always do.", identity=False
     )
+    steps_per_execution: int = option(
+        1,
+        "Steps that the device takes before the program looks at it again: to save, to stop, to write curves. More is "
+        "faster where steps are short, on TPUs above all.",
+        minimum=1,
+        identity=False,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

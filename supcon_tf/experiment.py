@@ -161,6 +161,7 @@ def pretrain(experiment: Experiment) -> None:
             _pretrain_optimizer(config.pretrain, schedule),
             make_contrastive_loss(config, model),
             jit_compile=config.hardware.jit_compile,
+            steps_per_execution=config.hardware.steps_per_execution,
         )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
@@ -178,7 +179,7 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     with experiment.strategy.scope():
         decay = _decay_in_loss(options.optimizer, options.weight_decay)
         model = make_classifier(experiment, freeze_encoder=False, weight_decay=decay)
-        _compile_classifier(model, _pretrain_optimizer(options, schedule), config.hardware.jit_compile)
+        _compile_classifier(model, _pretrain_optimizer(options, schedule), config.hardware)
     make_batches = classifier_batches(experiment, config.augment.augment, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
 
@@ -198,7 +199,7 @@ def train_linear_classifier(experiment: Experiment) -> None:
     with experiment.strategy.scope():
         decay = _decay_in_loss(options.linear_optimizer, options.linear_weight_decay)
         model = make_classifier(experiment, freeze_encoder=True, weight_decay=decay)
-        _compile_classifier(model, optimizer, config.hardware.jit_compile)
+        _compile_classifier(model, optimizer, config.hardware)
         checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
     policy = config.augment.augment if options.linear_augment == "same" else options.linear_augment
     make_batches = classifier_batches(experiment, policy, epochs)
@@ -400,12 +401,15 @@ def _fit(experiment: Experiment, model: keras.Model, stage: Stage, *callbacks: k
     )
 
 
-def _compile_classifier(model: models.Classifier, optimizer: keras.optimizers.Optimizer, jit_compile: bool) -> None:
+def _compile_classifier(
+    model: models.Classifier, optimizer: keras.optimizers.Optimizer, hardware: config_lib.HardwareOptions
+) -> None:
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy("top1")],
-        jit_compile=jit_compile,
+        jit_compile=hardware.jit_compile,
+        steps_per_execution=hardware.steps_per_execution,
     )
 
 

@@ -80,6 +80,7 @@ ANOTHER = {
     "linear_augment": "none",
     "precision": "bfloat16",
     "jit_compile": True,
+    "steps_per_execution": 3,
 }
 
 # What cannot be seen in one process on one data set of grey images, and the test that sees to it.
@@ -115,6 +116,7 @@ def seen_in(model, stage, options):
         model.optimizer.get_config(),
         model.loss.get_config(),
         model._jit_compile,
+        int(model._steps_per_execution),
         [(weight.name, weight.shape.as_list()) for weight in model.weights],
         [getattr(layer, "synchronized", None) for layer in model.encoder.layers],
         [layer.compute_dtype for layer in model.encoder.layers],

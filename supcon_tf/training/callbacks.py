@@ -22,23 +22,32 @@ Logs = Optional[Dict[str, Any]]
 
 
 class StepCallback(keras.callbacks.Callback):
-    """A callback that knows the step of the whole stage and gets metrics as tensors."""
+    """A callback that knows the step of the whole stage and gets metrics as tensors.
+
+    Keras calls it once for each execution, which is one step or, with `steps_per_execution`, several.
+    """
 
     _supports_tf_logs = True  # Keras would otherwise fetch every metric after every step
 
     def __init__(self) -> None:
         super().__init__()
         self.step = 0
+        self.step_before = 0
+        self.first_step = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.step = int(self.model.optimizer.iterations.numpy())
+        self.step = self.first_step = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self.step += 1
+        self.step_before, self.step = self.step, self.first_step + batch + 1
         self.after_step(logs or {})
 
     def after_step(self, logs: Dict[str, Any]) -> None:
-        """Called after each step, with `self.step` steps done; `logs` are the epoch's means so far."""
+        """Called with `self.step` steps done, `self.step_before` before these; `logs` are the epoch's means so far."""
+
+    def has_passed(self, every: int) -> bool:
+        """Whether the steps just done reached or passed a multiple of `every`."""
+        return self.step // every > self.step_before // every
 
 
 class Saving(StepCallback):
@@ -68,11 +77,11 @@ class Saving(StepCallback):
         self._check_every = check_every
         self._only_epochs = only_epochs
         self._saved_at = time.monotonic()
-        self._unchecked: List[Tuple[int, Any]] = []
+        self._unchecked: List[Tuple[int, int, Any]] = []
 
     def after_step(self, logs: Dict[str, Any]) -> None:
-        self._unchecked.append((self.step, logs["loss"]))
-        if len(self._unchecked) >= self._check_every:
+        self._unchecked.append((self.step_before + 1, self.step, logs["loss"]))
+        if self.has_passed(self._check_every):
             self._check()
         if self._stop.signal is not None:
             if not self._only_epochs:
@@ -92,12 +101,13 @@ class Saving(StepCallback):
 
     def _check(self) -> None:
         """Raises UserError at the first step whose loss is not finite: from there on the epoch's mean is not."""
-        for step, loss in self._unchecked:
+        for first, last, loss in self._unchecked:
             if not math.isfinite(float(loss)):
+                steps = f"step {last}" if first == last else f"step {first} to {last}"
                 saved = self._checkpoints.saved_step
                 kept = f"the checkpoint of step {saved} is kept" if saved else "nothing had been saved before"
                 raise UserError(
-                    f"step {step}: the loss is {float(loss)}; training stopped, {kept}. A lower --learning_rate or "
+                    f"{steps}: the loss is {float(loss)}; training stopped, {kept}. A lower --learning_rate or "
                     "more --warmup_epochs usually helps"
                 )
         self._unchecked.clear()
@@ -139,7 +149,7 @@ class Progress(StepCallback):
         if self._started is None:  # the first step, which is compiled, says nothing about the others
             self._started = (time.monotonic(), self.step)
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(self.step - self._bar.n)
             if time.monotonic() - self._last_line > 0.5:
                 self._bar.set_postfix_str(self._text(logs))
                 self._last_line = time.monotonic()
@@ -192,21 +202,18 @@ class Curves(StepCallback):
         self._epochs = epochs
         self._learning_rate = learning_rate
         self._every = every
-        self._steps_of_epoch = 0
         self._last_point: Tuple[int, Dict[str, float]] = (0, {})
         self._last_time = (0.0, 0)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        self._steps_of_epoch = 0
         self._last_point = (0, {})
         if not self._last_time[0]:
             self._last_time = (time.monotonic(), self.step)
 
     def after_step(self, logs: Dict[str, Any]) -> None:
-        self._steps_of_epoch += 1
         end_of_epoch = self.step % self._epochs.steps_per_epoch == 0
-        if self.step % self._every == 0 or (end_of_epoch and self._epochs.steps_per_epoch < self._every):
+        if self.has_passed(self._every) or (end_of_epoch and self._epochs.steps_per_epoch < self._every):
             self._write_point({name: float(value) for name, value in logs.items()})
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -219,7 +226,7 @@ class Curves(StepCallback):
     def _write_point(self, means: Dict[str, float]) -> None:
         steps_before, means_before = self._last_point
         time_before, step_before = self._last_time
-        now, steps = time.monotonic(), self._steps_of_epoch
+        now, steps = time.monotonic(), self.step - self.first_step
         with self._writer.as_default(step=self.step):
             for name, mean in means.items():
                 # Metrics are means since the epoch's start; what came since the last point follows from two of them.

@@ -17,7 +17,7 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
     """Fits one weight, starting at 0, with a learning rate of 0, to a batch for each of `targets`."""
     model = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
     model.build((None, 1))
-    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.compile(keras.optimizers.SGD(0.0), "mse", steps_per_execution=options.get("steps_per_execution", 1))
     stop = StopRequest()
     saving = callbacks.Saving(
         Checkpoints(model, str(tmp_path)),
@@ -31,7 +31,7 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
 
     class Ask(callbacks.StepCallback):
         def after_step(self, logs):
-            stop.signal = 15 if self.step == options.get("stop_at") else None
+            stop.signal = 15 if self.step >= options.get("stop_at", np.inf) else None
 
     model.fit(dataset, epochs=epochs, callbacks=[*watching, Ask(), saving], verbose=0)
 
@@ -39,6 +39,11 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
 def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path):
     with pytest.raises(UserError, match="^step 5: the loss is nan; training stopped, nothing had been saved"):
         fit(tmp_path, [1, 2, 3, 4, np.nan, 6, 7, 8])
+
+
+def test_a_loss_that_is_not_finite_is_only_known_to_the_execution(tmp_path):
+    with pytest.raises(UserError, match="^step 5 to 8: the loss is nan; .* the checkpoint of step 4 is kept"):
+        fit(tmp_path, [1, 2, 3, 4, np.nan, 6, 7, 8, 9], steps_per_execution=4, minutes=1e-9)
 
 
 def test_the_checkpoint_that_is_kept_is_named(tmp_path):
@@ -73,6 +78,31 @@ def test_one_of_several_processes_saves_after_epochs_alone(tmp_path):
     with pytest.raises(Interrupted, match="saved at step 3"):
         fit(tmp_path, [1, 2, 3], stop_at=5, epochs=2, minutes=1e-9, only_epochs=True)
     assert latest_step(str(tmp_path)) == 3
+
+
+def test_stops_after_the_execution_in_which_it_was_asked_to(tmp_path):
+    with pytest.raises(Interrupted, match="saved at step 4"):
+        fit(tmp_path, [1, 2, 3, 4, 5], steps_per_execution=2, stop_at=3)
+
+
+def test_an_execution_of_several_steps_counts_each(tmp_path):
+    seen = []
+
+    class Look(callbacks.StepCallback):
+        def after_step(self, logs):
+            seen.append((self.step_before, self.step, self.has_passed(2)))
+
+    fit(tmp_path, [1, 2, 3, 4, 5], Look(), steps_per_execution=3, epochs=2)
+    assert seen == [(0, 3, True), (3, 5, True), (5, 8, True), (8, 10, True)]
+    assert latest_step(str(tmp_path)) == 10
+
+
+def test_curves_have_a_point_where_an_execution_passed_one(tmp_path):
+    writer = tf.summary.create_file_writer(str(tmp_path / "curves"))
+    curve = callbacks.Curves(writer, Epochs(batch_size=1, steps_per_epoch=6, epochs=1), lambda step: 1.0, every=4)
+    fit(tmp_path, [1, 2, 3, 4, 5, 6], curve, steps_per_execution=3)
+    curves = read_curves(str(tmp_path / "curves"), ["train/loss"])
+    np.testing.assert_allclose(curves["train/loss"], [(6, (1 + 4 + 9 + 16 + 25 + 36) / 6)], rtol=1e-5)
 
 
 def test_curves_hold_the_mean_since_the_last_point(tmp_path):

@@ -22,11 +22,12 @@ def make_batches(start_step, context):
     return steps.map(lambda step: (tf.fill([2, 4, 4, 1], tf.cast(10 * step, tf.uint8)), tf.zeros([2], tf.int32)))
 
 
-def run(tmp_path, *callbacks):
+def run(tmp_path, *callbacks, steps_per_execution=1):
     model = keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.build((None, 4, 4, 1))
     model.layers[-1].set_weights([np.ones([16, 2]), np.zeros([2])])
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, steps_per_execution=steps_per_execution)
     stage = Stage("pretrain", EPOCHS, make_batches, lambda step: 0.1, {"loss": "loss"})
     fit(model, stage, RunDir(str(tmp_path)), RunOptions(), described={}, callbacks=callbacks)
     return model.get_weights()
@@ -46,6 +47,19 @@ class InterruptAt(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.epoch:
             os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_several_steps_at_a_time_end_with_the_same_weights(steps, tmp_path):
+    for weight, expected in zip(run(tmp_path / "several", steps_per_execution=steps), run(tmp_path / "one")):
+        np.testing.assert_allclose(weight, expected, rtol=1e-6)
+
+
+def test_a_stage_goes_on_with_another_number_of_steps_at_a_time(tmp_path):
+    with pytest.raises(Interrupted, match="saved at step 1"):
+        run(tmp_path / "interrupted", InterruptAt(step=1))
+    for weight, expected in zip(run(tmp_path / "interrupted", steps_per_execution=3), run(tmp_path / "undisturbed")):
+        np.testing.assert_allclose(weight, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("when", [{"step": 2}, {"step": 3}, {"step": 5}, {"epoch": 0}, {"epoch": 1}])
