@@ -7,23 +7,18 @@ import sys
 from typing import List
 
 import flags
-from supcon_tf.errors import Interrupted, UserError
+from supcon_tf.errors import Interrupted, UserError, WorkersLost
 
 
 def main(argv: List[str]) -> int:
-    """Parses the command line, makes the strategy and runs the stages; returns the exit status."""
+    """Runs what the command line asks for; returns the exit status."""
     try:
-        command = flags.parse(argv)
-        if command.print_config:
-            print(flags.config_text(command.config, command.sources), flush=True)
-            return 0
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # keeps TensorFlow's notices off the screen,
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # those that come from Python too
-        from supcon_tf import distribute, experiment  # they import TensorFlow
+        try:
+            run(argv)
+        except WorkersLost as lost:
+            from supcon_tf import distribute
 
-        hardware = command.config.hardware
-        strategy = distribute.make_strategy(hardware.strategy, tpu=hardware.tpu, cpu_devices=hardware.cpu_devices)
-        experiment.run(command.config, strategy)
+            distribute.start_again(lost, argv)
         return 0
     except UserError as error:
         print(f"app.py: {error}", file=sys.stderr)
@@ -37,6 +32,28 @@ def main(argv: List[str]) -> int:
     except BrokenPipeError:  # whoever read the output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def run(argv: List[str]) -> None:
+    """Parses the command line, makes the strategy and runs the stages."""
+    command = flags.parse(argv)
+    if command.print_config:
+        print(flags.config_text(command.config, command.sources), flush=True)
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # keeps TensorFlow's notices off the screen,
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # those that come from Python too
+    from supcon_tf import distribute, experiment  # they import TensorFlow
+
+    hardware = command.config.hardware
+    strategy = distribute.make_strategy(
+        hardware.strategy,
+        tpu=hardware.tpu,
+        tpu_zone=hardware.tpu_zone,
+        tpu_project=hardware.tpu_project,
+        cpu_devices=hardware.cpu_devices,
+    )
+    with distribute.watch_workers(strategy):
+        experiment.run(command.config, strategy)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,11 @@ class RunOptions:
         identity=False,
     )
     log_every: int = option(
-        50, "Steps between two points of the TensorBoard curves and two checks of the loss.", minimum=1, identity=False
+        50,
+        "Steps between two points of the TensorBoard curves and two checks of the loss. Several workers agree so often "
+        "whether to save or to stop.",
+        minimum=1,
+        identity=False,
     )
     checkpoint_minutes: float = option(
         10.0, "Save at least this often, besides at the end of each epoch.", above=0, identity=False
@@ -292,6 +296,12 @@ class HardwareOptions:
     tpu: Optional[str] = option(
         None, "Name or grpc:// address of a TPU, or 'local'. Implies --strategy=tpu.", identity=False
     )
+    tpu_zone: Optional[str] = option(
+        None, "Google Cloud zone of the TPU. Default: that of the machine this runs on.", identity=False
+    )
+    tpu_project: Optional[str] = option(
+        None, "Google Cloud project of the TPU. Default: that of the machine this runs on.", identity=False
+    )
     cpu_devices: int = option(
         1, "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.", minimum=1, identity=False
     )
@@ -408,6 +418,10 @@ def _check_together(config: Config) -> None:
         raise UserError(f"--strategy={hardware.strategy}: contradicts --tpu={hardware.tpu}; leave one of them out")
     if hardware.strategy == "tpu" and hardware.tpu is None:
         raise UserError("--strategy=tpu: needs the TPU's name or address, --tpu=NAME")
+    for name in ("tpu_zone", "tpu_project"):
+        value = getattr(hardware, name)
+        if value is not None and hardware.tpu is None:
+            raise UserError(f"{as_flag(name, value)}: needs the TPU's name, --tpu=NAME")
     if config.run.mode == "simclr" and augment.num_views < 2:
         raise UserError("--num_views=1: simclr needs at least 2; without labels another view is the only positive")
     if config.run.mode != "ce" and augment.num_views > 1 and augment.augment == "none":

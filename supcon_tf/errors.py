@@ -17,6 +17,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
+class WorkersLost(Exception):
+    """The connection to the other workers is gone; the message says how. A fresh process can join them again."""
+
+
 class Interrupted(Exception):
     """The run was asked to stop (Ctrl-C, SIGTERM), has saved where it was, and continues with the same command.
 

@@ -96,6 +96,8 @@ ELSEWHERE = {
     "recipe": "tests/test_flags.py",
     "strategy": "tests/distribute/test_strategy.py",
     "tpu": "tests/distribute/test_strategy.py",
+    "tpu_zone": "tests/distribute/test_strategy.py",
+    "tpu_project": "tests/distribute/test_strategy.py",
 }
 
 

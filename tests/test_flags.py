@@ -17,7 +17,11 @@ def parse(*arguments):
 
 
 # Flags that another must be given with.
-NEEDED = {"momentum_encoder": ["--queue_size=8"]}
+NEEDED = {
+    "momentum_encoder": ["--queue_size=8"],
+    "tpu_project": ["--tpu=x"],
+    "tpu_zone": ["--tpu=x"],
+}
 
 
 def another_value(option):

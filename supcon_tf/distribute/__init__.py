@@ -1,7 +1,25 @@
 """From flags to a `tf.distribute` strategy, and what replicas tell each other."""
 
 from supcon_tf.distribute.gather import gather, local_slice_start
+from supcon_tf.distribute.processes import (
+    largest_over_processes,
+    start_again,
+    step_was_done,
+    steps_between_agreements,
+    watch_workers,
+)
 from supcon_tf.distribute.repeat import repeat
-from supcon_tf.distribute.strategy import has_several_processes, is_chief, make_strategy
+from supcon_tf.distribute.strategy import is_chief, make_strategy
 
-__all__ = ["gather", "has_several_processes", "is_chief", "local_slice_start", "make_strategy", "repeat"]
+__all__ = [
+    "gather",
+    "is_chief",
+    "largest_over_processes",
+    "local_slice_start",
+    "make_strategy",
+    "repeat",
+    "start_again",
+    "step_was_done",
+    "steps_between_agreements",
+    "watch_workers",
+]

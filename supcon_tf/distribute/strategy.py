@@ -1,51 +1,77 @@
-"""From flags to a `tf.distribute` strategy; the only place that asks which strategy it is."""
+"""From flags to a `tf.distribute` strategy."""
 
-import json
+import concurrent.futures
+import contextlib
 import os
+import signal
+import subprocess
+import sys
 import threading
-from typing import Any, List, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import tensorflow as tf
 
-from supcon_tf.errors import UserError
+from supcon_tf.distribute.cluster import Cluster, meet, read_cluster
+from supcon_tf.distribute.processes import cause_of
+from supcon_tf.errors import UserError, WorkersLost
 
-TPU_TIMEOUT_SECONDS = 50.0
+TPU_TIMEOUT_SECONDS = 300.0
+WORKERS_TIMEOUT_SECONDS = 600.0  # a machine that was taken away needs minutes to come back
+JOIN_TIMEOUT_SECONDS = 120.0
+NOTICE_SECONDS = 5.0
+
+KILLER = """
+import os, select, signal, sys
+if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
+    print(sys.argv[3], file=sys.stderr, flush=True)
+    os.kill(int(sys.argv[2]), signal.SIGKILL)
+"""
 
 
-def make_strategy(name: str = "auto", *, tpu: Optional[str] = None, cpu_devices: int = 1) -> tf.distribute.Strategy:
+def make_strategy(
+    name: str = "auto",
+    *,
+    tpu: Optional[str] = None,
+    tpu_zone: Optional[str] = None,
+    tpu_project: Optional[str] = None,
+    cpu_devices: int = 1,
+) -> tf.distribute.Strategy:
     """The strategy that the flags ask for. Call it before anything else touches TensorFlow's devices.
 
     Args:
       name: 'one_device', 'mirrored', 'multi_worker' (from the environment variable TF_CONFIG), 'tpu', or 'auto':
         whichever of these the flags and the machine suggest.
       tpu: name or address of a TPU, or 'local'; implies 'tpu'.
+      tpu_zone: Google Cloud zone of the TPU; None for the machine's own.
+      tpu_project: Google Cloud project of the TPU; None for the machine's own.
       cpu_devices: number of logical devices to split the CPU into.
 
     Raises:
-      UserError: the hardware that the flags name is not there.
+      UserError: the hardware that the flags name is not there, or other workers do not come.
+      WorkersLost: they came and went.
     """
-    workers = _workers()
+    cluster = read_cluster() if name in ("auto", "multi_worker") else None
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         if tpu is not None:
             name = "tpu"
-        elif workers > 1:
+        elif cluster is not None and len(cluster.addresses) > 1:
             name = "multi_worker"
         else:
             name = "mirrored" if len(gpus) > 1 or cpu_devices > 1 else "one_device"
     if name == "tpu":
-        return _tpu_strategy(str(tpu))
+        return _tpu_strategy(str(tpu), tpu_zone, tpu_project)
     if cpu_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if name == "multi_worker":
-        if workers == 0:
+        if cluster is None:
             raise UserError(
                 "--strategy=multi_worker: needs the environment variable TF_CONFIG with 'cluster' and 'task'"
             )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker_strategy(cluster)
     if name == "mirrored":
         kind = "CPU" if cpu_devices > 1 or not gpus else "GPU"
         return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(kind)])
@@ -54,52 +80,75 @@ def make_strategy(name: str = "auto", *, tpu: Optional[str] = None, cpu_devices:
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes what the run leaves on disk."""
-    if not has_several_processes(strategy):
-        return True
-    resolver = strategy.cluster_resolver
-    has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+    return bool(strategy.extended.should_checkpoint)
 
 
-def has_several_processes(strategy: tf.distribute.Strategy) -> bool:
-    """Whether other processes take part in every step, so that all must save at the same one."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
-def _workers() -> int:
-    """Number of training processes that TF_CONFIG names; 0 where it is not set."""
-    text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        return 0
+def _multi_worker_strategy(cluster: Cluster) -> tf.distribute.Strategy:
+    """Joins the other workers, within a time limit: TensorFlow itself waits for an hour, or for ever."""
+    meet(cluster, notice_seconds=NOTICE_SECONDS, seconds=WORKERS_TIMEOUT_SECONDS)
+    complaint = f"app.py: TF_CONFIG: the workers have met, but not joined within {JOIN_TIMEOUT_SECONDS:.0f} s"
     try:
-        cluster = json.loads(text)["cluster"]
-        return len(cluster.get("worker", [])) + len(cluster.get("chief", []))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise UserError(f"TF_CONFIG={text[:60]}: must be JSON with 'cluster' and 'task'") from None
+        with _killed_after(JOIN_TIMEOUT_SECONDS, f"{complaint}; start the same command on each again"):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise WorkersLost(cause_of(error)) from error
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow has just put a deaf handler there
+    return strategy
 
 
-def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
+@contextlib.contextmanager
+def _killed_after(seconds: float, complaint: str) -> Iterator[None]:
+    """Ends this process with `complaint` when the block takes longer.
+
+    Another process does it, for while TensorFlow waits for other workers no thread of this one can run.
+    """
+    command = [sys.executable, "-S", "-c", KILLER, str(seconds), str(os.getpid()), complaint]
+    killer = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        killer.communicate()  # it sees that the pipe is closed, as it does when this process dies
+
+
+def _tpu_strategy(tpu: str, zone: Optional[str], project: Optional[str]) -> tf.distribute.Strategy:
     """Connects to a TPU, within a time limit: TensorFlow itself may retry for many minutes."""
-    outcome: List[Any] = []
 
-    def connect() -> None:
-        try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu)
-            if tpu != "local":
-                tf.config.experimental_connect_to_cluster(resolver)
-            tf.tpu.experimental.initialize_tpu_system(resolver)
-            outcome.append(resolver)
-        except Exception as error:  # whatever goes wrong here means: no such TPU
-            outcome.append(error)
+    def connect() -> tf.distribute.cluster_resolver.ClusterResolver:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu, zone=zone, project=project)
+        if tpu != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return resolver
 
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(TPU_TIMEOUT_SECONDS)
-    if not outcome:
+    try:
+        resolver = _patiently(connect, TPU_TIMEOUT_SECONDS, lambda: f"Connecting to TPU {tpu} ...")
+    except concurrent.futures.TimeoutError:
         raise UserError(
             f"--tpu={tpu}: no answer within {TPU_TIMEOUT_SECONDS:.0f} s; is it the TPU's name, and is it up?"
-        )
-    if isinstance(outcome[0], Exception):
-        cause = str(outcome[0]).split("\n")[0][:120]
-        raise UserError(f"--tpu={tpu}: cannot be reached ({cause}); check the name, or leave --tpu out")
-    return tf.distribute.TPUStrategy(outcome[0])
+        ) from None
+    except Exception as error:  # whatever goes wrong here means: no such TPU
+        cause = str(error).split("\n")[0][:120]
+        raise UserError(f"--tpu={tpu}: cannot be reached ({cause}); check the name, or leave --tpu out") from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _patiently(connect: Callable[[], Any], seconds: float, notice: Callable[[], str]) -> Any:
+    """What `connect` returns, or TimeoutError after so many seconds; says `notice` where it is not there soon.
+
+    It runs in a thread that is left behind, since nothing ends a call into TensorFlow.
+    """
+    outcome: concurrent.futures.Future = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(connect())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    soon = min(NOTICE_SECONDS, seconds)
+    if not concurrent.futures.wait([outcome], soon).done:
+        print(notice(), file=sys.stderr, flush=True)
+    if not concurrent.futures.wait([outcome], seconds - soon).done:
+        raise concurrent.futures.TimeoutError
+    return outcome.result()

@@ -7,12 +7,13 @@ for a step.
 import math
 import sys
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 import tqdm
 from tensorflow import keras
 
+from supcon_tf import distribute
 from supcon_tf.data.pipeline import Epochs
 from supcon_tf.errors import Interrupted, UserError
 from supcon_tf.training.checkpoints import Checkpoints
@@ -53,12 +54,16 @@ class StepCallback(keras.callbacks.Callback):
 class Saving(StepCallback):
     """Saves after each epoch, every few minutes and when asked to stop; never anything that is not finite.
 
+    All processes of a run save at the same step. Keras' own BackupAndRestore would not do: with several workers it
+    knows of epochs and of Google's preemption notices alone.
+
     Args:
       checkpoints: where to.
-      stop: whether the process was asked to stop.
+      stop: whether this process was asked to stop.
       minutes: longest time between two checkpoints.
       check_every: steps between two looks at the loss.
-      only_epochs: save after epochs alone, where other processes have to save at the same step.
+      agree: a few numbers → the largest of each over all processes.
+      agree_every: steps between two calls of `agree`.
     """
 
     def __init__(
@@ -68,14 +73,16 @@ class Saving(StepCallback):
         *,
         minutes: float,
         check_every: int,
-        only_epochs: bool = False,
+        agree: Callable[[Sequence[int]], Sequence[int]],
+        agree_every: int,
     ) -> None:
         super().__init__()
         self._checkpoints = checkpoints
         self._stop = stop
         self._seconds = 60 * minutes
         self._check_every = check_every
-        self._only_epochs = only_epochs
+        self._agree = agree
+        self._agree_every = agree_every
         self._saved_at = time.monotonic()
         self._unchecked: List[Tuple[int, int, Any]] = []
 
@@ -83,13 +90,14 @@ class Saving(StepCallback):
         self._unchecked.append((self.step_before + 1, self.step, logs["loss"]))
         if self.has_passed(self._check_every):
             self._check()
-        if self._stop.signal is not None:
-            if not self._only_epochs:
+        if self.has_passed(self._agree_every):
+            time_is_over = time.monotonic() - self._saved_at > self._seconds
+            signal, save = self._agree([self._stop.signal or 0, int(time_is_over)])
+            if signal or save:
                 self._save()
-            saved = self._checkpoints.saved_step
-            raise Interrupted(f"stopped and saved at step {saved}; the same command continues", self._stop.signal)
-        if not self._only_epochs and time.monotonic() - self._saved_at > self._seconds:
-            self._save()
+            if signal:
+                saved = self._checkpoints.saved_step
+                raise Interrupted(f"stopped and saved at step {saved}; the same command continues", signal)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._save()
@@ -110,6 +118,8 @@ class Saving(StepCallback):
                     f"{steps}: the loss is {float(loss)}; training stopped, {kept}. A lower --learning_rate or "
                     "more --warmup_epochs usually helps"
                 )
+        if self._unchecked:  # that is known only now: a device may be some steps behind
+            distribute.step_was_done()
         self._unchecked.clear()
 
 

@@ -27,8 +27,9 @@ class Checkpoints:
         checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
         self._latest = tf.train.latest_checkpoint(directory)
         self._checkpoint = checkpoint
-        if not chief:
-            directory = tempfile.mkdtemp()
+        self._thrown_away = None if chief else tempfile.TemporaryDirectory()
+        if self._thrown_away is not None:
+            directory = self._thrown_away.name
         self._manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=2)
 
     @property
@@ -46,6 +47,11 @@ class Checkpoints:
         """Writes the present state, unless it is written already or holds a value that is not finite."""
         if self._all_finite() and self.saved_step != self.step:
             self._manager.save(checkpoint_number=self.step)
+
+    def close(self) -> None:
+        """Removes what only this process has written."""
+        if self._thrown_away is not None:
+            self._thrown_away.cleanup()
 
     @property
     def saved_step(self) -> int:

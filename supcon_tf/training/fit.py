@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -11,7 +12,7 @@ from tensorflow import keras
 from supcon_tf import distribute
 from supcon_tf.config import RunOptions
 from supcon_tf.data.pipeline import Epochs
-from supcon_tf.errors import Interrupted
+from supcon_tf.errors import Interrupted, UserError
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import Curves, Progress, Saving
@@ -70,13 +71,21 @@ def fit(
       callbacks: what else watches.
 
     Raises:
-      UserError: the loss is no longer finite.
+      UserError: the loss is no longer finite, or the workers do not see the same folder.
       Interrupted: the process was asked to stop.
     """
     # Metrics are over all replicas already; Keras would add them up once more for each worker.
     model.distribute_reduction_method = "first"
     checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
     checkpoints.restore()
+    strategy = model.distribute_strategy
+    agree = functools.partial(distribute.largest_over_processes, strategy)
+    latest, earliest = agree([checkpoints.step, -checkpoints.step])
+    if latest != -earliest:
+        raise UserError(
+            f"--run_dir={run_dir.path}: this worker finds step {checkpoints.step} saved there, others between "
+            f"{-earliest} and {latest}; it must be a folder that all workers share"
+        )
     watching = list(callbacks)
     progress = Progress(stage.name, stage.epochs, stage.shown)
     if chief:
@@ -88,18 +97,19 @@ def fit(
         watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
         watching.append(progress)
     epochs = stage.epochs
-    with stop_signals() as stop, contextlib.closing(progress):
+    with stop_signals() as stop, contextlib.closing(progress), contextlib.closing(checkpoints):
         saving = Saving(
             checkpoints,
             stop,
             minutes=options.checkpoint_minutes,
             check_every=options.log_every,
-            only_epochs=distribute.has_several_processes(model.distribute_strategy),
+            agree=agree,
+            agree_every=distribute.steps_between_agreements(strategy, options.log_every),
         )
         while checkpoints.step < epochs.total_steps:
             step = checkpoints.step
             epoch, within_epoch = divmod(step, epochs.steps_per_epoch)
-            batches = model.distribute_strategy.distribute_datasets_from_function(
+            batches = strategy.distribute_datasets_from_function(
                 lambda context, step=step: stage.make_batches(step, context)
             )
             # Keras counts whole epochs, so the rest of an interrupted one is a call of its own.
@@ -113,5 +123,8 @@ def fit(
                 callbacks=[*watching, saving],
                 verbose=0,
             )
-        if stop.signal is not None:  # asked for while the last epoch was being evaluated and saved
-            raise Interrupted(f"stopped and saved at step {checkpoints.step}; the same command continues", stop.signal)
+        # Asked for while the last epoch was being evaluated and saved? It also keeps the others from reading what the
+        # chief has not written yet.
+        (signal,) = agree([stop.signal or 0])
+        if signal:
+            raise Interrupted(f"stopped and saved at step {checkpoints.step}; the same command continues", signal)

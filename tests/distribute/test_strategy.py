@@ -1,4 +1,10 @@
 import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -7,6 +13,8 @@ import tensorflow as tf
 from supcon_tf import distribute
 from supcon_tf.distribute import strategy as strategy_lib
 from supcon_tf.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_auto_is_one_device_on_a_machine_with_one():
@@ -27,11 +35,20 @@ def test_missing_tpu_is_said_in_one_line_at_once():
     assert "\n" not in str(error.value) and time.monotonic() - start < 55
 
 
-def test_tpu_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(strategy_lib, "TPU_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", lambda tpu: time.sleep(3))
+def test_tpu_that_does_not_answer_is_given_up(monkeypatch, capsys):
+    asked = []
+
+    def resolver(tpu, zone, project):
+        asked.append((tpu, zone, project))
+        time.sleep(3)
+
+    monkeypatch.setattr(strategy_lib, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(strategy_lib, "TPU_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", resolver)
     with pytest.raises(UserError, match="--tpu=mine: no answer within"):
-        distribute.make_strategy("tpu", tpu="mine")
+        distribute.make_strategy("tpu", tpu="mine", tpu_zone="us-central2-b", tpu_project="ours")
+    assert asked == [("mine", "us-central2-b", "ours")]
+    assert capsys.readouterr().err == "Connecting to TPU mine ...\n"
 
 
 @pytest.mark.parametrize(
@@ -43,17 +60,25 @@ def test_multi_worker_needs_a_cluster(monkeypatch, text, complaint):
         distribute.make_strategy("multi_worker")
 
 
-@pytest.mark.parametrize(
-    "task, chief",
-    [({"type": "worker", "index": 0}, True), ({"type": "worker", "index": 1}, False)],
-)
-def test_the_first_worker_is_chief(monkeypatch, task, chief):
-    cluster = {"worker": ["localhost:1", "localhost:2"]}
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+def test_other_strategies_do_not_look_at_the_cluster(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    assert distribute.make_strategy("one_device").num_replicas_in_sync == 1
 
-    monkeypatch.setattr(strategy_lib, "has_several_processes", lambda strategy: True)
 
-    class Strategy:
-        cluster_resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-
-    assert distribute.is_chief(Strategy()) == chief
+def test_workers_that_meet_but_do_not_join_are_given_up():
+    with socket.create_server(("", 0)) as mute, socket.socket() as free:
+        free.bind(("localhost", 0))
+        own, other = (f"localhost:{one.getsockname()[1]}" for one in (free, mute))
+        free.close()
+        cluster = {"cluster": {"worker": [own, other]}, "task": {"type": "worker", "index": 0}}
+        code = (
+            "import sys, app; from supcon_tf.distribute import strategy; strategy.JOIN_TIMEOUT_SECONDS = 2; "
+            "sys.exit(app.main(['app.py', '--mode=supcon', '--dataset=digits']))"
+        )
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == -signal.SIGKILL
+    assert done.stderr.startswith("app.py: TF_CONFIG: the workers have met, but not joined within 2 s")
+    assert len(done.stderr.splitlines()) == 1

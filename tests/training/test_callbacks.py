@@ -24,7 +24,8 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
         stop,
         minutes=options.get("minutes", 60),
         check_every=3,
-        only_epochs=options.get("only_epochs", False),
+        agree=options.get("agree", list),
+        agree_every=options.get("agree_every", 1),
     )
     targets = np.float32(targets)[:, np.newaxis]
     dataset = tf.data.Dataset.from_tensor_slices((np.ones_like(targets), targets)).batch(1)
@@ -74,10 +75,23 @@ def test_stops_when_asked_to_with_everything_saved(tmp_path):
     assert latest_step(str(tmp_path)) == 2
 
 
-def test_one_of_several_processes_saves_after_epochs_alone(tmp_path):
-    with pytest.raises(Interrupted, match="saved at step 3"):
-        fit(tmp_path, [1, 2, 3], stop_at=5, epochs=2, minutes=1e-9, only_epochs=True)
-    assert latest_step(str(tmp_path)) == 3
+def test_one_of_several_processes_stops_where_all_agree_to(tmp_path):
+    with pytest.raises(Interrupted, match="saved at step 4") as stopped:
+        fit(tmp_path, [1, 2, 3, 4, 5], stop_at=3, agree_every=2)
+    assert stopped.value.signal == 15 and latest_step(str(tmp_path)) == 4
+
+
+def test_one_of_several_processes_saves_and_stops_with_the_others(tmp_path):
+    answers = iter([[0, 0], [0, 1], [0, 0], [15, 0]])
+    saved = []
+
+    class Look(callbacks.StepCallback):
+        def after_step(self, logs):
+            saved.append(latest_step(str(tmp_path)))
+
+    with pytest.raises(Interrupted, match="saved at step 4"):
+        fit(tmp_path, [1, 2, 3, 4, 5], Look(), agree=lambda mine: next(answers))
+    assert saved == [None, None, 2, 2] and latest_step(str(tmp_path)) == 4
 
 
 def test_stops_after_the_execution_in_which_it_was_asked_to(tmp_path):

@@ -1,0 +1,118 @@
+"""The worker processes of a run, as the environment variable TF_CONFIG names them."""
+
+import dataclasses
+import json
+import os
+import socket
+import sys
+import time
+from typing import Any, List, Optional, Tuple
+
+from supcon_tf.errors import UserError
+
+EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
+PROBE_SECONDS = 1.0
+PAUSE_SECONDS = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes that train together.
+
+    Attributes:
+      addresses: 'host:port' of each, the chief first.
+      own: address of this process.
+    """
+
+    addresses: Tuple[str, ...]
+    own: str
+
+
+def read_cluster() -> Optional[Cluster]:
+    """What TF_CONFIG says; None where it is not set.
+
+    Raises:
+      UserError: it is not understood, or names tasks that do not train.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        jobs = {job: list(addresses) for job, addresses in cluster.items()}
+        job, index = task["type"], int(task["index"])
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"TF_CONFIG={_shortened(text)}: must be JSON with 'cluster' and 'task', as {EXAMPLE}") from None
+    for other in (*jobs, job):
+        if other not in ("chief", "worker"):
+            raise UserError(f"TF_CONFIG: has a task '{other}'; every task must be 'worker', or 'chief' for the first")
+    addresses: List[Any] = [*jobs.get("chief", []), *jobs.get("worker", [])]
+    for address in addresses:
+        if not isinstance(address, str) or not address.rpartition(":")[2].isdigit() or address.startswith(":"):
+            raise UserError(f"TF_CONFIG: address {json.dumps(address)}: must be HOST:PORT")
+        if addresses.count(address) > 1:
+            raise UserError(f"TF_CONFIG: address {address}: is given to two tasks; each needs its own")
+    if len(jobs.get("chief", [])) > 1:
+        raise UserError(f"TF_CONFIG: names {len(jobs['chief'])} tasks of type 'chief'; there can be one")
+    if not addresses:
+        raise UserError(f"TF_CONFIG: its cluster names no worker; it must look like {EXAMPLE}")
+    if not 0 <= index < len(jobs.get(job, [])):
+        known = [f"{job} {index}" for job in ("chief", "worker") for index in range(len(jobs.get(job, [])))]
+        raise UserError(f"TF_CONFIG: task {job} {index} is not in its cluster, which has {', '.join(known)}")
+    return Cluster(tuple(addresses), jobs[job][index])
+
+
+def meet(cluster: Cluster, *, notice_seconds: float, seconds: float) -> None:
+    """Waits until every process of the cluster listens at its address, this one too.
+
+    TensorFlow would wait as well, but in a call during which neither Ctrl-C nor SIGTERM nor any other thread acts.
+
+    Args:
+      cluster: the processes.
+      notice_seconds: after which stderr says who is missing.
+      seconds: after which this gives up.
+
+    Raises:
+      UserError: somebody is missing still, or this process cannot listen at its own address.
+    """
+    start = time.monotonic()
+    missing = [address for address in cluster.addresses if address != cluster.own]
+    noticed = False
+    with _listening(cluster.own):
+        while True:
+            missing = [address for address in missing if not _listens(address)]
+            waited = time.monotonic() - start
+            if not missing:
+                return
+            if waited > seconds:
+                raise UserError(
+                    f"TF_CONFIG: nobody listens at {', '.join(missing)} after {seconds:.0f} s; start the same command, "
+                    "with its own TF_CONFIG, on each worker"
+                )
+            if waited > notice_seconds and not noticed:
+                print(f"Waiting for the workers at {', '.join(missing)} ...", file=sys.stderr, flush=True)
+                noticed = True
+            time.sleep(PAUSE_SECONDS)
+
+
+def _listening(address: str) -> socket.socket:
+    """A socket that listens at this process' own address, as TensorFlow will."""
+    try:
+        return socket.create_server(("", int(address.rpartition(":")[2])))
+    except OSError as error:
+        raise UserError(f"TF_CONFIG: this worker's address {address} cannot be used ({error.strerror})") from None
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
+        return True
+    except OSError:
+        return False
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:60] + "..."

@@ -1,0 +1,77 @@
+import os
+import sys
+
+import pytest
+import tensorflow as tf
+
+from supcon_tf import distribute
+from supcon_tf.distribute import processes
+from supcon_tf.errors import UserError, WorkersLost
+
+ABORTED = tf.errors.InternalError(None, None, "Collective ops is aborted by: Connection reset by peer\nThe error could")
+
+
+@pytest.fixture
+def several(monkeypatch):
+    """A strategy that counts as one of several processes."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    monkeypatch.setattr(processes, "count_processes", lambda other: 2 if other is strategy else 1)
+    return strategy
+
+
+def test_a_process_alone_has_its_own_values_back():
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    assert distribute.largest_over_processes(strategy, [15, 0]) == [15, 0]
+    assert distribute.steps_between_agreements(strategy, 50) == 1
+
+
+def test_what_several_processes_say_is_gathered(several):
+    assert distribute.largest_over_processes(several, [15, 0, -100_000]) == [15, 0, -100_000]
+    assert distribute.steps_between_agreements(several, 50) == 50
+
+
+@pytest.mark.parametrize("error", [ABORTED, tf.errors.UnavailableError(None, None, "Connection reset by peer\n{...}")])
+def test_an_error_of_the_connection_means_lost_workers(error, several):
+    with pytest.raises(WorkersLost, match="^Connection reset by peer$"), distribute.watch_workers(several):
+        raise error
+
+
+def test_other_errors_are_what_they_are(several):
+    with pytest.raises(tf.errors.InternalError, match="cuDNN"), distribute.watch_workers(several):
+        raise tf.errors.InternalError(None, None, "cuDNN")
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with pytest.raises(tf.errors.UnavailableError), distribute.watch_workers(strategy):
+        raise tf.errors.UnavailableError(None, None, "no bucket")
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """The commands that this process was replaced by."""
+    commands = []
+    monkeypatch.setenv(processes.FRUITLESS_STARTS, "0")
+    monkeypatch.setattr(processes.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(processes.os, "set_inheritable", lambda *_: None)
+    monkeypatch.setattr(processes.os, "execv", lambda program, command: commands.append(command))
+    return commands
+
+
+def test_the_same_command_is_started_again(starts, capsys):
+    distribute.start_again(WorkersLost("they left"), ["app.py", "--mode=ce"])
+    assert starts == [[sys.executable, "app.py", "--mode=ce"]]
+    assert (
+        capsys.readouterr().err == "app.py: lost the other workers (they left); starting again at the last checkpoint\n"
+    )
+
+
+def test_starts_that_lead_nowhere_end(starts):
+    with pytest.raises(UserError, match="lost the other workers 6 times without a step in between"):
+        for _ in range(10):
+            distribute.start_again(WorkersLost("they left"), ["app.py"])
+    assert len(starts) == 5
+
+
+def test_a_step_allows_new_starts(starts):
+    for _ in range(10):
+        distribute.start_again(WorkersLost("they left"), ["app.py"])
+        distribute.step_was_done()
+    assert len(starts) == 10 and processes.FRUITLESS_STARTS not in os.environ
