@@ -238,7 +238,7 @@ def evaluate(experiment: Experiment) -> None:
 def export(experiment: Experiment) -> None:
     """The SavedModel, in float32 and free of the strategy, so that it runs anywhere."""
     run_dir = experiment.run_dir
-    if not experiment.chief or tf.io.gfile.exists(run_dir.saved_model):
+    if not experiment.chief or tf.saved_model.contains_saved_model(run_dir.saved_model):
         return
     stage = _last_training_stage(experiment)
     _require(experiment, stage, needed_by="export")
@@ -265,7 +265,7 @@ def summary(experiment: Experiment) -> str:
         if experiment.num_classes > 5:
             rows.append(("top-5", f"{figures['top5']:.2%}"))
         rows.append(("report", run_dir.report))
-    exported = tf.io.gfile.exists(run_dir.saved_model)
+    exported = tf.saved_model.contains_saved_model(run_dir.saved_model)
     if exported:
         rows.append(("SavedModel", run_dir.saved_model))
     programs = os.path.dirname(sys.executable)

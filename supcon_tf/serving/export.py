@@ -89,10 +89,11 @@ class ServableModel(tf.Module):
 
 
 def write_saved_model(servable: ServableModel, path: str) -> None:
-    """Writes the SavedModel to `path`, whole or not at all, in place of what was there."""
-    partial = f"{path}.partial"
-    for old in (partial, path):
-        if tf.io.gfile.exists(old):
-            tf.io.gfile.rmtree(old)
-    tf.saved_model.save(servable, partial, signatures=servable.signatures())
-    tf.io.gfile.rename(partial, path)
+    """Writes the SavedModel to `path`, in place of what was there.
+
+    TensorFlow writes saved_model.pb last, so that `tf.saved_model.contains_saved_model` knows a whole one; gs:// has no
+    folders that could be written elsewhere and renamed at once.
+    """
+    if tf.io.gfile.exists(path):
+        tf.io.gfile.rmtree(path)
+    tf.saved_model.save(servable, path, signatures=servable.signatures())

@@ -1,7 +1,6 @@
 """Classifies image files with an exported model: `python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...`."""
 
 import os
-import pathlib
 import sys
 from typing import Iterator, List, Sequence, Tuple
 
@@ -11,7 +10,7 @@ def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, floa
 
     Args:
       saved_model: folder of the SavedModel.
-      images: paths of JPEG, PNG, GIF or BMP files.
+      images: paths of JPEG, PNG, GIF or BMP files; these and the folder may be gs:// addresses.
 
     Raises:
       ValueError: a file is not such an image; it is named.
@@ -19,13 +18,20 @@ def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, floa
     import tensorflow as tf
 
     model = tf.saved_model.load(saved_model)
-    names = pathlib.Path(saved_model, "assets", "classes.txt").read_text().splitlines()
+    names = _read(os.path.join(saved_model, "assets", "classes.txt")).decode().splitlines()
     for image in images:
         try:
-            answer = model.signatures["serve_encoded"](encoded=tf.constant([pathlib.Path(image).read_bytes()]))
+            answer = model.signatures["serve_encoded"](encoded=tf.constant([_read(image)]))
         except tf.errors.InvalidArgumentError:
             raise ValueError(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
         yield names[int(answer["classes"][0])], float(tf.reduce_max(answer["probabilities"]))
+
+
+def _read(path: str) -> bytes:
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return file.read()
 
 
 def main(argv: List[str]) -> int:
@@ -33,15 +39,17 @@ def main(argv: List[str]) -> int:
     if len(argv) < 3:
         print("usage: python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...", file=sys.stderr)
         return 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
     saved_model, images = argv[1], argv[2:]
     for path in (os.path.join(saved_model, "saved_model.pb"), *images):
-        if not os.path.isfile(path):
+        if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
             print(f"predict: {path}: no such file", file=sys.stderr)
             return 2
-    if not os.path.isfile(os.path.join(saved_model, "assets", "classes.txt")):
+    if not tf.io.gfile.exists(os.path.join(saved_model, "assets", "classes.txt")):
         print(f"predict: {saved_model}: was trained without classes; it has only embeddings to give", file=sys.stderr)
         return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         for image, (name, probability) in zip(images, predict(saved_model, images)):
             print(f"{image}: {name} ({probability:.1%})", flush=True)

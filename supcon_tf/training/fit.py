@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 import functools
 import os
-from typing import Any, Callable, Mapping, Optional, Sequence
+import sys
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
@@ -12,12 +13,12 @@ from tensorflow import keras
 from supcon_tf import distribute
 from supcon_tf.config import RunOptions
 from supcon_tf.data.pipeline import Epochs
-from supcon_tf.errors import Interrupted, UserError
+from supcon_tf.errors import Interrupted, UserError, WorkersLost
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import Curves, Progress, Saving
 from supcon_tf.training.checkpoints import Checkpoints
-from supcon_tf.training.stop_signals import stop_signals
+from supcon_tf.training.stop_signals import StopRequest, stop_signals
 
 # (start step, input context) → batches from that step on
 MakeBatches = Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
@@ -90,14 +91,23 @@ def fit(
     progress = Progress(stage.name, stage.epochs, stage.shown)
     if chief:
         writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
-        if checkpoints.step == 0:
+        if checkpoints.step > 0:
+            done = f"{checkpoints.step} of {stage.epochs.total_steps}"
+            print(f"{stage.name:9} goes on after step {done}", file=sys.stderr, flush=True)
+        else:
             first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
             tensorboard.write_views(writer, first_batch[0])
             tensorboard.write_options(writer, described)
         watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
         watching.append(progress)
     epochs = stage.epochs
-    with stop_signals() as stop, contextlib.closing(progress), contextlib.closing(checkpoints):
+    with (
+        contextlib.closing(progress),
+        contextlib.closing(checkpoints),
+        stop_signals() as stop,
+        _stop_before_loss(stop, checkpoints),
+        distribute.watch_workers(strategy),
+    ):
         saving = Saving(
             checkpoints,
             stop,
@@ -128,3 +138,15 @@ def fit(
         (signal,) = agree([stop.signal or 0])
         if signal:
             raise Interrupted(f"stopped and saved at step {checkpoints.step}; the same command continues", signal)
+
+
+@contextlib.contextmanager
+def _stop_before_loss(stop: StopRequest, checkpoints: Checkpoints) -> Iterator[None]:
+    """A process that was asked to stop does so, also where the others have left before all could agree to."""
+    try:
+        yield
+    except WorkersLost:
+        if stop.signal is None:
+            raise
+        saved = checkpoints.saved_step
+        raise Interrupted(f"stopped, saved at step {saved}; the same command continues", stop.signal) from None

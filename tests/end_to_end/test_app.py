@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from app import main
+from supcon_tf.serving import predict
 from supcon_tf.training.checkpoints import latest_step
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -101,6 +103,27 @@ def test_printed_predict_command_works(supcon_run, tmp_path):
     assert answer.returncode == 0 and answer.stdout.startswith(f"{image}: "), answer.stderr
 
 
+def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
+    run_dir = "ram://runs/mine"  # as gs://, though in memory
+    assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--encoder_width=0.25"]) == 0
+    printed = capsys.readouterr()
+    assert "top-1" in printed.out and "Traceback" not in printed.err
+    for name in ("config.json", "metrics.json", "report.html", "saved_model/saved_model.pb", "saved_model/assets"):
+        assert tf.io.gfile.exists(f"{run_dir}/{name}"), name
+    for stage in ("pretrain", "linear"):
+        assert latest_step(f"{run_dir}/checkpoints/{stage}")
+        assert tf.io.gfile.glob(f"{run_dir}/tensorboard/{stage}/events.out.tfevents.*")
+    with tf.io.gfile.GFile(f"{run_dir}/report.html") as report:
+        assert "<svg" in report.read()
+    image = "ram://runs/image.png"
+    with tf.io.gfile.GFile(image, "wb") as file:
+        file.write(tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy())
+    assert predict.main(["predict", f"{run_dir}/saved_model", image]) == 0
+    assert capsys.readouterr().out.startswith(f"{image}: ")
+    assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--encoder_width=0.25"]) == 0
+    assert capsys.readouterr().out == printed.out
+
+
 @pytest.mark.slow
 def test_a_run_stopped_three_times_ends_with_the_figures_of_an_undisturbed_one(supcon_run, digits_dir, tmp_path):
     undisturbed, _ = supcon_run
@@ -141,27 +164,82 @@ def test_two_devices_give_the_figures_of_one(supcon_run, digits_dir, tmp_path):
     assert_close(metrics(tmp_path), metrics(supcon_run[0]))
 
 
-@pytest.mark.slow
-def test_two_workers_give_the_figures_of_one_and_only_the_chief_speaks(supcon_run, digits_dir, tmp_path):
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
+@pytest.fixture
+def start_worker(digits_dir, tmp_path):
+    """Number of a worker → its process, one of two that train in `tmp_path`."""
+    with socket.socket() as first, socket.socket() as second:
+        for free in (first, second):
             free.bind(("localhost", 0))
-            ports.append(free.getsockname()[1])
-    workers = []
-    for index in range(2):
-        task = {"type": "worker", "index": index}
-        cluster = {"cluster": {"worker": [f"localhost:{port}" for port in ports]}, "task": task}
-        command = [sys.executable, str(ROOT / "app.py"), *supcon_arguments(digits_dir, tmp_path)]
+        addresses = [f"localhost:{free.getsockname()[1]}" for free in (first, second)]
+    started = []
+
+    def start(index, *arguments):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        command = [sys.executable, str(ROOT / "app.py"), *supcon_arguments(digits_dir, tmp_path), *arguments]
         environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
-        workers.append(
+        started.append(
             subprocess.Popen(
                 command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
         )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def ends_of(workers):
+    """Exit status and what was said on stdout and stderr, of each."""
     said = [worker.communicate(timeout=300) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
-    assert "2 replicas" in said[0][1] and said[1] == ("", "")
+    return [(worker.returncode, *texts) for worker, texts in zip(workers, said)]
+
+
+def wait_for_checkpoint(run_dir, workers):
+    """The step of the first checkpoint, as soon as there is one."""
+    deadline = time.monotonic() + 240
+    while latest_step(str(run_dir / "checkpoints" / "pretrain")) is None:
+        assert time.monotonic() < deadline and all(worker.poll() is None for worker in workers)
+        time.sleep(0.02)
+    return latest_step(str(run_dir / "checkpoints" / "pretrain"))
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_figures_of_one_and_only_the_chief_speaks(supcon_run, start_worker, tmp_path):
+    chief, other = ends_of([start_worker(0), start_worker(1)])
+    assert chief[0] == 0 and "2 replicas" in chief[2], chief
+    assert other == (0, "", "")
+    assert_close(metrics(tmp_path), metrics(supcon_run[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_joins_again_and_no_saved_step_is_lost(victim, supcon_run, start_worker, tmp_path):
+    workers = [start_worker(index, "--checkpoint_minutes=1e-9") for index in (0, 1)]
+    saved = wait_for_checkpoint(tmp_path, workers)
+    workers[victim].kill()
+    workers[victim].communicate()
+    workers[victim] = start_worker(victim)
+    ends = ends_of(workers)
+    assert [status for status, *_ in ends] == [0, 0], ends
+    assert "app.py: lost the other workers (" in ends[1 - victim][2]
+    assert int(re.search("pretrain  goes on after step ([0-9]+) of 20", ends[0][2])[1]) >= saved
+    assert_close(metrics(tmp_path), metrics(supcon_run[0]))
+
+
+@pytest.mark.slow
+def test_workers_stop_together_when_one_is_asked_to(supcon_run, start_worker, tmp_path):
+    workers = [start_worker(index, "--checkpoint_minutes=1e-9") for index in (0, 1)]
+    wait_for_checkpoint(tmp_path, workers)
+    workers[1].terminate()
+    ends = ends_of(workers)
+    assert [status for status, *_ in ends] == [128 + signal.SIGTERM] * 2, ends
+    last_lines = {stderr.splitlines()[-1] for _, _, stderr in ends}
+    step = latest_step(str(tmp_path / "checkpoints" / "pretrain"))
+    assert last_lines == {f"app.py: stopped and saved at step {step}; the same command continues"}
+    ends = ends_of([start_worker(0), start_worker(1)])
+    assert [status for status, *_ in ends] == [0, 0], ends
+    assert f"pretrain  goes on after step {step} of 20" in ends[0][2]
     assert_close(metrics(tmp_path), metrics(supcon_run[0]))
 
 

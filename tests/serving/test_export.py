@@ -105,15 +105,15 @@ def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_p
     assert os.listdir(os.path.join(path, "assets")) == []
 
 
-def test_export_replaces_what_was_there_and_what_was_half_written(tmp_path):
+def test_export_replaces_what_was_half_written(tmp_path):
     model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
     servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
     path = tmp_path / "saved_model"
-    for old in (path, tmp_path / "saved_model.partial"):
-        old.mkdir()
-        (old / "rest").write_text("")
+    (path / "assets").mkdir(parents=True)
+    (path / "assets" / "rest").write_text("")
+    assert not tf.saved_model.contains_saved_model(str(path))
     write_saved_model(servable, str(path))
-    assert os.listdir(tmp_path) == ["saved_model"] and not (path / "rest").exists()
+    assert tf.saved_model.contains_saved_model(str(path)) and not (path / "assets" / "rest").exists()
 
 
 def test_predict_names_the_class_of_each_file(tmp_path, capsys):

@@ -8,7 +8,7 @@ from tensorflow import keras
 
 from supcon_tf.config import RunOptions
 from supcon_tf.data.pipeline import Epochs
-from supcon_tf.errors import Interrupted
+from supcon_tf.errors import Interrupted, WorkersLost
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training.checkpoints import latest_step
 from supcon_tf.training.fit import Stage, fit
@@ -71,3 +71,24 @@ def test_an_interrupted_stage_stops_and_ends_with_the_weights_of_an_undisturbed_
     for weight, expected in zip(run(tmp_path / "interrupted"), undisturbed):
         np.testing.assert_array_equal(weight, expected)
     assert latest_step(str(tmp_path / "interrupted" / "checkpoints" / "pretrain")) == EPOCHS.total_steps
+
+
+def test_where_a_stage_goes_on_is_said(tmp_path, capsys):
+    with pytest.raises(Interrupted):
+        run(tmp_path, InterruptAt(step=2))
+    assert "goes on" not in capsys.readouterr().err
+    run(tmp_path)
+    assert capsys.readouterr().err.startswith("pretrain  goes on after step 2 of 6\n")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_who_was_asked_to_stop_does_not_wait_for_lost_workers(asked, tmp_path):
+    class Lose(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                if asked:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                raise WorkersLost("they left")
+
+    with pytest.raises(Interrupted if asked else WorkersLost, match="saved at step 3" if asked else "they left"):
+        run(tmp_path, Lose())
