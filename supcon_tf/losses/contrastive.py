@@ -178,7 +178,10 @@ class SupConLoss(keras.losses.Loss):
         labels = self.image_labels(y_true, size_of(y_pred, 0))
         views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
         start = local_slice_start(size_of(labels, 0))
-        own = slice(start, start + tf.size(labels))
+
+        def own(values: tf.Tensor) -> tf.Tensor:  # values[start:end] has no static length under XLA
+            return tf.slice(values, [start], [size_of(labels, 0)])
+
         all_labels, memory = gather(labels), self._contrasts(y_pred.shape[-1])
         in_memory: Count = 0
         valid: Count = 0
@@ -186,8 +189,8 @@ class SupConLoss(keras.losses.Loss):
             classes = image_classes(all_labels)
         else:
             classes, in_memory = classes_with_memory(all_labels, memory)
-            in_memory, valid = in_memory[own], tf.math.count_nonzero(memory.valid, dtype=tf.int32)
-        in_batch = classes.size[own]
+            in_memory, valid = own(in_memory), tf.math.count_nonzero(memory.valid, dtype=tf.int32)
+        in_batch = own(classes.size)
         positives, in_denominator, counted = counts(
             self.form, in_batch, size_of(all_labels, 0), views, in_memory, valid
         )
