@@ -12,12 +12,14 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf import config, experiment
+from supcon_tf.config import MODES
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 # Five steps of SGD on 1,197 images in each stage.
 OPTIONS = {
     "dataset": "digits",
+    "validation_split": "none",
     "encoder": "small",
     "encoder_width": 0.25,
     "projection_layers": (16, 8),
@@ -75,7 +77,7 @@ def on_one_device(digits_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["supcon", "simclr", "ce"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("replicas", [2, 4, 8])
 def test_devices(replicas, mode, digits_dir, on_one_device, tmp_path):
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
@@ -92,28 +94,38 @@ def test_devices(replicas, mode, digits_dir, on_one_device, tmp_path):
         assert found["confusion_matrix"] == wanted["confusion_matrix"]
 
 
-def run_workers(number, arguments):
-    """Runs app.py in so many processes that make up a cluster, to their end."""
+WORKER = """
+import json, sys
+from supcon_tf import config, distribute, experiment
+strategy = distribute.make_strategy("multi_worker")
+for values in json.loads(sys.argv[1]):
+    experiment.run(config.from_values(values), strategy)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 4])
+def test_workers(number, digits_dir, on_one_device, tmp_path):
     ports = []
     for _ in range(number):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             ports.append(free.getsockname()[1])
+    runs = [values(mode, digits_dir, tmp_path / mode, ["pretrain"]) for mode in MODES]
     workers = []
     for index in range(number):
         cluster = {"worker": [f"localhost:{port}" for port in ports]}
         environment = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
-        command = [sys.executable, str(ROOT / "app.py"), *arguments]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        workers.append(subprocess.Popen(command, env={**os.environ, **environment}, cwd=ROOT, **pipes))
-    said = [worker.communicate(timeout=500) for worker in workers]
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-c", WORKER, json.dumps(runs)],
+                env={**os.environ, **environment, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                cwd=ROOT,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    said = [worker.communicate(timeout=500)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * number, said
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["supcon", "simclr", "ce"])
-@pytest.mark.parametrize("number", [2, 4])
-def test_workers(number, mode, digits_dir, on_one_device, tmp_path):
-    options = values(mode, digits_dir, tmp_path, ("pretrain",))
-    run_workers(number, ["--recipe=none", *(config.as_flag(name, value) for name, value in options.items())])
-    assert_same_weights(tmp_path, on_one_device(mode), "pretrain")
+    for mode in MODES:
+        assert_same_weights(tmp_path / mode, on_one_device(mode), "pretrain")
