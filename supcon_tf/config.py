@@ -479,6 +479,12 @@ def digest(config: Config) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def check_sum(config: Config, *, without: Sequence[str]) -> int:
+    """A number under 2²⁴ that differs, in all likelihood, where an option does that is not one of `without`."""
+    compared = {name: value for name, value in values(config).items() if name not in without}
+    return int(hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:6], 16)
+
+
 def differences(old: Mapping[str, Any], config: Config) -> List[str]:
     """'--name=new (was --name=old)' for each option in which a run recorded as `old` is another than `config`.
 

@@ -124,6 +124,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
         experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
     _check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
+    _check_processes_agree(config, strategy)
     run_dir.claim(config, data.builder.info.full_name, write=experiment.chief)
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
@@ -146,6 +147,14 @@ def _check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> Non
         raise UserError(
             f"--microbatch_size={size}: must divide the {share} images of a replica's batch; the nearest is {nearest}"
         )
+
+
+def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
+    """Raises UserError unless all processes of the run were given the same options, up to where files are."""
+    own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files"))
+    largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
+    if largest != -smallest:
+        raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
 
 
 def pretrain(experiment: Experiment) -> None:

@@ -90,6 +90,14 @@ def test_digest_stays_when_options_are_added():
     assert config_lib.digest(config_lib.from_values({"temperature": 0.2})) == "b874c670"
 
 
+def test_check_sum_is_of_all_options_but_some():
+    def check_sum(**values):
+        return config_lib.check_sum(config_lib.from_values(values), without=("data_dir",))
+
+    assert check_sum() == check_sum(data_dir="x") < 2**24
+    assert len({check_sum(), check_sum(log_every=7), check_sum(steps_per_execution=2), check_sum(seed=1)}) == 4
+
+
 def test_differences_name_each_option_with_both_values():
     recorded = json.loads(json.dumps(config_lib.identity(config_lib.from_values({"temperature": 0.2}))))
     assert config_lib.differences(recorded, config_lib.from_values({"temperature": 0.2})) == []

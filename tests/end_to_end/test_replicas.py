@@ -121,11 +121,13 @@ def test_workers(number, digits_dir, on_one_device, tmp_path):
                 [sys.executable, "-c", WORKER, json.dumps(runs)],
                 env={**os.environ, **environment, "TF_CPP_MIN_LOG_LEVEL": "3"},
                 cwd=ROOT,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
         )
-    said = [worker.communicate(timeout=500)[1] for worker in workers]
+    said = [worker.communicate(timeout=500) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * number, said
+    assert f"{number} replicas" in said[0][1] and said[1:] == [("", "")] * (number - 1)  # only the chief speaks
     for mode in MODES:
         assert_same_weights(tmp_path / mode, on_one_device(mode), "pretrain")
