@@ -4,7 +4,7 @@ python := .venv/bin/python
 pip := $(python) -m pip install -qq --disable-pip-version-check --no-input
 quiet := TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench tpu clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -27,11 +27,14 @@ bench: .venv/runtime  ## run every script in benchmarks/
 	  $(quiet) PYTHONPATH=. $(python) "$$script" || exit; \
 	done
 
-clean:  ## delete .venv and caches, but no runs
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+tpu: .venv/runtime .venv-tpu/done  ## compile the paper's training steps for TPUs, without one (an hour)
+	@$(quiet) PYTHONPATH=. $(python) benchmarks/tpu/table.py $(TPU_ARGS)
+
+clean:  ## delete .venv, .venv-tpu and caches, but no runs
+	rm -rf .venv .venv-tpu .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The two files below are the last thing that an installation makes, so an interrupted one is not taken as done.
+# The three files below are the last thing that an installation makes, so an interrupted one is not taken as done.
 # .venv is made anew when the requirements change: tensorflow and tensorflow-cpu must never be in it together.
 .venv/runtime: requirements-base.txt requirements.txt requirements-cpu.txt
 	@python=$$(sh tools/find_python.sh "$(PYTHON)") || exit; \
@@ -42,3 +45,11 @@ clean:  ## delete .venv and caches, but no runs
 .venv/dev: .venv/runtime requirements-dev.txt
 	@echo "Installing requirements-dev.txt into .venv ..."
 	@$(pip) -r requirements-dev.txt && touch $@
+
+.venv-tpu/done: benchmarks/tpu/requirements.txt
+	@python=$$(sh tools/find_python.sh "$(PYTHON)") || exit; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$$python: make tpu needs Python 3.11; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+	echo "Installing TPU's compiler into .venv-tpu ..."; \
+	"$$python" -m venv --clear .venv-tpu && \
+	.venv-tpu/bin/python -m pip install -qq --disable-pip-version-check --no-input -r $< && touch $@

@@ -206,14 +206,16 @@ def checkout(tmp_path, path):
     """A checkout whose Python and pip only write down what they are asked, and fail while a file `broken` is there."""
     folder = tmp_path / "a checkout"
     (folder / "tools").mkdir(parents=True)
-    for source in [ROOT / "Makefile", *ROOT.glob("requirements*.txt"), ROOT / "tools" / "find_python.sh"]:
+    (folder / "benchmarks" / "tpu").mkdir(parents=True)
+    requirements = [*ROOT.glob("requirements*.txt"), ROOT / "benchmarks" / "tpu" / "requirements.txt"]
+    for source in [ROOT / "Makefile", *requirements, ROOT / "tools" / "find_python.sh"]:
         shutil.copy(source, folder / source.relative_to(ROOT))
         os.utime(folder / source.relative_to(ROOT), (0, 0))
     write_script(
         path / "python3.11",
         'case "$1 $2" in\n'
         '  -c*) echo "$0" ;;\n'
-        '  "-m venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo "$@" >> log ;;\n'
+        '  "-m venv") rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; echo "$@" >> log ;;\n'
         '  *) echo "$@" >> log; test ! -e broken ;;\n'
         "esac",
     )
@@ -272,6 +274,18 @@ def test_changed_requirements_are_installed(checkout, changed):
     assert make(checkout, "test").returncode == 0
     assert ("-m venv" in log(checkout)) == (changed == "requirements-base.txt")
     assert "-r requirements-dev.txt" in log(checkout)
+
+
+@needs_make
+def test_compiler_for_tpus_has_an_environment_of_its_own(checkout):
+    assert make(checkout, "tpu").returncode == 0
+    assert "-r benchmarks/tpu/requirements.txt" in log(checkout)
+    assert log(checkout).endswith("benchmarks/tpu/table.py\n")
+    assert {folder.name for folder in checkout.glob(".venv*")} == {".venv", ".venv-tpu"}
+    assert make(checkout, "tpu").returncode == 0
+    assert log(checkout) == "benchmarks/tpu/table.py\n"
+    make(checkout, "clean")
+    assert list(checkout.glob(".venv*")) == []
 
 
 @needs_make

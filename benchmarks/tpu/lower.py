@@ -1,0 +1,153 @@
+"""Writes the training step of one of the paper's recipes as the program that each core of a TPU pod would run.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/tpu/lower.py RECIPE FOLDER
+
+RECIPE is a key of `RECIPES`, which `--list` prints. Three programs in XLA's HLO are left in the folder: the step; the
+loss with its gradient alone, of the same shapes; and the same with the loss's products in full float32. Beside each, a
+JSON file says how many inputs and results it has; `recipe.json` says what the recipe is.
+
+The model, the loss and the step are those that the application trains with, the images zeros of the right shape.
+`replica.py` makes them a replica's.
+"""
+
+import json
+import os
+import pathlib
+import sys
+from typing import Any, Callable, Dict, NamedTuple, Tuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from replica import PodStrategy, replica_of
+from tensorflow import keras
+
+from supcon_tf import config as config_lib
+from supcon_tf import experiment, optimizers
+from supcon_tf.data.load import ImageData
+from supcon_tf.losses import engine
+from supcon_tf.run_dir import RunDir
+
+IMAGE_SHAPE, VIEWS, CLASSES = (224, 224, 3), 2, 1000
+STEPS = 1000  # of a schedule that is never run
+
+# Of the authors' ImageNet scripts, what shapes the program.
+COMMON = {"dataset": "imagenet2012", "precision": "bfloat16", "sync_batch_norm": True, "optimizer": "nesterov"}
+MODES: Dict[str, Dict[str, Any]] = {
+    "supcon": {"projection_layers": (128,), "scale_by_temperature": True, "weight_decay": 1e-4},
+    "simclr": {
+        "projection_layers": (2048, 2048, 128),
+        "projection_batch_norm": True,
+        "normalize_embedding": False,
+        "weight_decay": 1e-4,
+    },
+    "ce": {"normalize_embedding": False, "weight_decay": 1e-4},
+}
+
+
+class Recipe(NamedTuple):
+    """A stage of a recipe, and the number of cores that the authors gave it."""
+
+    mode: str
+    encoder: str
+    stage: str
+    batch: int
+    cores: int
+
+    @property
+    def images_per_core(self) -> int:
+        return self.batch // self.cores
+
+    @property
+    def contrastive(self) -> bool:
+        return self.mode != "ce" and self.stage == "pretrain"
+
+
+RECIPES: Dict[str, Recipe] = {
+    "supcon_resnet50": Recipe("supcon", "resnet50", "pretrain", 6144, 128),
+    "supcon_resnet101": Recipe("supcon", "resnet101", "pretrain", 4096, 128),
+    "supcon_resnet200": Recipe("supcon", "resnet200", "pretrain", 4096, 256),
+    "simclr_resnet50": Recipe("simclr", "resnet50", "pretrain", 6144, 128),
+    "ce_resnet50": Recipe("ce", "resnet50", "pretrain", 6144, 128),
+    "ce_resnet200": Recipe("ce", "resnet200", "pretrain", 4096, 256),
+    "linear_resnet50": Recipe("supcon", "resnet50", "linear", 6144, 128),
+}
+
+
+def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
+    """The stage's model, compiled, with all its variables."""
+    values = {**COMMON, **MODES[recipe.mode], "mode": recipe.mode, "encoder": recipe.encoder}
+    config = config_lib.from_values({**values, "batch_size": recipe.batch, "linear_weight_decay": 1e-6})
+    experiment.set_precision(config.hardware.precision)
+    names = tuple(map(str, range(CLASSES)))
+    data = ImageData(None, "image", "label", names, IMAGE_SHAPE, "train", "validation", "validation")
+    run = experiment.Experiment(config, strategy, RunDir(""), data, IMAGE_SHAPE, flip=True)
+    optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupCosine(1.0, 0, STEPS))
+    with strategy.scope():
+        if recipe.contrastive:
+            model: keras.Model = experiment.make_contrastive_model(run)
+            model.compile(optimizer, experiment.make_contrastive_loss(config, model))
+        else:
+            frozen = recipe.stage == "linear"
+            decay = config.linear.linear_weight_decay if frozen else config.pretrain.weight_decay
+            model = experiment.make_classifier(run, freeze_encoder=frozen, weight_decay=decay)
+            top1 = keras.metrics.SparseCategoricalAccuracy("top1")
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(optimizer, loss, weighted_metrics=[top1])
+        optimizer.build(model.trainable_variables)
+    return model
+
+
+def batch(recipe: Recipe) -> Tuple[tf.Tensor, ...]:
+    """A core's share of a batch: uint8 images, labels, and for a classifier weights."""
+    images = recipe.images_per_core
+    labels = tf.zeros([images], tf.int32)
+    if recipe.contrastive:
+        return tf.zeros([images, VIEWS, *IMAGE_SHAPE], tf.uint8), labels
+    return tf.zeros([images, *IMAGE_SHAPE], tf.uint8), labels, tf.ones([images])
+
+
+def write(name: str, folder: pathlib.Path, function: Callable[..., Any], *inputs: tf.Tensor) -> None:
+    """Writes `function(*inputs)` as a program."""
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    results = len(compiled.get_concrete_function(*inputs).outputs)
+    program = compiled.experimental_get_compiler_ir(*inputs)(stage="hlo_serialized")
+    (folder / f"{name}.hlo").write_bytes(program)
+    (folder / f"{name}.json").write_text(json.dumps({"inputs": len(inputs), "results": results}))
+
+
+def main(name: str, folder: pathlib.Path) -> None:
+    """Writes the programs."""
+    recipe = RECIPES[name]
+    engine._only_cpus = lambda: False  # the loss's way on accelerators
+    strategy = PodStrategy(recipe.cores)
+    model = make_model(recipe, strategy)
+    outputs = tf.zeros(
+        [recipe.images_per_core, VIEWS, 128] if recipe.contrastive else [recipe.images_per_core, CLASSES]
+    )
+    inputs = batch(recipe)
+    replica = tf.Variable(0)  # which a constant would not do for: XLA would make use of its value
+
+    def loss_alone(labels: tf.Tensor, outputs: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        with replica_of(strategy, replica), tf.GradientTape() as tape:
+            tape.watch(outputs)
+            value = tf.reduce_sum(model.loss.call(labels, outputs))
+            return value, tape.gradient(value, outputs)
+
+    def step(*data: tf.Tensor) -> Any:
+        with replica_of(strategy, replica):
+            return model.train_step(data)
+
+    write("loss", folder, loss_alone, inputs[1], outputs)
+    write("step", folder, step, *inputs)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    write("loss_float32", folder, loss_alone, inputs[1], outputs)
+    (folder / "recipe.json").write_text(json.dumps({**recipe._asdict(), "images": recipe.images_per_core}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--list"]:
+        sys.exit(print(*RECIPES))
+    if len(sys.argv) != 3 or sys.argv[1] not in RECIPES:
+        sys.exit(__doc__)
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))

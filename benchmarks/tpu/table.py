@@ -1,0 +1,156 @@
+"""Compiles the training steps of the paper's ImageNet recipes for TPU pods, and prints what a core would need.
+
+    make tpu
+
+or, with both environments made,
+
+    PYTHONPATH=. .venv/bin/python benchmarks/tpu/table.py --recipes=supcon_resnet50,ce_resnet50 --pods=v3,v5e
+
+prints a Markdown table. No TPU is needed: `lower.py` writes a step as XLA's program for one core in the environment of
+the application, `compile.py` compiles it with TPU's own compiler in an environment of its own. A recipe takes minutes
+for each kind of pod.
+
+The program has all that a core runs in a step, with the global batch's own collectives: gathering projections, labels
+and what the loss's gradient needs, synchronised batch normalisation, and the sum of the gradients. Its inputs are the
+number of the replica, a core's uint8 images and labels, and all variables, each of which gives its memory to its new
+value. Not in it is what TensorFlow's runtime keeps on a core beside the program; two batches of images, say.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+
+HERE = pathlib.Path(__file__).parent
+NONE = "–"
+GB = 2**30
+
+
+class Pod(NamedTuple):
+    """A kind of pod: memory of what TensorFlow calls a core, and the topology that has so many of them."""
+
+    gigabytes: int
+    topologies: Dict[int, str]
+
+
+PODS: Dict[str, Pod] = {
+    "v3": Pod(16, {128: "v3:8x8x1", 256: "v3:16x8x1"}),
+    "v4": Pod(32, {128: "v4:4x4x8", 256: "v4:4x8x8"}),
+    "v5e": Pod(16, {128: "v5e:8x16", 256: "v5e:16x16"}),
+    "v5p": Pod(95, {128: "v5p:4x4x8", 256: "v5p:4x8x8"}),
+}
+
+
+def run(*command: object) -> str:
+    """Standard output of a program, which must not fail."""
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(f"{result.stderr[-4000:]}\n{' '.join(map(str, command))}: exit status {result.returncode}")
+    return result.stdout
+
+
+def compiled(tpu_python: str, program: pathlib.Path, pod: str, cores: int) -> Dict[str, Any]:
+    """What `compile.py` answers; it stays beside the program."""
+    path = program.with_suffix(f".{pod}.json")
+    if not path.exists():
+        sizes = json.loads(program.with_suffix(".json").read_text())
+        topology = PODS[pod].topologies[cores]
+        answer = run(tpu_python, HERE / "compile.py", program, topology, cores, sizes["inputs"], sizes["results"])
+        path.write_text(answer.splitlines()[-1])
+        print(f"{program.parent.name}, {program.stem}, {pod}: {path.read_text()}", file=sys.stderr, flush=True)
+    figures: Dict[str, Any] = json.loads(path.read_text())
+    return figures
+
+
+def memory(figures: Dict[str, Any]) -> float:
+    """What a core has to hold, in GB."""
+    signs = {"arguments": 1, "outputs": 1, "aliased": -1, "temporaries": 1, "code": 1}
+    return float(sum(sign * figures[name] for name, sign in signs.items())) / GB
+
+
+def print_recipe(name: str, pods: Sequence[str], folder: pathlib.Path, tpu_python: str) -> List[str]:
+    """A row of the table; returns why pods refused, if they did."""
+    if not (folder / "recipe.json").exists():
+        folder.mkdir(exist_ok=True)
+        run(sys.executable, HERE / "lower.py", name, folder)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    cores = recipe["cores"]
+    loss = compiled(tpu_python, folder / "loss.hlo", pods[0], cores)
+    cells, flops, refusals = [], [], []
+    for pod in pods:
+        figures = compiled(tpu_python, folder / "step.hlo", pod, cores)
+        if "refused" in figures:
+            cells.append("no")
+            refusals.append(f"{name}, {pod}: {figures['refused']}")
+        else:
+            cells.append(f"{memory(figures):.1f}")
+            flops.append(figures["flops"])
+    row = [recipe["mode"], recipe["encoder"], recipe["stage"], str(cores), str(recipe["images"]), *cells]
+    row += [f"{flops[0] / 1e12:.2f}", f"{loss['flops'] / flops[0]:.2%}"] if flops else [NONE, NONE]
+    print_row(row)
+    return refusals
+
+
+def print_row(cells: Sequence[str]) -> None:
+    """A row of a Markdown table, at once."""
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+@contextlib.contextmanager
+def folder_of_programs(keep: str) -> Iterator[pathlib.Path]:
+    """`keep`, or a folder that is deleted at the end."""
+    if keep:
+        path = pathlib.Path(keep)
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield pathlib.Path(temporary)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+
+    def names(text: str) -> List[str]:
+        return text.split(",")
+
+    recipes = run(sys.executable, HERE / "lower.py", "--list").split()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", type=names, default=recipes, help=f"of {','.join(recipes)}; default: all")
+    parser.add_argument("--pods", type=names, default=list(PODS), help=f"of {','.join(PODS)}; default: all")
+    parser.add_argument(
+        "--keep", default="", metavar="DIR", help="keep programs and figures here, and take what is here"
+    )
+    parser.add_argument("--tpu-python", default=".venv-tpu/bin/python", help="the Python that has libtpu")
+    arguments = parser.parse_args()
+    for given, known in ((arguments.recipes, recipes), (arguments.pods, list(PODS))):
+        if not set(given) <= set(known):
+            parser.error(f"{','.join(given)}: choose among {','.join(known)}")
+    if not os.path.exists(arguments.tpu_python):
+        parser.error(f"{arguments.tpu_python} is not there; `make tpu` makes it")
+    return arguments
+
+
+def main() -> None:
+    """Prints the table."""
+    arguments = parse_arguments()
+    print("GB that a core needs, of those that it has; floating-point operations of a core in a step.\n")
+    of_pods = [f"{pod}, of {PODS[pod].gigabytes}" for pod in arguments.pods]
+    titles = ["mode", "encoder", "stage", "cores", "images per core", *of_pods, "TFLOP", "the loss's share"]
+    print_row(titles)
+    print_row(["---"] * 3 + ["---:"] * (len(titles) - 3))
+    refusals: List[str] = []
+    with folder_of_programs(arguments.keep) as folder:
+        for name in arguments.recipes:
+            refusals += print_recipe(name, arguments.pods, folder / name, arguments.tpu_python)
+    for refusal in refusals:
+        print(f"\n{refusal}")
+
+
+if __name__ == "__main__":
+    main()
