@@ -3,8 +3,8 @@
     PYTHONPATH=. .venv/bin/python benchmarks/tpu/lower.py RECIPE FOLDER
 
 RECIPE is a key of `RECIPES`, which `--list` prints. Three programs in XLA's HLO are left in the folder: the step; the
-loss with its gradient alone, of the same shapes; and the same with the loss's products in full float32. Beside each, a
-JSON file says how many inputs and results it has; `recipe.json` says what the recipe is.
+loss with its gradient alone, of the same shapes; and the same with the loss's products in full float32. `recipe.json`
+says what the recipe is.
 
 The model, the loss and the step are those that the application trains with, the images zeros of the right shape.
 `replica.py` makes them a replica's.
@@ -110,10 +110,8 @@ def batch(recipe: Recipe) -> Tuple[tf.Tensor, ...]:
 def write(name: str, folder: pathlib.Path, function: Callable[..., Any], *inputs: tf.Tensor) -> None:
     """Writes `function(*inputs)` as a program."""
     compiled = tf.function(function, jit_compile=True, autograph=False)
-    results = len(compiled.get_concrete_function(*inputs).outputs)
     program = compiled.experimental_get_compiler_ir(*inputs)(stage="hlo_serialized")
     (folder / f"{name}.hlo").write_bytes(program)
-    (folder / f"{name}.json").write_text(json.dumps({"inputs": len(inputs), "results": results}))
 
 
 def main(name: str, folder: pathlib.Path) -> None:

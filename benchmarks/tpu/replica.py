@@ -1,19 +1,16 @@
 """A replica of a TPU pod, for tracing a step where there is no pod.
 
-TensorFlow's own TPUStrategy turns what replicas tell each other into two ops, CrossReplicaSum and AllToAll, which it
-can only lower on a machine with a TPU. Here they become custom calls with these names, and `compile.py` puts XLA's own
-operations in their place.
+TensorFlow's own TPUStrategy makes everything that replicas tell each other of sums over all of them, its `all_gather`
+too, and can only lower a sum on a machine with a TPU. Here a sum becomes a custom call named `replica.all_reduce`, and
+`compile.py` puts XLA's own operation in its place.
 """
 
 import contextlib
-from typing import Any, Callable, Iterator, List, Optional, Sequence
-from unittest import mock
+from typing import Any, Callable, Iterator
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.distribute import distribute_lib, tpu_strategy
-
-ALL_REDUCE, ALL_TO_ALL = "replica.all_reduce", "replica.all_to_all"
 
 
 class PodStrategy(tf.distribute.Strategy):
@@ -43,7 +40,16 @@ class _PodExtended(distribute_lib._DefaultDistributionExtended):
         """As TPUStrategy does it."""
         if reduce_op == tf.distribute.ReduceOp.MEAN:
             value = tf.math.scalar_mul(1.0 / self._replicas, value)
-        return _custom_call(ALL_REDUCE, [value], value.dtype, value.shape)
+        (total,) = gen_xla_ops.xla_custom_call_v2(
+            [value],
+            call_target_name="replica.all_reduce",
+            backend_config="",
+            has_side_effect=False,
+            result_dtypes=[value.dtype],
+            result_shapes=[value.shape],
+        )
+        total.set_shape(value.shape)
+        return total
 
 
 @contextlib.contextmanager
@@ -54,27 +60,5 @@ def replica_of(strategy: PodStrategy, number: tf.Variable) -> Iterator[None]:
       strategy: whose replica.
       number: which one, a scalar int32; with TPUStrategy, too, an input of the step.
     """
-    context = tpu_strategy._TPUReplicaContext(strategy, replica_id_in_sync_group=tf.convert_to_tensor(number))
-    with mock.patch.object(tpu_strategy.tpu_ops, "all_to_all", _all_to_all), context:
+    with tpu_strategy._TPUReplicaContext(strategy, replica_id_in_sync_group=tf.convert_to_tensor(number)):
         yield
-
-
-def _all_to_all(x: tf.Tensor, concat_dimension: int, split_dimension: int, split_count: int) -> tf.Tensor:
-    if (concat_dimension, split_dimension) != (0, 0):
-        raise NotImplementedError("only along the first axis, which is all that `gather` needs")
-    del split_count
-    return _custom_call(ALL_TO_ALL, [x], x.dtype, x.shape)
-
-
-def _custom_call(name: str, operands: List[tf.Tensor], dtype: tf.DType, shape: Sequence[Optional[int]]) -> tf.Tensor:
-    shape = tf.TensorShape(shape)
-    (result,) = gen_xla_ops.xla_custom_call_v2(
-        operands,
-        call_target_name=name,
-        backend_config="",
-        has_side_effect=False,
-        result_dtypes=[dtype],
-        result_shapes=[shape],
-    )
-    result.set_shape(shape)
-    return result

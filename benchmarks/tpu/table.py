@@ -4,7 +4,7 @@
 
 or, with both environments made,
 
-    PYTHONPATH=. .venv/bin/python benchmarks/tpu/table.py --recipes=supcon_resnet50,ce_resnet50 --pods=v3,v5e
+    PYTHONPATH=. .venv/bin/python benchmarks/tpu/table.py --recipes=supcon_resnet50,ce_resnet50 --topologies=v3,v5e
 
 prints a Markdown table. No TPU is needed: `lower.py` writes a step as XLA's program for one core in the environment of
 the application, `compile.py` compiles it with TPU's own compiler in an environment of its own. A recipe takes minutes
@@ -58,9 +58,7 @@ def compiled(tpu_python: str, program: pathlib.Path, pod: str, cores: int) -> Di
     """What `compile.py` answers; it stays beside the program."""
     path = program.with_suffix(f".{pod}.json")
     if not path.exists():
-        sizes = json.loads(program.with_suffix(".json").read_text())
-        topology = PODS[pod].topologies[cores]
-        answer = run(tpu_python, HERE / "compile.py", program, topology, cores, sizes["inputs"], sizes["results"])
+        answer = run(tpu_python, HERE / "compile.py", program, PODS[pod].topologies[cores], cores)
         path.write_text(answer.splitlines()[-1])
         print(f"{program.parent.name}, {program.stem}, {pod}: {path.read_text()}", file=sys.stderr, flush=True)
     figures: Dict[str, Any] = json.loads(path.read_text())
@@ -80,18 +78,20 @@ def print_recipe(name: str, pods: Sequence[str], folder: pathlib.Path, tpu_pytho
         run(sys.executable, HERE / "lower.py", name, folder)
     recipe = json.loads((folder / "recipe.json").read_text())
     cores = recipe["cores"]
-    loss = compiled(tpu_python, folder / "loss.hlo", pods[0], cores)
+    loss, loss_float32 = (compiled(tpu_python, folder / f"{x}.hlo", pods[0], cores) for x in ("loss", "loss_float32"))
     cells, flops, refusals = [], [], []
     for pod in pods:
         figures = compiled(tpu_python, folder / "step.hlo", pod, cores)
         if "refused" in figures:
             cells.append("no")
-            refusals.append(f"{name}, {pod}: {figures['refused']}")
+            reason = figures["refused"].splitlines()[0]
+            refusals.append(f"{name}, {pod}: {reason}")
         else:
             cells.append(f"{memory(figures):.1f}")
             flops.append(figures["flops"])
     row = [recipe["mode"], recipe["encoder"], recipe["stage"], str(cores), str(recipe["images"]), *cells]
     row += [f"{flops[0] / 1e12:.2f}", f"{loss['flops'] / flops[0]:.2%}"] if flops else [NONE, NONE]
+    row += [f"{1024 * memory(alone):.1f}" for alone in (loss, loss_float32)]
     print_row(row)
     return refusals
 
@@ -122,13 +122,13 @@ def parse_arguments() -> argparse.Namespace:
     recipes = run(sys.executable, HERE / "lower.py", "--list").split()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", type=names, default=recipes, help=f"of {','.join(recipes)}; default: all")
-    parser.add_argument("--pods", type=names, default=list(PODS), help=f"of {','.join(PODS)}; default: all")
+    parser.add_argument("--topologies", type=names, default=list(PODS), help=f"of {','.join(PODS)}; default: all")
     parser.add_argument(
         "--keep", default="", metavar="DIR", help="keep programs and figures here, and take what is here"
     )
     parser.add_argument("--tpu-python", default=".venv-tpu/bin/python", help="the Python that has libtpu")
     arguments = parser.parse_args()
-    for given, known in ((arguments.recipes, recipes), (arguments.pods, list(PODS))):
+    for given, known in ((arguments.recipes, recipes), (arguments.topologies, list(PODS))):
         if not set(given) <= set(known):
             parser.error(f"{','.join(given)}: choose among {','.join(known)}")
     if not os.path.exists(arguments.tpu_python):
@@ -139,15 +139,20 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Prints the table."""
     arguments = parse_arguments()
-    print("GB that a core needs, of those that it has; floating-point operations of a core in a step.\n")
-    of_pods = [f"{pod}, of {PODS[pod].gigabytes}" for pod in arguments.pods]
-    titles = ["mode", "encoder", "stage", "cores", "images per core", *of_pods, "TFLOP", "the loss's share"]
+    first = arguments.topologies[0]
+    print(
+        "GB that a core needs, of those that it has; floating-point operations of a core in a step, and the loss's\n"
+        f"share of them; MB that the loss needs alone on {first}, with products in bfloat16 and in float32.\n"
+    )
+    of_pods = [f"{pod}, of {PODS[pod].gigabytes}" for pod in arguments.topologies]
+    figures = ["TFLOP", "the loss's share", "the loss, MB", "in float32, MB"]
+    titles = ["mode", "encoder", "stage", "cores", "images per core", *of_pods, *figures]
     print_row(titles)
     print_row(["---"] * 3 + ["---:"] * (len(titles) - 3))
     refusals: List[str] = []
     with folder_of_programs(arguments.keep) as folder:
         for name in arguments.recipes:
-            refusals += print_recipe(name, arguments.pods, folder / name, arguments.tpu_python)
+            refusals += print_recipe(name, arguments.topologies, folder / name, arguments.tpu_python)
     for refusal in refusals:
         print(f"\n{refusal}")
 
