@@ -150,8 +150,8 @@ def _check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> Non
 
 
 def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises UserError unless all processes of the run were given the same options, up to where files are."""
-    own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files"))
+    """Raises UserError unless all processes were given the same options, but for where files are and when to save."""
+    own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes"))
     largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
     if largest != -smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")

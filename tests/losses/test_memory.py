@@ -146,7 +146,6 @@ def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form):
         "static": tf.function(function),
         "xla": tf.function(function, jit_compile=True),
         "xla, traced for any size": tf.function(function, jit_compile=True, input_signature=ANY_SIZE),
-        "one tile": tf.function(functools.partial(function, tile_size=512)),
     }
     for name, way in ways.items():
         assert_equal(way(*tensors(*given)), expected, name=name)
@@ -195,12 +194,10 @@ def test_the_memory_gets_no_gradient():
             assert np.abs(of_projections).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("form", "normalize"), [*((form, False) for form in FORMS), *((form, True) for form in FEW)], ids=str
-)
-def test_rows_that_are_not_valid_take_part_in_nothing(form, normalize):
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_rows_that_are_not_valid_take_part_in_nothing(form):
     batch, memory = (*random_batch(17), 0.1), random_memory(17)
-    function = compiled(form, normalize=normalize)
+    function = compiled(form)
     only_valid = Memory(*(values[memory.valid] for values in memory))
     expected = function(*tensors(*batch, only_valid))
     assert 0 < len(only_valid.labels) < len(memory.labels)
