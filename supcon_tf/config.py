@@ -234,6 +234,7 @@ class LossOptions:
         0,
         "Hold the batch also against so many past projections of a momentum encoder, for batches that are small.",
         minimum=0,
+        maximum=2**20,
     )
     momentum_encoder: float = option(
         0.999,
@@ -253,7 +254,8 @@ class PretrainOptions:
         None,
         "Images that pass the encoder of a replica at a time, for batches too large for its memory. The gradient is "
         "that of the whole batch (gradient caching), but batch statistics are those of a microbatch. Takes up to 1.4 "
-        "times as long. Default: all at once.",
+        "times as long. With --sync_batch_norm on several devices let the microbatches be few: each takes a part of "
+        "the graph of its own. Default: all at once.",
         minimum=1,
     )
     optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
@@ -408,6 +410,8 @@ def _check_together(config: Config) -> None:
     augment, hardware = config.augment, config.hardware
     if config.data.dataset in ("", "folder:"):
         raise UserError(f"--dataset={config.data.dataset}: give a name, or a path as in folder:PATH")
+    if hardware.cpu_devices > 1 and hardware.tpu is not None:
+        raise UserError(f"--cpu_devices={hardware.cpu_devices}: contradicts --tpu={hardware.tpu}")
     if hardware.cpu_devices > 1 and hardware.strategy in ("one_device", "tpu"):
         raise UserError(f"--cpu_devices={hardware.cpu_devices}: contradicts --strategy={hardware.strategy}")
     if augment.crop_min_area > augment.crop_max_area:
@@ -418,6 +422,8 @@ def _check_together(config: Config) -> None:
         raise UserError(f"--strategy={hardware.strategy}: contradicts --tpu={hardware.tpu}; leave one of them out")
     if hardware.strategy == "tpu" and hardware.tpu is None:
         raise UserError("--strategy=tpu: needs the TPU's name or address, --tpu=NAME")
+    if hardware.tpu == "":
+        raise UserError("--tpu= is empty; give the TPU's name or address, or 'local'")
     for name in ("tpu_zone", "tpu_project"):
         value = getattr(hardware, name)
         if value is not None and hardware.tpu is None:
@@ -444,7 +450,9 @@ def _check_loss(config: Config) -> None:
     if config.run.mode == "ce":
         for name, value in (("queue_size", loss.queue_size), ("microbatch_size", config.pretrain.microbatch_size)):
             if value:
-                raise UserError(f"--{name}={value}: is for contrastive losses, which mode ce has none of")
+                raise UserError(
+                    f"--{name}={value}: is for the contrastive loss of supcon and simclr; leave it out in mode ce"
+                )
     if loss.momentum_encoder != LossOptions.momentum_encoder and not loss.queue_size:
         raise UserError(f"--momentum_encoder={loss.momentum_encoder:g}: changes nothing without --queue_size")
     if loss.positives_cap is not None and loss.queue_size:

@@ -32,6 +32,8 @@ OPTIONS = [
     {"queue_size": 24},
     {"queue_size": 24, "microbatch_size": 2, "summation": "in"},
     {"precision": "bfloat16"},
+    {"precision": "float16"},
+    {"precision": "float16", "microbatch_size": 2},
     *({"optimizer": name} for name in config_lib.OPTIMIZERS),
 ]
 
@@ -69,7 +71,8 @@ def lowered(values):
     else:
         model.optimizer._create_all_weights(model.trainable_variables)
     model.compiled_loss.build(model(tf.cast(batch[0], tf.float32)))
-    model.compiled_metrics and model.compiled_metrics.build(model(tf.cast(batch[0], tf.float32)), batch[1])
+    if model.compiled_metrics is not None:
+        model.compiled_metrics.build(model(tf.cast(batch[0], tf.float32)), batch[1])
     step = tf.function(lambda *batch: model.train_step(batch), jit_compile=True)
     return step.experimental_get_compiler_ir(*batch)(stage="hlo")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -11,6 +12,8 @@ from typing import Any, List, Optional, Tuple
 from supcon_tf.errors import UserError
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
+ADDRESS = re.compile(r"[^/:]+:\d+|\[[^/\]]+\]:\d+")
+LARGEST_PORT = 65535
 PROBE_SECONDS = 1.0
 PAUSE_SECONDS = 0.3
 
@@ -40,8 +43,10 @@ def read_cluster() -> Optional[Cluster]:
     try:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
-        jobs = {job: list(addresses) for job, addresses in cluster.items()}
-        job, index = task["type"], int(task["index"])
+        jobs, job, index = dict(cluster.items()), task["type"], task["index"]
+        if isinstance(index, (bool, float)) or not all(isinstance(listed, list) for listed in jobs.values()):
+            raise ValueError
+        index = int(index)
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"TF_CONFIG={_shortened(text)}: must be JSON with 'cluster' and 'task', as {EXAMPLE}") from None
     for other in (*jobs, job):
@@ -49,8 +54,11 @@ def read_cluster() -> Optional[Cluster]:
             raise UserError(f"TF_CONFIG: has a task '{other}'; every task must be 'worker', or 'chief' for the first")
     addresses: List[Any] = [*jobs.get("chief", []), *jobs.get("worker", [])]
     for address in addresses:
-        if not isinstance(address, str) or not address.rpartition(":")[2].isdigit() or address.startswith(":"):
-            raise UserError(f"TF_CONFIG: address {json.dumps(address)}: must be HOST:PORT")
+        is_one = isinstance(address, str) and ADDRESS.fullmatch(address)
+        if not is_one or not 1 <= int(address.rpartition(":")[2]) <= LARGEST_PORT:
+            raise UserError(
+                f"TF_CONFIG: address {json.dumps(address)}: must be HOST:PORT, the port up to {LARGEST_PORT}"
+            )
         if addresses.count(address) > 1:
             raise UserError(f"TF_CONFIG: address {address}: is given to two tasks; each needs its own")
     if len(jobs.get("chief", [])) > 1:
@@ -101,7 +109,9 @@ def _listening(address: str) -> socket.socket:
     try:
         return socket.create_server(("", int(address.rpartition(":")[2])))
     except OSError as error:
-        raise UserError(f"TF_CONFIG: this worker's address {address} cannot be used ({error.strerror})") from None
+        raise UserError(
+            f"TF_CONFIG: this worker's address {address} cannot be used ({os.strerror(error.errno or 0)})"
+        ) from None
 
 
 def _listens(address: str) -> bool:

@@ -15,7 +15,8 @@ def repeat(count: Union[int, tf.Tensor], body: Body, state: Sequence[Any], *, co
       count: how often.
       body: (k, *state) → state; tensors and tensor arrays of unchanging shapes.
       state: what `body` is first given.
-      communicates: whether the replicas tell each other something in `body`.
+      communicates: whether the replicas tell each other something in `body`. Under MirroredStrategy and
+        MultiWorkerMirroredStrategy, unless XLA compiles for GPUs, the graph then holds `body` as often as it is done.
 
     Returns:
       The last state.

@@ -114,6 +114,8 @@ class ContrastiveModel(keras.Model):
 
     def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
         """As `keras.Model.compile`; a loss with `scale` and `diagnostics`, as ours have, is also watched by these."""
+        if self.queue is not None and getattr(loss, "memory", None) is None:
+            raise ValueError("the loss does not know of the queue; give it memory=model.memory")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         names = ("unscaled_loss", *loss.DIAGNOSTICS) if hasattr(loss, "diagnostics") else ()
         with self.distribute_strategy.scope():

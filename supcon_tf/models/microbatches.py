@@ -4,7 +4,8 @@ A contrastive loss is one of all projections together, but it needs the encoder'
 arXiv 2101.06983). So all images are projected first, a microbatch at a time, and nothing but the projections is kept;
 the loss gives its gradient g at the projections z; then each microbatch is projected again, now for ∂(z·g)/∂θ.
 
-The sum of these is the gradient of the whole batch, exactly, where an image's projection depends on that image alone.
+The sum of these is the gradient of the whole batch, exactly, where an image's projection depends on that image alone
+and is the same both times: dropout, say, would draw anew.
 With batch normalisation it depends on its microbatch: statistics are those of a microbatch. The moving averages move
 once in a step, by the mean over its microbatches.
 """

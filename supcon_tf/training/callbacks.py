@@ -182,10 +182,13 @@ class Progress(StepCallback):
     def _print_line(self, logs: Dict[str, Any]) -> None:
         now = time.monotonic()
         started, first_step = self._started or (now, self.step)
-        left = (now - started) * (self._epochs.total_steps - self.step) / max(self.step - first_step, 1)
+        remaining = self._epochs.total_steps - self.step
+        left = ""
+        if self.step > first_step or not remaining:  # before, nothing is known of the speed
+            seconds = (now - started) * remaining / max(self.step - first_step, 1)
+            left = f"{tqdm.tqdm.format_interval(seconds)} left, "
         percent = 100 * self.step / self._epochs.total_steps
-        left_text = tqdm.tqdm.format_interval(left)
-        print(f"{self._stage:9} {percent:3.0f}%  {left_text} left, {self._text(logs)}", file=sys.stderr, flush=True)
+        print(f"{self._stage:9} {percent:3.0f}%  {left}{self._text(logs)}", file=sys.stderr, flush=True)
         self._last_line = now
 
     def _text(self, logs: Dict[str, Any]) -> str:

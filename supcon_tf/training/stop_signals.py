@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, taken between two steps instead of in the middle of one."""
 
 import contextlib
+import os
 import signal
 from typing import Any, Iterator, Optional
 
@@ -25,6 +26,7 @@ def stop_signals() -> Iterator[StopRequest]:
     def note(number: int, frame: Any) -> None:
         request.signal = number
         restore()
+        os.write(2, b"\nStopping as soon as this step is done and saved; once more stops at once.\n")
 
     def restore() -> None:
         for number, handler in previous.items():

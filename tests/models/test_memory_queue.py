@@ -137,6 +137,11 @@ def test_queue_works_with_xla_and_microbatches(options):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
+def test_a_loss_that_does_not_know_the_queue_is_refused():
+    with pytest.raises(ValueError, match="memory=model.memory"):
+        make_model().compile("sgd", SupConLoss(0.1))
+
+
 @pytest.mark.parametrize("saved_by", ["checkpoint", "keras"])
 def test_it_is_saved_and_loaded_with_the_model(saved_by, tmp_path):
     model = compiled()
