@@ -27,7 +27,7 @@ bench: .venv/runtime  ## run every script in benchmarks/
 	  $(quiet) PYTHONPATH=. $(python) "$$script" || exit; \
 	done
 
-tpu: .venv/runtime .venv-tpu/done  ## compile the paper's training steps for TPUs, without one (an hour)
+tpu: .venv/runtime .venv-tpu/done  ## compile the paper's training steps for TPUs, without one (hours)
 	@$(quiet) PYTHONPATH=. $(python) benchmarks/tpu/table.py $(TPU_ARGS)
 
 clean:  ## delete .venv, .venv-tpu and caches, but no runs

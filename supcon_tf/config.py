@@ -253,7 +253,7 @@ class PretrainOptions:
     microbatch_size: Optional[int] = option(
         None,
         "Images that pass the encoder of a replica at a time, for batches too large for its memory. The gradient is "
-        "that of the whole batch (gradient caching), but batch statistics are those of a microbatch. Takes up to 1.4 "
+        "that of the whole batch (gradient caching), but batch statistics are those of a microbatch. Takes about 1.3 "
         "times as long. With --sync_batch_norm on several devices let the microbatches be few: each takes a part of "
         "the graph of its own. Default: all at once.",
         minimum=1,
