@@ -11,12 +11,9 @@ import argparse
 import json
 from typing import List, NamedTuple, Optional, Tuple
 
-import numpy as np
-
 from benchmarks.lib import turns
 
 VIEWS = 2
-CLASSES = 100
 
 
 class Job(NamedTuple):
@@ -39,18 +36,10 @@ def make_step(job: Job) -> turns.Evaluate:
     """A step of the model that `--mode=supcon` trains."""
     import tensorflow as tf
 
-    from supcon_tf.losses import SupConLoss
-    from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
-    from supcon_tf.optimizers import make_optimizer
+    from benchmarks.lib import supcon
 
-    encoder = build_encoder(job.encoder, (job.image_size, job.image_size, 3), weight_decay=1e-4)
-    model = ContrastiveModel(encoder, ProjectionHead((512, 128)), num_classes=CLASSES, microbatch_size=job.microbatch)
-    constant_rate = tf.keras.optimizers.schedules.PolynomialDecay(0.1, 1, 0.1)
-    model.compile(make_optimizer("nesterov", constant_rate), SupConLoss(0.1))
-    random = np.random.default_rng(0)
-    views = random.integers(0, 256, (job.images, VIEWS, job.image_size, job.image_size, 3), dtype=np.uint8)
-    labels = random.integers(0, CLASSES, job.images, dtype=np.int32)
-    batch = tf.constant(views), tf.constant(labels)
+    model = supcon.compiled_model(job.encoder, job.image_size, microbatch_size=job.microbatch)
+    batch = tuple(map(tf.constant, supcon.batch(job.images, VIEWS, job.image_size)))
     step = tf.function(lambda: model.train_step(batch))
 
     def evaluate() -> Tuple[float, float]:

@@ -13,13 +13,10 @@ import statistics
 import time
 from typing import Any, Callable, Dict, List, NamedTuple
 
-import numpy as np
-
+from benchmarks import loss
 from benchmarks.lib import turns
 
 VIEWS = 2
-CLASSES = 100
-PROJECTION = 128
 
 
 class Job(NamedTuple):
@@ -48,17 +45,13 @@ def measure_steps(job: Job) -> Dict[str, float]:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job.replicas)
 
-    from supcon_tf import distribute, optimizers
-    from supcon_tf.losses import SupConLoss
-    from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+    from benchmarks.lib import supcon
+    from supcon_tf import distribute
+    from supcon_tf.models import build_encoder
 
-    shape = (job.image_size, job.image_size, 3)
-    random = np.random.default_rng(0)
-    views = random.integers(0, 256, (job.images, VIEWS, *shape), dtype=np.uint8)
-    labels = random.integers(0, CLASSES, job.images, dtype=np.int32)
-
-    bare_encoder = build_encoder(job.encoder, shape)
-    images = tf.constant(views.reshape(-1, *shape))
+    views, labels = supcon.batch(job.images, VIEWS, job.image_size)
+    bare_encoder = build_encoder(job.encoder, (job.image_size, job.image_size, 3))
+    images = tf.constant(views.reshape(-1, *views.shape[2:]))
 
     @tf.function
     def bare() -> List[tf.Tensor]:
@@ -68,10 +61,7 @@ def measure_steps(job: Job) -> Dict[str, float]:
 
     strategy = distribute.make_strategy("mirrored" if job.replicas > 1 else "one_device", cpu_devices=job.replicas)
     with strategy.scope():
-        encoder = build_encoder(job.encoder, shape, weight_decay=1e-4)
-        model = ContrastiveModel(encoder, ProjectionHead((512, PROJECTION)), num_classes=CLASSES)
-        optimizer = optimizers.make_optimizer("nesterov", optimizers.WarmupCosine(0.1, 0, 1000))
-        model.compile(optimizer, SupConLoss(0.1))
+        model = supcon.compiled_model(job.encoder, job.image_size)
     batches = tf.data.Dataset.from_tensors((views, labels)).cache().repeat()
 
     class TakeTurns(keras.callbacks.Callback):
@@ -89,7 +79,7 @@ def measure_steps(job: Job) -> Dict[str, float]:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             float(logs["loss"])
             self.times["step"].append(time.perf_counter() - self.begun)
-            self.times["bare"].append(_seconds(lambda: bare()[0].numpy()))
+            self.times["bare"].append(turns.seconds_of(lambda: bare()[0].numpy()))
 
     turns_taken = TakeTurns()
     model.fit(batches, steps_per_epoch=job.rounds + 1, callbacks=[turns_taken], verbose=0)
@@ -98,35 +88,11 @@ def measure_steps(job: Job) -> Dict[str, float]:
 
 def loss_of_a_replica(job: Job) -> Dict[str, float]:
     """Seconds of the loss with its gradient, as the first of the replicas has it, with what it gathers at hand."""
-    import tensorflow as tf
+    from benchmarks.lib import supcon
 
-    from benchmarks.lib.replicas import pretend_replicas
-    from supcon_tf.losses import SupConLoss
-
-    random = np.random.default_rng(0)
-    projections = random.standard_normal((job.images, VIEWS, PROJECTION), dtype=np.float32)
-    labels = random.integers(0, CLASSES, job.images, dtype=np.int32)
-    if job.replicas > 1:
-        pretend_replicas(job.replicas, projections, labels)
-    own = job.images // job.replicas
-    rows, own_labels = tf.constant(projections[:own]), tf.constant(labels[:own])
-    loss = SupConLoss(0.1)
-
-    @tf.function
-    def step() -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(rows)
-            value = loss(own_labels, rows)
-        return tape.gradient(value, rows)
-
-    step()
-    return {"loss": statistics.median(_seconds(lambda: step().numpy()) for _ in range(max(job.rounds, 20)))}
-
-
-def _seconds(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+    evaluate = loss.ours(loss.Job("ours", job.images * VIEWS, supcon.CLASSES, replicas=job.replicas))
+    evaluate()
+    return {"loss": statistics.median(turns.seconds_of(evaluate) for _ in range(max(job.rounds, 20)))}
 
 
 KINDS: Dict[str, Callable[[Job], Dict[str, float]]] = {"step": measure_steps, "loss": loss_of_a_replica}

@@ -9,6 +9,7 @@ from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import experiment, models, optimizers
+from supcon_tf.training import checkpoints
 
 SHAPE = (8, 8, 3)
 IMAGES = 8
@@ -66,10 +67,7 @@ def make_model(values):
 def lowered(values):
     """The step's HLO."""
     model, batch = make_model(values)
-    if hasattr(model.optimizer, "build"):
-        model.optimizer.build(model.trainable_variables)
-    else:
-        model.optimizer._create_all_weights(model.trainable_variables)
+    checkpoints._create_slots(model.optimizer, model.trainable_variables)
     model.compiled_loss.build(model(tf.cast(batch[0], tf.float32)))
     if model.compiled_metrics is not None:
         model.compiled_metrics.build(model(tf.cast(batch[0], tf.float32)), batch[1])

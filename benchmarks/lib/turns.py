@@ -45,10 +45,10 @@ def serve(make: Callable[[], Evaluate], *, warm_ups: int = 2) -> None:
     os.dup2(2, 1)
     evaluate = make()
     for _ in range(warm_ups):
-        seconds = _seconds(evaluate)
+        seconds = seconds_of(evaluate)
     evaluations = max(1, int(TURN_SECONDS / seconds))
     replies: Dict[str, Callable[[], str]] = {
-        "run": lambda: str(statistics.mean(_seconds(evaluate) for _ in range(evaluations))),
+        "run": lambda: str(statistics.mean(seconds_of(evaluate) for _ in range(evaluations))),
         "result": lambda: " ".join(map(repr, evaluate())),
         "memory": lambda: str(_peak_megabytes()),
     }
@@ -64,9 +64,10 @@ def answer_once(measure: Callable[[], Dict[str, float]]) -> None:
     print(json.dumps(measure()), file=answers)
 
 
-def _seconds(evaluate: Evaluate) -> float:
+def seconds_of(function: Callable[[], Any]) -> float:
+    """How long one call takes."""
     start = time.perf_counter()
-    evaluate()
+    function()
     return time.perf_counter() - start
 
 

@@ -91,9 +91,7 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
             frozen = recipe.stage == "linear"
             decay = config.linear.linear_weight_decay if frozen else config.pretrain.weight_decay
             model = experiment.make_classifier(run, freeze_encoder=frozen, weight_decay=decay)
-            top1 = keras.metrics.SparseCategoricalAccuracy("top1")
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(optimizer, loss, weighted_metrics=[top1])
+            experiment._compile_classifier(model, optimizer, config.hardware)
         optimizer.build(model.trainable_variables)
     return model
 

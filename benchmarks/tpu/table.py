@@ -26,8 +26,9 @@ import sys
 import tempfile
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
+from benchmarks.lib.turns import NONE, print_row
+
 HERE = pathlib.Path(__file__).parent
-NONE = "–"
 GB = 2**30
 
 
@@ -94,11 +95,6 @@ def print_recipe(name: str, pods: Sequence[str], folder: pathlib.Path, tpu_pytho
     row += [f"{1024 * memory(alone):.1f}" for alone in (loss, loss_float32)]
     print_row(row)
     return refusals
-
-
-def print_row(cells: Sequence[str]) -> None:
-    """A row of a Markdown table, at once."""
-    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 @contextlib.contextmanager

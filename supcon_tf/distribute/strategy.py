@@ -121,7 +121,7 @@ def _tpu_strategy(tpu: str, zone: Optional[str], project: Optional[str]) -> tf.d
         return resolver
 
     try:
-        resolver = _patiently(connect, TPU_TIMEOUT_SECONDS, lambda: f"Connecting to TPU {tpu} ...")
+        resolver = _patiently(connect, TPU_TIMEOUT_SECONDS, f"Connecting to TPU {tpu} ...")
     except concurrent.futures.TimeoutError:
         raise UserError(
             f"--tpu={tpu}: no answer within {TPU_TIMEOUT_SECONDS:.0f} s; is it the TPU's name, and is it up?"
@@ -132,7 +132,7 @@ def _tpu_strategy(tpu: str, zone: Optional[str], project: Optional[str]) -> tf.d
     return tf.distribute.TPUStrategy(resolver)
 
 
-def _patiently(connect: Callable[[], Any], seconds: float, notice: Callable[[], str]) -> Any:
+def _patiently(connect: Callable[[], Any], seconds: float, notice: str) -> Any:
     """What `connect` returns, or TimeoutError after so many seconds; says `notice` where it is not there soon.
 
     It runs in a thread that is left behind, since nothing ends a call into TensorFlow.
@@ -148,7 +148,7 @@ def _patiently(connect: Callable[[], Any], seconds: float, notice: Callable[[], 
     threading.Thread(target=run, daemon=True).start()
     soon = min(NOTICE_SECONDS, seconds)
     if not concurrent.futures.wait([outcome], soon).done:
-        print(notice(), file=sys.stderr, flush=True)
+        print(notice, file=sys.stderr, flush=True)
     if not concurrent.futures.wait([outcome], seconds - soon).done:
         raise concurrent.futures.TimeoutError
     return outcome.result()

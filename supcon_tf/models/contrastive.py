@@ -274,13 +274,13 @@ class ContrastiveModel(keras.Model):
         return tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(known_of_replicas))
 
     def get_config(self) -> Dict[str, Any]:
-        classifier = self.online_classifier
+        classifier, queue = self.online_classifier, self.queue
         return {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "projection_head": keras.saving.serialize_keras_object(self.projection_head),
             "num_classes": None if classifier is None else classifier.units,
             "learned_temperature": self.learned_temperature,
-            **({} if self.queue is None else self.queue.options),
+            **({} if queue is None else {"queue_size": queue.size, "momentum_encoder": queue.momentum}),
             "microbatch_size": self.microbatch_size,
             "normalize_embedding": self.normalize_embedding,
             "name": self.name,

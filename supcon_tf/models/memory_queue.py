@@ -1,6 +1,6 @@
 """A queue of past projections of a momentum encoder: contrasts beyond a small batch.
 
-As in MoCo (He et al., 2020, arXiv 1911.05722); Khosla et al. (2020, Sec. 4) train so where a large batch does not fit.
+As in MoCo (He et al., 2020, arXiv 1911.05722); Khosla et al. (2020) train so where a large batch does not fit.
 """
 
 from typing import Any, Tuple
@@ -32,7 +32,7 @@ class MemoryQueue(keras.layers.Layer):
         self, encoder: keras.Model, projection_head: keras.layers.Layer, size: int, momentum: float, **kwargs: Any
     ) -> None:
         super().__init__(name="memory_queue", **kwargs)
-        self.options = {"queue_size": size, "momentum_encoder": momentum}
+        self.size = size
         self.momentum = momentum
         self.encoder, self.projection_head = _copy_of(encoder), _copy_of(projection_head)
         self.projection_head.build((None, encoder.output_shape[-1]))
@@ -45,8 +45,7 @@ class MemoryQueue(keras.layers.Layer):
 
     def contents(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Projections `[size, dim]` float32, oldest first; labels `[size]` int32; whether the slot is filled, bool."""
-        size = self.labels.shape[0]
-        valid = tf.range(size) >= size - tf.identity(self.filled)
+        valid = tf.range(self.size) >= self.size - tf.identity(self.filled)
         return tf.identity(self.projections), tf.identity(self.labels), valid
 
     def follow(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
@@ -73,11 +72,10 @@ class MemoryQueue(keras.layers.Layer):
         """
         labels = tf.repeat(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(projections)[1])
         newest = gather(tf.reshape(projections, [-1, projections.shape[-1]])), gather(labels)
-        size = self.labels.shape[0]
         for queue, values in zip((self.projections, self.labels), newest):
             joined = tf.concat([queue, values], axis=0)
-            queue.assign(tf.ensure_shape(joined[-size:], queue.shape))
-        self.filled.assign(tf.minimum(self.filled + tf.size(newest[1]), size))
+            queue.assign(tf.ensure_shape(joined[-self.size :], queue.shape))
+        self.filled.assign(tf.minimum(self.filled + tf.size(newest[1]), self.size))
 
 
 def _copy_of(layer: keras.layers.Layer) -> keras.layers.Layer:

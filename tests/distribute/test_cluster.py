@@ -7,6 +7,7 @@ import pytest
 
 from supcon_tf.distribute.cluster import Cluster, meet, read_cluster
 from supcon_tf.errors import UserError
+from tests.cluster import free_addresses
 
 
 def read(monkeypatch, cluster, **task):
@@ -58,10 +59,7 @@ def test_a_wrong_cluster_gets_one_line(cluster, task, complaint, monkeypatch):
 @pytest.fixture
 def addresses():
     """Two addresses at which nobody listens."""
-    with socket.socket() as first, socket.socket() as second:
-        for free in (first, second):
-            free.bind(("localhost", 0))
-        return [f"localhost:{free.getsockname()[1]}" for free in (first, second)]
+    return free_addresses(2)
 
 
 def test_processes_meet_whoever_comes_first(addresses):

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from PIL import Image
 from app import main
 from supcon_tf.serving import predict
 from supcon_tf.training.checkpoints import latest_step
+from tests.cluster import free_addresses, tf_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 QUICK = ["--pretrain_epochs=5", "--warmup_epochs=1", "--linear_epochs=1", "--log_every=2"]
@@ -166,16 +166,12 @@ def test_the_cpu_can_be_split_into_devices(digits_dir, tmp_path):
 @pytest.fixture
 def start_worker(digits_dir, tmp_path):
     """Number of a worker → its process, one of two that train in `tmp_path`."""
-    with socket.socket() as first, socket.socket() as second:
-        for free in (first, second):
-            free.bind(("localhost", 0))
-        addresses = [f"localhost:{free.getsockname()[1]}" for free in (first, second)]
+    addresses = free_addresses(2)
     started = []
 
     def start(index, *arguments):
-        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         command = [sys.executable, str(ROOT / "app.py"), *supcon_arguments(digits_dir, tmp_path), *arguments]
-        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        environment = {**os.environ, "TF_CONFIG": tf_config(addresses, index)}
         started.append(
             subprocess.Popen(
                 command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

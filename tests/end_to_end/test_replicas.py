@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from supcon_tf import config, experiment
 from supcon_tf.config import MODES
+from tests.cluster import free_addresses, tf_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -106,20 +106,14 @@ for values in json.loads(sys.argv[1]):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 4])
 def test_workers(number, digits_dir, on_one_device, tmp_path):
-    ports = []
-    for _ in range(number):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            ports.append(free.getsockname()[1])
+    addresses = free_addresses(number)
     runs = [values(mode, digits_dir, tmp_path / mode, ["pretrain"]) for mode in MODES]
     workers = []
     for index in range(number):
-        cluster = {"worker": [f"localhost:{port}" for port in ports]}
-        environment = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
         workers.append(
             subprocess.Popen(
                 [sys.executable, "-c", WORKER, json.dumps(runs)],
-                env={**os.environ, **environment, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env={**os.environ, "TF_CONFIG": tf_config(addresses, index), "TF_CPP_MIN_LOG_LEVEL": "3"},
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
