@@ -80,11 +80,8 @@ def assert_static(hlo):
     assert "<=" not in hlo  # which bounds a dynamic dimension
 
 
-@pytest.mark.parametrize(
-    ("encoder", "mode"),
-    [*((encoder, "supcon") for encoder in config_lib.ENCODERS), ("small", "ce"), ("resnet50", "ce")],
-)
-def test_step_of_every_encoder_has_static_shapes(encoder, mode):
+@pytest.mark.parametrize(("encoder", "mode"), [("resnet18", "supcon"), ("resnet50", "supcon"), ("small", "ce")])
+def test_step_of_every_kind_of_block_has_static_shapes(encoder, mode):
     assert_static(lowered({"mode": mode, "encoder": encoder}))
 
 

@@ -13,8 +13,9 @@ from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form
 from tests.losses import oracle
 
-FORMS = [Form(*values) for values in itertools.product(SUMMATIONS, DENOMINATORS, (None, 0, 2))]
+FORMS = [Form(positives_cap=0), *itertools.starmap(Form, itertools.product(SUMMATIONS, DENOMINATORS, (None, 2)))]
 FEW = [Form(), Form("in"), Form("out", "only_negatives"), Form("in", "one_positive", 1)]
+TWO = [FEW[0], FEW[3]]
 DIM = 5
 ANY_SIZE = [
     tf.TensorSpec([None, None, DIM]),
@@ -80,7 +81,7 @@ def test_value_is_that_of_the_equation(form, seed, batch, views, classes, temper
 
 
 @pytest.mark.parametrize(
-    ("form", "fixed"), [*((form, None) for form in FORMS), *itertools.product(FEW, (0.3, 0.02))], ids=str
+    ("form", "fixed"), [*((form, None) for form in FORMS), *itertools.product(TWO, (0.3, 0.02))], ids=str
 )
 def test_gradients_equal_finite_differences_of_the_equation(form, fixed):
     projections, labels, weights = random_batch(3)
@@ -98,7 +99,7 @@ def test_gradients_equal_finite_differences_of_the_equation(form, fixed):
 
 
 @pytest.mark.parametrize(
-    ("form", "tile_size"), [*((form, 4) for form in FORMS), *itertools.product(FEW, (31, 512))], ids=str
+    ("form", "tile_size"), [*((form, 4) for form in FORMS), *itertools.product(TWO, (31, 512))], ids=str
 )
 def test_gradients_equal_those_of_the_dense_loss_for_any_tile(form, tile_size):
     projections, labels, weights = random_batch(5, batch=37, views=2, classes=6)
@@ -124,7 +125,7 @@ def test_the_two_oracles_agree():
         )
 
 
-@pytest.mark.parametrize(("form", "fixed"), [*((form, None) for form in FEW), (Form(), 0.1), (FEW[3], 0.02)], ids=str)
+@pytest.mark.parametrize(("form", "fixed"), [*((form, None) for form in TWO), (FEW[2], 0.02)], ids=str)
 def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form, fixed):
     batch = tensors(*random_batch(9), 0.1)
     function = functools.partial(value_and_gradients, form=form, fixed=fixed)
@@ -132,7 +133,6 @@ def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form, fixed):
     ways = {
         "eager": function,
         "static": tf.function(function),
-        "xla": tf.function(function, jit_compile=True),
         "xla, traced for any size": tf.function(function, jit_compile=True, input_signature=ANY_SIZE),
         "one tile": tf.function(functools.partial(function, tile_size=512)),
     }
@@ -172,7 +172,7 @@ def all_shapes(graph):
     return [shape for node in nodes for shape in node.attr["_output_shapes"].list.shape if not shape.unknown_rank]
 
 
-@pytest.mark.parametrize("form", FEW, ids=named)
+@pytest.mark.parametrize("form", TWO, ids=named)
 @pytest.mark.parametrize("fixed", [0.1, 0.01])
 def test_nothing_in_the_graph_grows_with_the_square_of_the_batch(form, fixed):
     rows, dim = 65_536, 128

@@ -135,7 +135,7 @@ def test_the_two_oracles_agree():
         )
 
 
-@pytest.mark.parametrize("form", FEW, ids="-".join)
+@pytest.mark.parametrize("form", [FEW[0], FEW[-1]], ids="-".join)
 def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form):
     given = (*random_batch(9), 0.1, random_memory(9))
     expected = expected_of(form, *given)
@@ -144,7 +144,6 @@ def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form):
         "eager": function,
         "any size": compiled(form),
         "static": tf.function(function),
-        "xla": tf.function(function, jit_compile=True),
         "xla, traced for any size": tf.function(function, jit_compile=True, input_signature=ANY_SIZE),
     }
     for name, way in ways.items():

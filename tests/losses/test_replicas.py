@@ -105,7 +105,7 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize(
     ("case", "replicas"),
-    [*((case, replicas) for case in CASES for replicas in (2, 4)), *((case, 8) for case in LEARNED[:2])],
+    [*((case, 2) for case in CASES), ("default", 4), ("memory_in_one_positive", 4), ("in_one_positive", 8)],
 )
 def test_values_and_gradients_are_those_of_one_replica_with_the_whole_batch(case, replicas):
     found = on_replicas([IMAGES // replicas] * replicas, CASES[case], batch(), case in LEARNED)
@@ -125,9 +125,7 @@ def test_several_tiles_on_each_replica_change_nothing(case, replicas):
         ("default", (5, 3)),
         ("in_one_positive", (3, 5)),
         ("capped", (1, 7)),
-        ("default", (1, 4, 3)),
         ("default", (3, 0)),
-        ("in_one_positive", (0, 3)),
         ("memory", (1, 4, 3)),
         ("memory_in_one_positive", (0, 3)),
     ],

@@ -78,7 +78,7 @@ def whole():
     return step(plain_encoder)
 
 
-@pytest.mark.parametrize("size", [1, 4, IMAGES])
+@pytest.mark.parametrize("size", [1, 4])
 def test_gradient_is_that_of_the_whole_batch(size, whole):
     assert_same_step(step(plain_encoder, microbatch_size=size), whole)
 
@@ -91,9 +91,8 @@ def test_gradient_is_that_of_the_whole_batch_under_xla(whole):
     assert_same_step(step(plain_encoder, microbatch_size=4, jit_compile=True), whole)
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_gradient_is_that_of_the_whole_batch_on_several_replicas(replicas, whole):
-    assert_same_step(step(plain_encoder, microbatch_size=2, replicas=replicas), whole)
+def test_gradient_is_that_of_the_whole_batch_on_several_replicas(whole):
+    assert_same_step(step(plain_encoder, microbatch_size=2, replicas=4), whole)
 
 
 def test_with_batch_normalisation_statistics_are_those_of_a_microbatch():
