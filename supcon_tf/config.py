@@ -131,9 +131,47 @@ class DataOptions:
         "else 224.",
         minimum=4,
     )
+    max_examples: Optional[int] = option(
+        None,
+        "Train on at most so many images: the first ones of each class, so that each keeps its share and, if possible, "
+        "has one. The 100 are among the 1,000, with any --seed. Default: all.",
+        minimum=2,
+    )
+    label_noise: float = option(
+        0.0,
+        "Share of the training images whose label is replaced by another class, any of them alike, for the whole run.",
+        minimum=0,
+        maximum=1,
+    )
+    classes_per_batch: Optional[int] = option(
+        None,
+        "Batches of the stage 'pretrain' with so many classes, drawn anew for each, and the same number of images of "
+        "each. An epoch has as many steps as without. Default: whatever is drawn.",
+        minimum=1,
+    )
+    unlabelled: Optional[str] = option(
+        None,
+        "More images for mode 'supcon' to learn from without their labels, each a class of its own in the contrastive "
+        "loss: a data set by name (its split 'unlabelled', else 'train') or folder:PATH. An epoch stays a pass over "
+        "the images of --dataset.",
+    )
+    unlabelled_share: float = option(
+        0.5,
+        "Share of the batch that --unlabelled takes, rounded to whole images of a replica.",
+        above=0,
+        maximum=0.99,
+    )
+    cache: str = option(
+        "auto",
+        "Encoded training images wait in 'memory', or are read again in each epoch ('off'); 'auto': in memory if they "
+        "take at most a quarter of what is available. Changes nothing but time.",
+        choices=("auto", "memory", "off"),
+        identity=False,
+    )
     on_bad_image: str = option(
         "stop",
-        "What to do about a file of folder:PATH that is not an image: 'stop' and name it, or 'skip', name and count.",
+        "What to do about an image that cannot be decoded: 'stop' and name it, or 'skip', name and count. A file of "
+        "folder:PATH is then left out; in the place of an image of another data set is a grey one without label.",
         choices=("stop", "skip"),
         identity=False,
     )
@@ -408,8 +446,6 @@ def _check_value(option: Option, value: Any) -> None:
 def _check_together(config: Config) -> None:
     """Raises UserError where allowed values contradict each other."""
     augment, hardware = config.augment, config.hardware
-    if config.data.dataset in ("", "folder:"):
-        raise UserError(f"--dataset={config.data.dataset}: give a name, or a path as in folder:PATH")
     if hardware.cpu_devices > 1 and hardware.tpu is not None:
         raise UserError(f"--cpu_devices={hardware.cpu_devices}: contradicts --tpu={hardware.tpu}")
     if hardware.cpu_devices > 1 and hardware.strategy in ("one_device", "tpu"):
@@ -434,6 +470,7 @@ def _check_together(config: Config) -> None:
         raise UserError("--augment=none: makes the views of an image equal; use simclr or crop_flip, or --num_views=1")
     if hardware.precision == "float16" and hardware.tpu is not None:
         raise UserError("--precision=float16: is not for TPUs; use --precision=bfloat16")
+    _check_data(config)
     _check_loss(config)
     warmups = (
         ("warmup_epochs", config.pretrain.warmup_epochs, config.pretrain.pretrain_epochs),
@@ -442,6 +479,22 @@ def _check_together(config: Config) -> None:
     for name, warmup, epochs in warmups:
         if warmup >= epochs:
             raise UserError(f"--{name}={warmup:g}: must be less than the {epochs} epochs of its stage")
+
+
+def _check_data(config: Config) -> None:
+    """Raises UserError where options of the data contradict each other or the mode."""
+    data, mode = config.data, config.run.mode
+    for name in ("dataset", "unlabelled"):
+        if getattr(data, name) in ("", "folder:"):
+            raise UserError(f"--{name}={getattr(data, name)}: give a name, or a path as in folder:PATH")
+    if data.unlabelled is not None and mode != "supcon":
+        raise UserError(f"--unlabelled={data.unlabelled}: is for --mode=supcon; leave it out in mode {mode}")
+    if data.unlabelled is None and data.unlabelled_share != DataOptions.unlabelled_share:
+        raise UserError(f"--unlabelled_share={data.unlabelled_share:g}: changes nothing without --unlabelled")
+    if data.classes_per_batch is not None and mode == "simclr":
+        raise UserError(
+            f"--classes_per_batch={data.classes_per_batch}: needs labels, which mode simclr does not look at"
+        )
 
 
 def _check_loss(config: Config) -> None:

@@ -1,18 +1,20 @@
 """The stages in order: pretrain → linear → evaluate → export. The only module that knows all the rooms."""
 
+import contextlib
 import dataclasses
 import functools
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import augment, distribute, evaluation, losses, models, optimizers
 from supcon_tf import config as config_lib
-from supcon_tf.data import load, pipeline
+from supcon_tf.data import decoding, load, pipeline
+from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
@@ -35,6 +37,8 @@ class Experiment:
       data: the images.
       image_shape: height, width and channels of what the encoder sees.
       flip: whether views may be mirrored.
+      images: those to train on.
+      unlabelled: more of them, to contrast without labels; None for none.
     """
 
     config: config_lib.Config
@@ -43,6 +47,8 @@ class Experiment:
     data: load.ImageData
     image_shape: Tuple[int, int, int]
     flip: bool
+    images: TrainingImages
+    unlabelled: Optional[TrainingImages] = None
 
     @property
     def num_classes(self) -> int:
@@ -56,12 +62,23 @@ class Experiment:
 
     def epochs(self, stage: str) -> pipeline.Epochs:
         """Batch size and number of steps of a training stage."""
-        pretrain, linear = self.config.pretrain, self.config.linear
-        flag, batch_size, epochs = {
-            "pretrain": ("batch_size", pretrain.batch_size, pretrain.pretrain_epochs),
-            "linear": ("linear_batch_size", linear.linear_batch_size, linear.linear_epochs),
-        }[stage]
-        return pipeline.plan_epochs(self.data, batch_size, epochs, self.strategy.num_replicas_in_sync, flag)
+        replicas, data = self.strategy.num_replicas_in_sync, self.config.data
+        if stage == "linear":
+            linear = self.config.linear
+            return pipeline.plan_epochs(
+                self.images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
+            )
+        pretrain = self.config.pretrain
+        return pipeline.plan_epochs(
+            self.images,
+            pretrain.batch_size,
+            pretrain.pretrain_epochs,
+            replicas,
+            "batch_size",
+            classes_per_batch=data.classes_per_batch,
+            unlabelled=self.unlabelled,
+            unlabelled_share=data.unlabelled_share,
+        )
 
     def is_done(self, stage: str) -> bool:
         """Whether a training stage has been run to its end."""
@@ -101,7 +118,10 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     }
     for stage in config_lib.STAGES:
         if stage in config.run.stages:
-            stages[stage](experiment)
+            with _bad_images_named(experiment):
+                stages[stage](experiment)
+    if experiment.images.bad_images is not None:
+        experiment.images.bad_images.report()
     if experiment.chief:
         print(summary(experiment))
 
@@ -120,7 +140,14 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     image_size = config.data.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
     flip = {"on": True, "off": False, "auto": not load.mirroring_changes_class(config.data.dataset)}
     image_shape = (image_size, image_size, channels)
-    experiment = Experiment(config, strategy, run_dir, data, image_shape, flip[config.augment.flip])
+    images = training_images(config, data)
+    unlabelled = None
+    if config.data.unlabelled is not None:
+        unlabelled = dataclasses.replace(
+            images, data=load.load_unlabelled(config.data), max_examples=None, label_noise=0.0
+        )
+    flipping = flip[config.augment.flip]
+    experiment = Experiment(config, strategy, run_dir, data, image_shape, flipping, images, unlabelled)
     for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
         experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
     _check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
@@ -128,15 +155,59 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     run_dir.claim(config, data.builder.info.full_name, write=experiment.chief)
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
-        images = f"{data.num_examples(data.train_split):,} training images of {image_size}x{image_size}"
+        also = f" and {unlabelled.size:,} without labels" if unlabelled else ""
+        count = f"{images.size:,} training images{also} of {image_size}x{image_size}"
         classes = f"{experiment.num_classes:,} classes" if experiment.num_classes else "no labels"
         devices = f"{replicas} replicas" if replicas > 1 else "1 device"
         print(
-            f"{config.run.mode} on {config.data.dataset}: {images}, {classes}, {devices}; run in {run_dir.path}",
+            f"{config.run.mode} on {config.data.dataset}: {count}, {classes}, {devices}; run in {run_dir.path}",
             file=sys.stderr,
             flush=True,
         )
     return experiment
+
+
+def training_images(config: config_lib.Config, data: load.ImageData) -> TrainingImages:
+    """What of the data set to train on.
+
+    Raises:
+      UserError: label noise where there are no classes to choose another of.
+    """
+    options = config.data
+    if options.label_noise and len(data.class_names) < 2:
+        raise UserError(f"--label_noise={options.label_noise:g}: the images of {options.dataset} have no labels")
+    return TrainingImages(
+        data,
+        max_examples=options.max_examples,
+        label_noise=options.label_noise,
+        seed=config.run.seed,
+        cache=options.cache,
+        bad_images=decoding.BadImages() if options.on_bad_image == "skip" else None,
+    )
+
+
+@contextlib.contextmanager
+def _bad_images_named(experiment: Experiment) -> Iterator[None]:
+    """Turns the decoder's error into a UserError that says which image it is."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if not decoding.is_about_decoding(error):
+            raise
+        options, data = experiment.config.data, experiment.data
+        places = [("dataset", options.dataset, data, split) for split in (data.train_split, data.validation_split)]
+        places.append(("dataset", options.dataset, data, data.eval_split))
+        if experiment.unlabelled is not None:
+            others = experiment.unlabelled.data
+            places.append(("unlabelled", str(options.unlabelled), others, others.train_split))
+        for flag, name, where, split in places:
+            index = None if split is None else decoding.find_bad_image(where, split)
+            if index is not None:
+                raise UserError(
+                    f"--{flag}={name}: example {index} of '{split}' cannot be decoded; prepare the data anew without "
+                    f"{where.builder.info.data_dir}, or add --on_bad_image=skip"
+                ) from error
+        raise
 
 
 def _check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None:
@@ -151,7 +222,7 @@ def _check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> Non
 
 def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError unless all processes were given the same options, but for where files are and when to save."""
-    own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes"))
+    own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache"))
     largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
     if largest != -smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
@@ -367,9 +438,15 @@ def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epo
 
 
 def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: pipeline.Epochs) -> MakeBatches:
-    data, seed = experiment.data, experiment.config.run.seed
+    seed = experiment.config.run.seed
     return lambda start_step, context: pipeline.training_batches(
-        data, make_views, epochs, seed=seed, start_step=start_step, context=context
+        experiment.images,
+        make_views,
+        epochs,
+        seed=seed,
+        start_step=start_step,
+        context=context,
+        unlabelled=experiment.unlabelled,
     )
 
 
@@ -379,7 +456,7 @@ def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dat
     batch_size = max(EVALUATION_BATCH // replicas, 1) * replicas
     batches = experiment.strategy.distribute_datasets_from_function(
         lambda context: pipeline.evaluation_batches(
-            experiment.data, split, experiment.evaluation_view, batch_size, context
+            experiment.data, split, experiment.evaluation_view, batch_size, context, experiment.images.bad_images
         )
     )
     return batches, pipeline.evaluation_steps(experiment.data, split, batch_size)

@@ -48,6 +48,15 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"steps_per_execution": 0}, "--steps_per_execution=0: must be at least 1"),
         ({"strategy": "one_device", "cpu_devices": 2}, "--cpu_devices=2: contradicts --strategy=one_device"),
         ({"dataset": "folder:"}, "--dataset=folder:: give a name, or a path"),
+        ({"unlabelled": "folder:"}, "--unlabelled=folder:: give a name, or a path"),
+        ({"unlabelled": "x", "mode": "ce"}, "--unlabelled=x: is for --mode=supcon; leave it out in mode ce"),
+        ({"unlabelled": "x", "mode": "simclr"}, "--unlabelled=x: is for --mode=supcon; leave it out in mode simclr"),
+        ({"unlabelled_share": 0.25}, "--unlabelled_share=0.25: changes nothing without --unlabelled"),
+        ({"unlabelled": "x", "unlabelled_share": 1.0}, "--unlabelled_share=1.0: must be at most 0.99"),
+        ({"classes_per_batch": 4, "mode": "simclr"}, "--classes_per_batch=4: needs labels"),
+        ({"classes_per_batch": 0}, "--classes_per_batch=0: must be at least 1"),
+        ({"label_noise": 1.5}, "--label_noise=1.5: must be at most 1"),
+        ({"max_examples": 1}, "--max_examples=1: must be at least 2"),
         ({"momentum": 1.0}, "--momentum=1.0: must be at most 0.9999"),
         ({"mode": "simclr", "num_views": 1}, "--num_views=1: simclr needs at least 2"),
         ({"augment": "none"}, "--augment=none: makes the views of an image equal"),
@@ -85,7 +94,7 @@ def test_what_is_not_allowed_is_named_with_what_is(values, complaint):
 def test_digest_follows_what_is_learned_and_not_where_it_is_written():
     digest = config_lib.digest(config_lib.from_values({}))
     assert config_lib.digest(config_lib.from_values({"temperature": 0.2})) != digest
-    for elsewhere in ({"run_dir": "x"}, {"stages": ("export",)}, {"data_dir": "x"}, {"log_every": 1}):
+    for elsewhere in ({"run_dir": "x"}, {"stages": ("export",)}, {"data_dir": "x"}, {"log_every": 1}, {"cache": "off"}):
         assert config_lib.digest(config_lib.from_values(elsewhere)) == digest
 
 

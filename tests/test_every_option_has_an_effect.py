@@ -34,6 +34,11 @@ ANOTHER = {
     "train_split": "train[:50%]",
     "validation_split": "none",
     "eval_split": "test[:50%]",
+    "max_examples": 300,
+    "label_noise": 0.5,
+    "classes_per_batch": 4,
+    "unlabelled": "digits",
+    "unlabelled_share": 0.25,
     "image_size": 10,
     "augment": "crop_flip",
     "num_views": 3,
@@ -89,7 +94,8 @@ ELSEWHERE = {
     "dataset": "tests/data/test_load.py",
     "data_dir": "tests/data/test_load.py",
     "source_files": "tests/data/test_source_files.py",
-    "on_bad_image": "tests/data/test_folder.py",
+    "on_bad_image": "tests/data/test_decoding.py",
+    "cache": "tests/data/test_pipeline.py",
     "stages": "tests/end_to_end/test_app.py",
     "run_dir": "tests/end_to_end/test_app.py",
     "cpu_devices": "tests/end_to_end/test_app.py",
@@ -102,7 +108,7 @@ ELSEWHERE = {
 
 
 # Options that another must be set for.
-TOGETHER = {"momentum_encoder": {"queue_size": 32}}
+TOGETHER = {"momentum_encoder": {"queue_size": 32}, "unlabelled_share": {"unlabelled": "digits"}}
 
 
 def seen_in(model, stage, options):

@@ -21,6 +21,7 @@ NEEDED = {
     "momentum_encoder": ["--queue_size=8"],
     "tpu_project": ["--tpu=x"],
     "tpu_zone": ["--tpu=x"],
+    "unlabelled_share": ["--unlabelled=x"],
 }
 
 

@@ -25,6 +25,7 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import experiment, optimizers
 from supcon_tf.data.load import ImageData
+from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.losses import engine
 from supcon_tf.run_dir import RunDir
 
@@ -81,7 +82,7 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
     experiment.set_precision(config.hardware.precision)
     names = tuple(map(str, range(CLASSES)))
     data = ImageData(None, "image", "label", names, IMAGE_SHAPE, "train", "validation", "validation")
-    run = experiment.Experiment(config, strategy, RunDir(""), data, IMAGE_SHAPE, flip=True)
+    run = experiment.Experiment(config, strategy, RunDir(""), data, IMAGE_SHAPE, flip=True, images=TrainingImages(data))
     optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupCosine(1.0, 0, STEPS))
     with strategy.scope():
         if recipe.contrastive:

@@ -23,6 +23,7 @@ from supcon_tf.errors import UserError
 FOLDER = "folder:"
 SUGGESTIONS = 7
 LABELS_TO_LOOK_AT = 32  # before a split counts as unlabelled
+UNLABELLED_SPLITS = ("unlabelled", "unlabeled")
 CHARACTERS = (
     "binarized_mnist",
     "binary_alpha_digits",
@@ -98,6 +99,26 @@ def load(options: config.DataOptions, *, labels: bool) -> ImageData:
         validation_split=validation,
         eval_split=evaluation,
     )
+
+
+def load_unlabelled(options: config.DataOptions) -> ImageData:
+    """The data set of `--unlabelled`, all to train on: its split 'unlabelled' if it has that, else 'train'.
+
+    Raises:
+      UserError: as for `load`.
+    """
+    flag = f"--unlabelled={options.unlabelled}"
+    # Whatever is kept from the labelled images for evaluation, from these nothing is.
+    whole = dataclasses.replace(
+        options, dataset=str(options.unlabelled), train_split=None, validation_split="none", eval_split=None
+    )
+    try:
+        data = load(whole, labels=False)
+    except UserError as error:
+        raise UserError(str(error).replace(f"--dataset={whole.dataset}", flag)) from error
+    splits = data.builder.info.splits
+    split = next((name for name in UNLABELLED_SPLITS if name in splits), "train")
+    return dataclasses.replace(data, train_split=split, eval_split=None)
 
 
 def mirroring_changes_class(dataset: str) -> bool:

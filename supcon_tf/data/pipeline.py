@@ -1,20 +1,26 @@
 """Prepared data sets as `tf.data` pipelines: which example, in which order, for which replica.
 
 Order and randomness are a pure function of (seed, epoch, example, view): the same run sees the same views whatever the
-number of threads, workers or interruptions.
+number of threads, workers or interruptions, and whether images wait in memory or in files.
 """
 
 import dataclasses
-from typing import Callable, Tuple
+import functools
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from supcon_tf.data import records, sampling
+from supcon_tf.data.decoding import BadImages, decode_or_skip
 from supcon_tf.data.load import ImageData
+from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 
-CACHE_BYTES = 1 << 30  # encoded images are kept in memory up to this size of the data set
-SHUFFLE_BYTES = 1 << 30  # and shuffled in a buffer of at most this size
+SMALL_BYTES = 1 << 30  # up to this size of the images every pipeline draws from all of them
+SHUFFLE_BYTES = 1 << 30  # larger ones are shuffled in a buffer of at most this size
+UNLABELLED_EXAMPLES = 1 << 40  # where the indices of the unlabelled images begin, in seeds
 
 # image [height, width, channels] and seed [2] → views, and image → what evaluation sees
 MakeViews = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -29,90 +35,295 @@ class Epochs:
       batch_size: images in a batch, over all replicas.
       steps_per_epoch: whole batches in one pass; the remainder of a pass is left out, another one each time.
       epochs: number of passes.
+      unlabelled: how many images of a batch are of the unlabelled ones; a pass is one over the others.
+      classes_per_batch: how many classes the others are of, the same number of images of each; None for any.
     """
 
     batch_size: int
     steps_per_epoch: int
     epochs: int
+    unlabelled: int = 0
+    classes_per_batch: Optional[int] = None
 
     @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.epochs
 
+    @property
+    def labelled(self) -> int:
+        """Images in a batch that are not of the unlabelled ones."""
+        return self.batch_size - self.unlabelled
 
-def plan_epochs(data: ImageData, batch_size: int, epochs: int, replicas: int, flag: str) -> Epochs:
+
+def plan_epochs(
+    images: TrainingImages,
+    batch_size: int,
+    epochs: int,
+    replicas: int,
+    flag: str,
+    *,
+    classes_per_batch: Optional[int] = None,
+    unlabelled: Optional[TrainingImages] = None,
+    unlabelled_share: float = 0.0,
+) -> Epochs:
     """How many steps `epochs` passes over the training images are; `flag` is what sets the batch size.
 
     Raises:
-      UserError: the batch is larger than the data, or cannot be shared equally by the replicas.
+      UserError: the batch is larger than the data, or cannot be shared equally by replicas, classes and unlabelled.
     """
-    images = data.num_examples(data.train_split)
-    if images < batch_size:
-        raise UserError(f"--{flag}={batch_size}: larger than the {images} training images; give {images} or less")
     if batch_size % replicas:
         nearest = max(round(batch_size / replicas), 1) * replicas
         raise UserError(f"--{flag}={batch_size}: must divide by the {replicas} replicas; the nearest is {nearest}")
-    return Epochs(batch_size, images // batch_size, epochs)
+    of_unlabelled = 0
+    if unlabelled is not None:
+        of_replica = batch_size // replicas
+        if of_replica < 2:
+            raise UserError(f"--{flag}={batch_size}: each replica needs 2 images, a labelled and an unlabelled one")
+        of_unlabelled = replicas * min(max(round(unlabelled_share * of_replica), 1), of_replica - 1)
+        if unlabelled.size < of_unlabelled:
+            raise UserError(
+                f"--unlabelled_share={unlabelled_share:g}: {of_unlabelled} of a batch are more than the "
+                f"{unlabelled.size} unlabelled images; give a smaller share or --{flag}"
+            )
+    labelled = batch_size - of_unlabelled
+    if images.size < labelled:
+        if of_unlabelled:
+            raise UserError(
+                f"--{flag}={batch_size}: its {labelled} labelled images are more than the {images.size} there are"
+            )
+        raise UserError(
+            f"--{flag}={batch_size}: larger than the {images.size} training images; give {images.size} or less"
+        )
+    if classes_per_batch is not None:
+        classes = len(images.classes[1])
+        if classes_per_batch > classes:
+            raise UserError(
+                f"--classes_per_batch={classes_per_batch}: only {classes} classes have training images; give {classes} "
+                "or less"
+            )
+        if labelled % classes_per_batch:
+            fitting = (c for c in range(1, classes + 1) if labelled % c == 0)
+            nearest = min(fitting, key=lambda c: abs(c - classes_per_batch))
+            raise UserError(
+                f"--classes_per_batch={classes_per_batch}: must divide the {labelled} labelled images of a batch; the "
+                f"nearest is {nearest}"
+            )
+    return Epochs(batch_size, images.size // labelled, epochs, of_unlabelled, classes_per_batch)
 
 
 def training_batches(
-    data: ImageData,
+    images: TrainingImages,
     make_views: MakeViews,
     epochs: Epochs,
     *,
     seed: int,
     start_step: int = 0,
     context: tf.distribute.InputContext = tf.distribute.InputContext(),
+    unlabelled: Optional[TrainingImages] = None,
 ) -> tf.data.Dataset:
     """Batches of all epochs from `start_step` on, for one input pipeline.
 
-    A step's global batch holds the same images whatever the number of pipelines and replicas if the data set is small
-    enough to be kept in memory. Of a larger one each pipeline reads its own part only, the same in every epoch.
+    A step's global batch holds the same images whatever the number of pipelines and replicas if the images are at most
+    `SMALL_BYTES`, or chosen by class. Of larger ones each pipeline reads its own part only, the same in every epoch.
+    No image is in a batch twice, but those of a class that is smaller than its share of a batch.
 
     Args:
-      data: where the images come from.
+      images: what to train on.
       make_views: decoded image and seed → a tensor of static shape.
       epochs: batch size and number of steps.
       seed: of the run.
       start_step: steps already done.
       context: which of how many pipelines this is, and of how many replicas.
+      unlabelled: what the unlabelled images of a batch are of; they are gone through in epochs of their own.
 
     Returns:
       Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled).
     """
-    images = data.num_examples(data.train_split)
-    pipelines, pipeline_id = context.num_input_pipelines, context.input_pipeline_id
-    pipeline_batch = epochs.batch_size // pipelines
-    bytes_on_disk = max(int(data.builder.info.dataset_size), 1)
-    in_memory = bytes_on_disk <= CACHE_BYTES
-    if in_memory:
-        examples = _examples(data, data.train_split).enumerate().cache()
-        buffer = images
-    else:
-        part = tfds.even_splits(data.train_split, pipelines, drop_remainder=True)[pipeline_id]
-        examples = _examples(data, part).enumerate(start=pipeline_id * (images // pipelines))
-        total_images = max(data.builder.info.splits.total_num_examples, 1)
-        buffer = max(min(images // pipelines, SHUFFLE_BYTES * total_images // bytes_on_disk), pipeline_batch)
-    shared = pipelines if in_memory else 1  # by how many pipelines what is shuffled below is taken apart
-    start_epoch, steps_to_skip = divmod(start_step, epochs.steps_per_epoch)
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        step_size = pipeline_batch * shared
-        done = tf.where(epoch == start_epoch, steps_to_skip, 0) * step_size
-        shuffled = examples.shuffle(buffer, seed=_pair(seed, epoch), reshuffle_each_iteration=False)
-        shuffled = shuffled.take(epochs.steps_per_epoch * step_size).skip(tf.cast(done, tf.int64))
-        if shared > 1:
-            shuffled = shuffled.batch(pipeline_batch).shard(shared, pipeline_id).unbatch()
-        return shuffled.map(lambda index, example: (epoch, index, example))
-
-    def views_and_label(epoch: tf.Tensor, index: tf.Tensor, example: Tuple[tf.Tensor, tf.Tensor]) -> Tuple:
-        encoded, label = example
-        return make_views(_decode(data, encoded), tf.stack([_pair(seed, epoch), index])), label
-
-    dataset = tf.data.Dataset.range(start_epoch, epochs.epochs).flat_map(one_epoch)
-    dataset = dataset.map(views_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    of_labelled = dataclasses.replace(epochs, batch_size=epochs.labelled, unlabelled=0)
+    channels = images.data.image_shape[2]
+    dataset = _views(images, make_views, of_labelled, seed, start_step, context, channels)
+    if epochs.unlabelled:
+        assert unlabelled is not None
+        steps = unlabelled.size // epochs.unlabelled
+        passes = -(-epochs.total_steps // steps)
+        of_unlabelled = Epochs(epochs.unlabelled, steps, passes)
+        others = _views(unlabelled, make_views, of_unlabelled, seed, start_step, context, channels, labelled=False)
+        pattern = sampling.is_unlabelled(epochs.batch_size, epochs.unlabelled)
+        turns = tf.data.Dataset.from_tensor_slices(pattern[: epochs.batch_size // context.num_input_pipelines])
+        turns = turns.map(lambda turn: tf.cast(turn, tf.int64)).repeat()
+        dataset = tf.data.Dataset.choose_from_datasets([dataset, others], turns)
     dataset = dataset.batch(context.get_per_replica_batch_size(epochs.batch_size), drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _views(
+    images: TrainingImages,
+    make_views: MakeViews,
+    epochs: Epochs,
+    seed: int,
+    start_step: int,
+    context: tf.distribute.InputContext,
+    channels: int,
+    *,
+    labelled: bool = True,
+) -> tf.data.Dataset:
+    """(views, label) one by one: this pipeline's share of each step's `batch_size`."""
+    data = images.data
+    first_seed = 0 if labelled else UNLABELLED_EXAMPLES
+    shifts, classes = images.label_shifts, len(data.class_names)
+
+    def as_trained_on(index: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        if shifts is None:
+            return label
+        return tf.where(label < 0, label, (label + tf.gather(shifts, index)) % classes)
+
+    def views_and_label(epoch: tf.Tensor, index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Tuple:
+        image, label = decode_or_skip(
+            data,
+            encoded,
+            as_trained_on(index, label),
+            bad_images=images.bad_images,
+            split=data.train_split,
+            index=index,
+            channels=channels,
+        )
+        views = make_views(image, tf.stack([_pair(seed, epoch), first_seed + index]))
+        return views, label if labelled else tf.constant(-1)
+
+    examples = _examples_of_epochs(images, epochs, seed, start_step, context)
+    return examples.map(views_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+class _Pool(NamedTuple):
+    """What a pipeline draws its images from.
+
+    Attributes:
+      shared: whether all pipelines draw from the same, and each takes its share of every batch.
+      split: the images, a slice of the training images if they are not shared.
+      first: index of the first of them.
+      size: number of images to draw.
+      batch_size: how many to draw for a step.
+    """
+
+    shared: bool
+    split: str
+    first: int
+    size: int
+    batch_size: int
+
+
+def _pool_of(images: TrainingImages, epochs: Epochs, context: tf.distribute.InputContext) -> _Pool:
+    split = images.data.train_split
+    if images.bytes <= SMALL_BYTES or images.kept is not None or epochs.classes_per_batch is not None:
+        return _Pool(True, split, 0, images.size, epochs.batch_size)
+    pipelines, number = context.num_input_pipelines, context.input_pipeline_id
+    part = tfds.even_splits(split, pipelines, drop_remainder=True)[number]
+    size = images.size // pipelines
+    return _Pool(False, part, number * size, size, epochs.batch_size // pipelines)
+
+
+def _examples_of_epochs(
+    images: TrainingImages, epochs: Epochs, seed: int, start_step: int, context: tf.distribute.InputContext
+) -> tf.data.Dataset:
+    """(epoch, index, encoded image, label) in the order of training, from `start_step` on.
+
+    The order is one of positions, whether images are then looked up in memory or read at their places in the files.
+    Only where neither is so, of much data, files are read from end to end in that order.
+    """
+    data = images.data
+    pool = _pool_of(images, epochs, context)
+    parts = records.file_parts(data, pool.split, pool.first)
+    start_epoch, steps_done = divmod(start_step, epochs.steps_per_epoch)
+
+    def shuffled(examples: tf.data.Dataset, epoch: tf.Tensor, buffer: int) -> tf.data.Dataset:
+        return examples.shuffle(buffer, seed=_pair(seed, epoch), reshuffle_each_iteration=False)
+
+    def shuffled_files(epoch: tf.Tensor) -> tf.data.Dataset:
+        return shuffled(records.columns(parts), epoch, len(parts))
+
+    def in_epochs(of_epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
+        """The rest of each epoch, this pipeline's share of it, with the number of the epoch."""
+
+        def rest_of(epoch: tf.Tensor) -> tf.data.Dataset:
+            done = tf.where(epoch == start_epoch, steps_done, 0) * pool.batch_size
+            examples = of_epoch(epoch).take(epochs.steps_per_epoch * pool.batch_size).skip(tf.cast(done, tf.int64))
+            if pool.shared and context.num_input_pipelines > 1:
+                shares = examples.batch(epochs.batch_size // context.num_input_pipelines)
+                examples = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
+            return examples.map(lambda *example: (epoch, *example))
+
+        return tf.data.Dataset.range(start_epoch, epochs.epochs).flat_map(rest_of)
+
+    buffer = max(min(pool.size, SHUFFLE_BYTES * images.size // images.bytes), pool.batch_size)
+    if epochs.classes_per_batch is not None:
+        positions = in_epochs(_balanced_order(images, epochs, seed))
+    elif pool.shared:
+        positions = in_epochs(lambda epoch: shuffled(tf.data.Dataset.range(pool.size), epoch, pool.size))
+    else:
+        indices = in_epochs(lambda epoch: shuffled(records.indices(shuffled_files(epoch)), epoch, buffer))
+        positions = indices.map(lambda epoch, index: (epoch, index - pool.first))
+
+    if images.in_memory(pool.size):
+        return _from_memory(images, pool, parts, positions)
+    if pool.shared:
+        return _from_files(images, positions)
+    as_read = in_epochs(lambda epoch: shuffled(records.read(shuffled_files(epoch)), epoch, buffer))
+    return as_read.map(
+        lambda epoch, index, record: (epoch, index, *records.parse(data, record)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _balanced_order(images: TrainingImages, epochs: Epochs, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Epoch → positions of its images, batch after batch."""
+    assert epochs.classes_per_batch is not None
+    members, sizes = images.classes
+    balanced = functools.partial(
+        sampling.balanced_epoch,
+        members,
+        sizes,
+        steps=epochs.steps_per_epoch,
+        classes_per_batch=epochs.classes_per_batch,
+        per_class=epochs.batch_size // epochs.classes_per_batch,
+    )
+    return lambda epoch: tf.data.Dataset.from_tensor_slices(balanced(seed=_pair(seed, epoch)))
+
+
+def _from_memory(
+    images: TrainingImages, pool: _Pool, parts: Sequence[records.FilePart], positions: tf.data.Dataset
+) -> tf.data.Dataset:
+    """Reads all encoded images, then looks them up: (epoch, position) → (epoch, index, encoded image, label)."""
+    data, kept = images.data, images.kept
+
+    def look_up(indices: tf.Tensor, encoded: tf.Tensor, labels: tf.Tensor) -> tf.data.Dataset:
+        places = tf.argsort(indices)  # files are read side by side
+
+        def example(epoch: tf.Tensor, position: tf.Tensor) -> Tuple:
+            place = tf.gather(places, position)
+            return epoch, tf.gather(indices, place), tf.gather(encoded, place), tf.gather(labels, place)
+
+        return positions.map(example)
+
+    stored = records.read(records.columns(parts))
+    if kept is not None:
+        is_kept = np.isin(np.arange(data.num_examples(data.train_split)), kept)
+        stored = stored.filter(lambda index, _: tf.gather(is_kept, index))
+    parsed = stored.map(
+        lambda index, record: (index, *records.parse(data, record)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return parsed.batch(pool.size).flat_map(look_up)
+
+
+def _from_files(images: TrainingImages, positions: tf.data.Dataset) -> tf.data.Dataset:
+    """Reads each example by itself: (epoch, position) → (epoch, index, encoded image, label)."""
+    data, kept, table = images.data, images.kept, images.index
+
+    def example(epoch: tf.Tensor, position: tf.Tensor) -> Tuple:
+        index = position if kept is None else tf.gather(kept, position)
+        return (epoch, index, *records.parse(data, records.record_at(table, index)))
+
+    return positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def evaluation_batches(
@@ -121,22 +332,26 @@ def evaluation_batches(
     make_view: MakeView,
     batch_size: int,
     context: tf.distribute.InputContext = tf.distribute.InputContext(),
+    bad_images: Optional[BadImages] = None,
 ) -> tf.data.Dataset:
     """One pass over `split`, in its own order, each image counted once on any number of replicas.
 
-    The last batch is filled up with images of weight 0, which unlabelled images have too.
+    The last batch is filled up with images of weight 0, which unlabelled images have too, and those that stand for
+    `bad_images`.
 
     Returns:
       `evaluation_steps` batches (images `[local_batch, size, size, channels]`, labels `[local_batch]` int32, weights
       `[local_batch]` float32).
     """
 
-    def view_and_label(encoded: tf.Tensor, label: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        return make_view(_decode(data, encoded)), label
+    def view_and_label(index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        image, label = decode_or_skip(data, encoded, label, bad_images=bad_images, split=split, index=index)
+        return make_view(image), label
 
-    dataset = _examples(data, split)
+    stored = records.read(records.columns(records.file_parts(data, split)))
+    dataset = stored.map(lambda index, record: (index, *records.parse(data, record)))
     padding = evaluation_steps(data, split, batch_size) * batch_size - data.num_examples(split)
-    filling = dataset.take(1).map(lambda encoded, label: (encoded, tf.constant(-1))).repeat(padding)
+    filling = dataset.take(1).map(lambda index, encoded, label: (index, encoded, tf.constant(-1))).repeat(padding)
     shares = dataset.concatenate(filling).batch(batch_size // context.num_input_pipelines, drop_remainder=True)
     dataset = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
     dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)
@@ -152,31 +367,6 @@ def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:
 def with_weights(images: tf.Tensor, labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Images, labels and weights: 1, or 0 for an unlabelled image, whose label becomes 0."""
     return images, tf.maximum(labels, 0), tf.cast(labels >= 0, tf.float32)
-
-
-def _examples(data: ImageData, split: str) -> tf.data.Dataset:
-    """(encoded image, label int32) in the data set's own order; label −1 where there is none."""
-    dataset = data.builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders={data.image_key: tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=16),  # files read side by side
-    )
-
-    def image_and_label(features: dict) -> Tuple[tf.Tensor, tf.Tensor]:
-        label = features[data.label_key] if data.label_key else -1
-        return features[data.image_key], tf.cast(label, tf.int32)
-
-    return dataset.map(image_and_label)
-
-
-def _decode(data: ImageData, encoded: tf.Tensor) -> tf.Tensor:
-    """Encoded image → `[height, width, channels]`, with 1 or 3 channels."""
-    image = data.builder.info.features[data.image_key].decode_example(encoded)
-    channels = data.image_shape[2]
-    image = image[..., :channels]
-    image.set_shape([None, None, channels])
-    return image
 
 
 def _pair(seed: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -172,8 +172,8 @@ class SupConLoss(keras.losses.Loss):
         for N projections in the global batch and the memory, where the denominator is over all and every anchor has
         positives.
         `anchors_with_positives`: share of this replica's anchors that have a positive, which with several views is 1.
-        `images_with_classmates`: share of this replica's images whose class another image of the global batch, or a
-        valid row of the memory, has.
+        `images_with_classmates`: share of this replica's labelled images whose class another image of the global batch,
+        or a valid row of the memory, has; 0 if none is labelled.
         """
         labels = self.image_labels(y_true, size_of(y_pred, 0))
         views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
@@ -197,8 +197,14 @@ class SupConLoss(keras.losses.Loss):
         if self.form.denominator == "one_positive":
             in_denominator += 1
         collapsed = tf.where(counted, tf.math.log(tf.cast(tf.maximum(in_denominator, 1), tf.float32)), 0.0)
-        values = (collapsed, tf.cast(positives > 0, tf.float32), tf.cast(in_batch + in_memory > 1, tf.float32))
-        return {name: tf.reduce_mean(value) for name, value in zip(self.DIAGNOSTICS, values)}
+        with_classmates = tf.cast(in_batch + in_memory > 1, tf.float32)
+        labelled = tf.cast(labels >= 0, tf.float32)
+        values = (
+            tf.reduce_mean(collapsed),
+            tf.reduce_mean(tf.cast(positives > 0, tf.float32)),
+            tf.math.divide_no_nan(tf.reduce_sum(labelled * with_classmates), tf.reduce_sum(labelled)),
+        )
+        return dict(zip(self.DIAGNOSTICS, values))
 
     def get_config(self) -> Dict[str, Any]:
         """The arguments, without the memory, a function; of a temperature that is learned, its value now."""

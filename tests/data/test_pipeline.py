@@ -1,10 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from supcon_tf import config
-from supcon_tf.data import load, pipeline
+from supcon_tf.data import load, memory, pipeline, records, training_images
+from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
+from tests.data import numbered
 
 
 @pytest.fixture
@@ -19,10 +23,12 @@ def image_and_seed(image, seed):
 
 
 def batches(digits, epochs, **options):
+    """Batches of a data set, or of what of it `TrainingImages` say."""
     options = {"seed": 3, **options}
+    images = digits if isinstance(digits, TrainingImages) else TrainingImages(digits)
     return [
         (views.numpy(), labels.numpy())
-        for views, labels in pipeline.training_batches(digits, image_and_seed, epochs, **options)
+        for views, labels in pipeline.training_batches(images, image_and_seed, epochs, **options)
     ]
 
 
@@ -80,7 +86,7 @@ def test_workers_share_the_images_of_each_step_of_one_worker(digits, pipelines, 
 
 @pytest.mark.parametrize("pipelines", [1, 2, 3])
 def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pipelines, monkeypatch):
-    monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
     epochs = pipeline.Epochs(batch_size=240, steps_per_epoch=4, epochs=2)
     index_of = {}
     for index, features in enumerate(digits.builder.as_dataset(split="train").as_numpy_iterator()):
@@ -101,6 +107,205 @@ def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pip
             np.testing.assert_array_equal(views, expected)
         assert len(rest) == 3
     assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Images that show their numbers, in several files."""
+    return numbered.prepare(tmp_path_factory.mktemp("files"), size=230, files=6)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """More such images."""
+    return numbered.prepare(tmp_path_factory.mktemp("others"), size=70, files=2)
+
+
+def numbers_and_seeds(seen):
+    """Of each batch, the numbers that its images show, and the examples in their seeds."""
+    numbers = [[numbered.number_of(view[:64]) for view in views] for views, _ in seen]
+    return numbers, [views[:, 65].tolist() for views, _ in seen]
+
+
+SHORT = pipeline.Epochs(batch_size=40, steps_per_epoch=5, epochs=3)
+BALANCED = dataclasses.replace(SHORT, classes_per_batch=4)
+HALF = pipeline.Epochs(batch_size=40, steps_per_epoch=8, epochs=2, unlabelled=16)
+BALANCED_HALF = dataclasses.replace(HALF, classes_per_batch=3)
+
+
+def same(seen, expected):
+    """Asserts that batches are equal."""
+    assert len(seen) == len(expected)
+    for (views, labels), (expected_views, expected_labels) in zip(seen, expected):
+        np.testing.assert_array_equal(views, expected_views)
+        np.testing.assert_array_equal(labels, expected_labels)
+
+
+@pytest.mark.parametrize(
+    "small, epochs, options, pipelines",
+    [(True, SHORT, {}, 1), (True, SHORT, {"max_examples": 210}, 1), (True, BALANCED, {}, 1), (False, SHORT, {}, 2)],
+    ids=["all", "subset", "balanced", "large"],
+)
+def test_cache_changes_nothing(files, small, epochs, options, pipelines, monkeypatch):
+    monkeypatch.setattr(records, "BLOCK", 4)
+    if not small:
+        monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+        monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 0)
+    context = tf.distribute.InputContext(pipelines, pipelines - 1, pipelines)
+    in_memory = batches(TrainingImages(files, cache="memory", **options), epochs, context=context)
+    same(batches(TrainingImages(files, cache="off", **options), epochs, context=context), in_memory)
+
+
+def test_memory_holds_what_takes_a_quarter_of_what_is_available(files, monkeypatch):
+    images = TrainingImages(files)
+    assert images.bytes == files.builder.info.dataset_size
+    for available, fits in ((4 * images.bytes + 4, True), (4 * images.bytes - 1, False)):
+        monkeypatch.setattr(memory, "available_bytes", lambda available=available: available)
+        assert images.in_memory(230) is fits and images.in_memory(100)
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
+    assert images.in_memory(230)
+    monkeypatch.setattr(training_images, "CACHE_BYTES", 0)
+    assert not images.in_memory(230)
+    assert TrainingImages(files, cache="memory").in_memory(230)
+    assert not TrainingImages(files, cache="off").in_memory(1)
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+@pytest.mark.parametrize("small", [True, False])
+def test_an_image_comes_with_the_seed_of_its_place_in_the_split(files, cache, small, monkeypatch):
+    if not small:
+        monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+    stored = numbered.stored_numbers(files)
+    seen = batches(TrainingImages(files, cache=cache), SHORT)
+    numbers, examples = numbers_and_seeds(seen)
+    assert [[stored[example] for example in batch] for batch in examples] == numbers
+    assert [labels.tolist() for _, labels in seen] == [[number % 5 for number in batch] for batch in numbers]
+
+
+def test_large_data_are_read_from_their_files_in_an_order_of_each_epoch(files, monkeypatch):
+    monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+    monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 0)
+    monkeypatch.setattr(records, "FILES_AT_A_TIME", 1)
+    file_of = [number for number, part in enumerate(records.file_parts(files, "train")) for _ in range(part.take)]
+    epochs = pipeline.Epochs(batch_size=10, steps_per_epoch=23, epochs=3)
+    _, examples = numbers_and_seeds(batches(TrainingImages(files, cache="off"), epochs))
+    first_files = {frozenset(file_of[example] for example in examples[step]) for step in (0, 23, 46)}
+    assert len(first_files) > 1
+    for start in (0, 23, 46):
+        assert len({example for batch in examples[start : start + 23] for example in batch}) == 230
+
+
+def test_a_subset_keeps_the_classes_shares_and_the_images_seeds(files):
+    stored = numbered.stored_numbers(files)
+    images = TrainingImages(files, max_examples=50)
+    assert images.size == 50
+    numbers, examples = numbers_and_seeds(batches(images, pipeline.Epochs(25, 2, 2)))
+    for epoch in (numbers[:2], numbers[2:]):
+        flat = [number for batch in epoch for number in batch]
+        expected = [n for c in range(5) for n in [number for number in stored if number % 5 == c][:10]]
+        assert sorted(flat) == sorted(expected)
+    assert [[stored[example] for example in batch] for batch in examples] == numbers
+
+
+def test_a_subset_of_all_is_all(files):
+    same(batches(TrainingImages(files, max_examples=1000), SHORT), batches(files, SHORT))
+
+
+def test_wrong_labels_stay_wrong_and_images_stay_as_they_are(files):
+    seen, right = batches(TrainingImages(files, label_noise=0.4, seed=1), SHORT), batches(files, SHORT)
+    label_of = {}
+    for (views, labels), (same_views, _) in zip(seen, right):
+        np.testing.assert_array_equal(views, same_views)
+        for view, label in zip(views, labels):
+            assert label_of.setdefault(numbered.number_of(view[:64]), label) == label
+    wrong = np.mean([label != number % 5 for number, label in label_of.items()])
+    assert 0.3 < wrong < 0.5 and set(label_of.values()) == {0, 1, 2, 3, 4}
+    other = batches(TrainingImages(files, label_noise=0.4, seed=2), SHORT)
+    assert any(np.any(labels != of_other) for (_, labels), (_, of_other) in zip(seen, other))
+
+
+@pytest.mark.parametrize("label_noise", [0.0, 0.4])
+def test_batches_are_balanced_by_the_labels_that_training_sees(files, label_noise):
+    seen = batches(TrainingImages(files, label_noise=label_noise), BALANCED)
+    assert len(seen) == 15
+    for views, labels in seen:
+        assert sorted(np.bincount(labels, minlength=5)) == [0, 10, 10, 10, 10]
+        assert len({numbered.number_of(view[:64]) for view in views}) == 40
+    assert len({frozenset(labels) for _, labels in seen}) == 5
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_unlabelled_images_take_their_share_of_each_batch(files, others, small, monkeypatch):
+    if not small:
+        monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+    seen = batches(files, HALF, unlabelled=TrainingImages(others))
+    assert len(seen) == 16
+    stored = numbered.stored_numbers(others)
+    passed = []
+    for views, labels in seen:
+        unlabelled = views[labels < 0]
+        assert len(unlabelled) == 16
+        places = unlabelled[:, 65] - (1 << 40)  # so that they share no seed with the labelled ones
+        assert [stored[place] for place in places] == [numbered.number_of(view[:64]) for view in unlabelled]
+        assert np.all(views[labels >= 0][:, 65] < 230)
+        passed.append(places.tolist())
+    # Four batches of 16 are an epoch of the 70, whatever the epoch of the labelled ones.
+    for start in range(0, 16, 4):
+        assert len({place for batch in passed[start : start + 4] for place in batch}) == 64
+    alone = batches(files, pipeline.Epochs(24, 8, 2))
+    for (views, labels), (expected, expected_labels) in zip(seen, alone):
+        np.testing.assert_array_equal(views[labels >= 0], expected)
+        np.testing.assert_array_equal(labels[labels >= 0], expected_labels)
+
+
+@pytest.mark.parametrize(
+    "epochs, start, pipelines",
+    [(BALANCED, 7, 4), (HALF, 13, 2), (BALANCED_HALF, 3, 4)],
+    ids=["balanced", "unlabelled", "both"],
+)
+def test_workers_share_and_restarts_repeat_sampled_batches(files, others, epochs, start, pipelines):
+    options = {"unlabelled": TrainingImages(others) if epochs.unlabelled else None}
+    images = TrainingImages(files, label_noise=0.2)
+    alone = batches(images, epochs, **options)
+    contexts = [tf.distribute.InputContext(pipelines, number, pipelines) for number in range(pipelines)]
+    shares = [batches(images, epochs, context=context, start_step=start, **options) for context in contexts]
+    together = [tuple(map(np.concatenate, zip(*of_step))) for of_step in zip(*shares)]
+    same(together, alone[start:])
+
+
+@pytest.mark.parametrize(
+    "batch_size, replicas, share, unlabelled",
+    [(40, 1, 0.5, 20), (40, 4, 0.5, 20), (40, 4, 0.01, 4), (40, 8, 0.99, 32), (40, 1, 0.3, 12)],
+)
+def test_each_replica_has_whole_unlabelled_images(files, others, batch_size, replicas, share, unlabelled):
+    epochs = pipeline.plan_epochs(
+        TrainingImages(files),
+        batch_size,
+        2,
+        replicas,
+        "batch_size",
+        unlabelled=TrainingImages(others),
+        unlabelled_share=share,
+    )
+    assert epochs == pipeline.Epochs(batch_size, 230 // (batch_size - unlabelled), 2, unlabelled)
+
+
+@pytest.mark.parametrize(
+    "batch_size, options, complaint",
+    [
+        (40, {"classes_per_batch": 6}, "--classes_per_batch=6: only 5 classes have training images; give 5 or less"),
+        (42, {"classes_per_batch": 4}, "--classes_per_batch=4: must divide the 42 labelled images of a batch; the nea"),
+        (1, {"unlabelled_share": 0.5}, "--batch_size=1: each replica needs 2 images"),
+        (400, {"unlabelled_share": 0.5}, "--unlabelled_share=0.5: 200 of a batch are more than the 70 unlabelled"),
+        (400, {"unlabelled_share": 0.1}, "--batch_size=400: its 360 labelled images are more than the 230 there are"),
+    ],
+)
+def test_batches_that_cannot_be_made_are_refused(files, others, batch_size, options, complaint):
+    if "unlabelled_share" in options:
+        options = {**options, "unlabelled": TrainingImages(others)}
+    with pytest.raises(UserError) as error:
+        pipeline.plan_epochs(TrainingImages(files), batch_size, 1, 1, "batch_size", **options)
+    assert complaint in str(error.value) and "\n" not in str(error.value)
 
 
 def view(image):
@@ -129,13 +334,13 @@ def test_unlabelled_images_have_no_weight():
 
 def test_batch_larger_than_the_data_is_refused(digits):
     with pytest.raises(UserError, match="--batch_size=2000: larger than the 1197 training images; give 1197 or less"):
-        pipeline.plan_epochs(digits, 2000, 1, 1, "batch_size")
+        pipeline.plan_epochs(TrainingImages(digits), 2000, 1, 1, "batch_size")
 
 
 def test_batch_that_replicas_cannot_share_equally_is_refused(digits):
     with pytest.raises(UserError, match="--batch_size=10: must divide by the 4 replicas; the nearest is 8"):
-        pipeline.plan_epochs(digits, 10, 1, 4, "batch_size")
+        pipeline.plan_epochs(TrainingImages(digits), 10, 1, 4, "batch_size")
 
 
 def test_an_epoch_is_the_whole_batches_of_a_pass(digits):
-    assert pipeline.plan_epochs(digits, 256, 3, 2, "batch_size") == pipeline.Epochs(256, 4, 3)
+    assert pipeline.plan_epochs(TrainingImages(digits), 256, 3, 2, "batch_size") == pipeline.Epochs(256, 4, 3)

@@ -136,7 +136,9 @@ def test_diagnostics_are_what_their_names_say():
     labels = tf.constant([0, 0, 1, -1, -1])
     projections = tf.ones([5, 1, 4])
     found = SupConLoss().diagnostics(labels, projections)
-    np.testing.assert_allclose(found["images_with_classmates"], 2 / 5)
+    np.testing.assert_allclose(found["images_with_classmates"], 2 / 3)  # of those that have a class
+    nothing_known = SupConLoss().diagnostics(tf.constant([-1, -1]), projections[:2])
+    np.testing.assert_allclose(nothing_known["images_with_classmates"], 0.0)
     np.testing.assert_allclose(found["anchors_with_positives"], 2 / 5)
     np.testing.assert_allclose(SupConLoss().diagnostics(labels, tf.ones([5, 2, 4]))["anchors_with_positives"], 1.0)
     assert "images_with_classmates" not in NTXentLoss().diagnostics(labels, projections)

@@ -306,7 +306,7 @@ def test_diagnostics_count_the_valid_rows():
     labels, projections = tf.constant([0, 0, 1, 2, -1]), tf.ones([5, 1, DIM])
     memory = Memory(tf.ones([4, DIM]), tf.constant([1, 2, -1, 0]), tf.constant([True, False, True, True]))
     found = SupConLoss(memory=lambda: memory).diagnostics(labels, projections)
-    np.testing.assert_allclose(found["images_with_classmates"], 3 / 5)
+    np.testing.assert_allclose(found["images_with_classmates"], 3 / 4)
     np.testing.assert_allclose(found["anchors_with_positives"], 3 / 5)
     np.testing.assert_allclose(found["collapsed_loss"], np.log(4 + 3) * 3 / 5, rtol=1e-6)
     found = NTXentLoss(memory=lambda: memory).diagnostics(labels, projections)

@@ -1,0 +1,110 @@
+"""Encoded images to pixels, and what becomes of those that cannot be decoded."""
+
+import sys
+import threading
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.data import records
+from supcon_tf.data.load import ImageData
+
+GREY = 128
+SMALL = 8  # pixels, of what stands for an image that has no size
+OF_DECODING = ("decodeimage", "decode_image", "decodejpeg", "decodepng")  # in messages of TensorFlow's decoder
+
+
+class BadImages:
+    """The images that this process could not decode and skipped; each is named on stderr once."""
+
+    def __init__(self) -> None:
+        self._seen: Dict[Tuple[str, str, int], None] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def note(self, name: str, split: str, index: int) -> None:
+        """Names the example `index` of a split, unless it was named before."""
+        with self._lock:
+            if (name, split, index) not in self._seen:
+                self._seen[name, split, index] = None
+                print(
+                    f"Skipped example {index} of '{split}' of {name}: it cannot be decoded", file=sys.stderr, flush=True
+                )
+
+    def report(self) -> None:
+        """Says on stderr how many there were, if any."""
+        if self._seen:
+            print(f"Images that cannot be decoded, skipped: {len(self)}", file=sys.stderr, flush=True)
+
+
+def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> tf.Tensor:
+    """Encoded image → uint8 `[height, width, channels]`; default: 1 or 3 channels, as the data set has it."""
+    image = data.builder.info.features[data.image_key].decode_example(encoded)
+    own_channels = data.image_shape[2]
+    image = image[..., :own_channels]
+    image.set_shape([None, None, own_channels])
+    if channels == 1 and own_channels == 3:
+        return tf.image.rgb_to_grayscale(image)
+    if channels == 3 and own_channels == 1:
+        return tf.image.grayscale_to_rgb(image)
+    return image
+
+
+def decode_or_skip(
+    data: ImageData,
+    encoded: tf.Tensor,
+    label: tf.Tensor,
+    *,
+    bad_images: Optional[BadImages],
+    split: str,
+    index: tf.Tensor,
+    channels: Optional[int] = None,
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Image and label; instead of an image that cannot be decoded a grey one, unlabelled, if there are `bad_images`.
+
+    So the others keep their places, whatever is skipped. What follows gives an unlabelled image no weight, except in
+    the contrastive loss, where it is one more image to tell the others from.
+    """
+    if bad_images is None:
+        return decode(data, encoded, channels), label
+    image, is_good = _try_to_decode(data, encoded, channels)
+    name = data.builder.info.full_name
+
+    def note(bad: np.ndarray) -> np.int32:
+        bad_images.note(name, split, int(bad))
+        return np.int32(-1)
+
+    label = tf.cond(is_good, lambda: label, lambda: tf.ensure_shape(tf.numpy_function(note, [index], tf.int32), []))
+    return image, label
+
+
+def _try_to_decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> Tuple[tf.Tensor, tf.Tensor]:
+    """The image and True, or a grey one and False."""
+    channels = channels or data.image_shape[2]
+    # A data set of one image is the one way to go on in a graph after an op has failed.
+    images = tf.data.Dataset.from_tensors(encoded).map(lambda content: (decode(data, content, channels), True))
+    height, width, _ = data.image_shape
+    nothing = tf.fill([1, height or SMALL, width or SMALL, channels], tf.constant(GREY, tf.uint8)), tf.constant([False])
+    images = images.ignore_errors().batch(1).concatenate(tf.data.Dataset.from_tensors(nothing)).take(1)
+    image, is_good = images.get_single_element()
+    return tf.ensure_shape(image[0], [None, None, channels]), is_good[0]
+
+
+def is_about_decoding(error: Exception) -> bool:
+    """Whether TensorFlow's decoder of images may have raised it."""
+    return isinstance(error, tf.errors.InvalidArgumentError) and any(op in str(error).lower() for op in OF_DECODING)
+
+
+def find_bad_image(data: ImageData, split: str) -> Optional[int]:
+    """Index of an image of the split that cannot be decoded; None if all can. Decodes one after the other."""
+
+    def index_and_success(index: tf.Tensor, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        return index, _try_to_decode(data, records.parse(data, record)[0])[1]
+
+    examples = records.read(records.columns(records.file_parts(data, split)))
+    examples = examples.map(index_and_success, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    bad = examples.filter(lambda _, is_good: not is_good).take(1)
+    return next((int(index) for index, _ in bad.as_numpy_iterator()), None)

@@ -1,0 +1,86 @@
+"""The images that a run trains on: which of the data set's, with which labels, and whether to hold them in memory."""
+
+import dataclasses
+import functools
+from typing import Optional, Tuple
+
+import numpy as np
+
+from supcon_tf.data import memory, records, sampling
+from supcon_tf.data.decoding import BadImages
+from supcon_tf.data.load import ImageData
+
+CACHE_SHARE = 4  # encoded images may take a fourth of the available memory,
+CACHE_BYTES = 1 << 30  # or this much where the system does not say what is available
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """The images to train on. Position p of `size` is that of example p of the split, or of the p-th that is kept.
+
+    Attributes:
+      data: where they come from.
+      max_examples: at most so many, stratified by class; None for all.
+      label_noise: share of the images whose label is replaced by another class.
+      seed: of the run; the label noise follows from it.
+      cache: 'memory' to hold the encoded images there, 'off', or 'auto'.
+      bad_images: takes note of images that cannot be decoded, and are skipped; None to stop at them.
+    """
+
+    data: ImageData
+    max_examples: Optional[int] = None
+    label_noise: float = 0.0
+    seed: int = 0
+    cache: str = "auto"
+    bad_images: Optional[BadImages] = None
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        images = self.data.num_examples(self.data.train_split)
+        return images if self.max_examples is None else min(images, self.max_examples)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the images as they are stored, about."""
+        info = self.data.builder.info
+        return max(int(info.dataset_size) * self.size // max(info.splits.total_num_examples, 1), 1)
+
+    @functools.cached_property
+    def index(self) -> records.Index:
+        """Of the whole split; made when first looked at."""
+        return records.read_index(self.data, self.data.train_split)
+
+    @functools.cached_property
+    def kept(self) -> Optional[np.ndarray]:
+        """Indices of the images, ascending; None for all."""
+        if self.max_examples is None or self.max_examples >= self.data.num_examples(self.data.train_split):
+            return None
+        return sampling.stratified_subset(self.index.labels, self.max_examples)
+
+    @functools.cached_property
+    def label_shifts(self) -> Optional[np.ndarray]:
+        """What the label noise adds to each example's label, see `sampling.label_shifts`; None without noise."""
+        if not self.label_noise:
+            return None
+        examples = self.data.num_examples(self.data.train_split)
+        return sampling.label_shifts(examples, self.label_noise, len(self.data.class_names), self.seed)
+
+    @functools.cached_property
+    def classes(self) -> Tuple[np.ndarray, np.ndarray]:
+        """Positions sorted by class, and the number of images of each class that has any; unlabelled ones left out."""
+        labels = self.index.labels
+        if self.label_shifts is not None:
+            labels = np.where(labels < 0, labels, (labels + self.label_shifts) % len(self.data.class_names))
+        labels = labels if self.kept is None else labels[self.kept]
+        positions = np.argsort(labels, kind="stable")
+        positions = positions[labels[positions] >= 0]
+        return positions, np.unique(labels[positions], return_counts=True)[1]
+
+    def in_memory(self, images: int) -> bool:
+        """Whether to hold so many of the images, encoded, in memory. Nothing but time depends on it."""
+        if self.cache != "auto":
+            return self.cache == "memory"
+        available = memory.available_bytes()
+        limit = CACHE_BYTES if available is None else available // CACHE_SHARE
+        return self.bytes * images // self.size <= limit

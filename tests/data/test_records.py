@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf.data import decoding, records
+from supcon_tf.errors import UserError
+from tests.data import numbered
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return numbered.prepare(tmp_path_factory.mktemp("numbered"))
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch):
+    """The files of these tests are shorter than a block."""
+    monkeypatch.setattr(records, "BLOCK", 4)
+
+
+SPLITS = ["train", "train[13:77]", "train[:5]+train[40:90]"]
+
+
+def number(data, record):
+    return numbered.number_of(decoding.decode(data, records.parse(data, record)[0]))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_each_example_is_read_once_with_its_place_in_the_split(data, split):
+    stored = numbered.stored_numbers(data, split)
+    parts = records.columns(records.file_parts(data, split, first=1000))
+    found = {int(index): number(data, record) for index, record in records.read(parts)}
+    assert found == {1000 + i: value for i, value in enumerate(stored)}
+    assert list(found) == [int(index) for index in records.indices(parts)]
+    assert list(found) != sorted(found)  # files are read side by side
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_any_example_can_be_read_by_itself(data, split):
+    stored = numbered.stored_numbers(data, split)
+    index = records.read_index(data, split)
+    np.testing.assert_array_equal(index.labels, np.array(stored) % 5)
+    places = np.random.default_rng(0).permutation(len(stored))
+    read = tf.data.Dataset.from_tensor_slices(places).map(lambda place: records.record_at(index, place))
+    assert [number(data, record) for record in read] == [stored[place] for place in places]
+
+
+def test_label_is_that_of_the_image_or_none(data):
+    for _, record in records.read(records.columns(records.file_parts(data, "train[:9]"))):
+        assert int(records.parse(data, record)[1]) == number(data, record) % 5
+
+
+def test_other_formats_are_refused(data, monkeypatch):
+    monkeypatch.setattr(type(data.builder.info), "file_format", type("Format", (), {"value": "array_record"}))
+    with pytest.raises(UserError, match="as array_record files, of which training cannot read"):
+        records.file_parts(data, "train")
