@@ -107,7 +107,6 @@ def load_unlabelled(options: config.DataOptions) -> ImageData:
     Raises:
       UserError: as for `load`.
     """
-    flag = f"--unlabelled={options.unlabelled}"
     # Whatever is kept from the labelled images for evaluation, from these nothing is.
     whole = dataclasses.replace(
         options, dataset=str(options.unlabelled), train_split=None, validation_split="none", eval_split=None
@@ -115,7 +114,7 @@ def load_unlabelled(options: config.DataOptions) -> ImageData:
     try:
         data = load(whole, labels=False)
     except UserError as error:
-        raise UserError(str(error).replace(f"--dataset={whole.dataset}", flag)) from error
+        raise UserError(str(error).replace("--dataset=", "--unlabelled=")) from error
     splits = data.builder.info.splits
     split = next((name for name in UNLABELLED_SPLITS if name in splits), "train")
     return dataclasses.replace(data, train_split=split, eval_split=None)

@@ -20,6 +20,7 @@ SPLITS = {
     "full": {"train": 20, "validation": 6, "test": 5},
     "secret": {"train": 20, "validation": 6, "test": 5},
     "tiny": {"train": 3},
+    "more": {"train": 20, "test": 5, "unlabelled": 9},
     "odd": {"first": 20, "second": 5},
 }
 
@@ -345,3 +346,21 @@ def test_unlabelled_images_are_all_trained_on(pictures, tmp_path):
 )
 def test_digits_and_letters_are_not_to_be_mirrored(dataset, expected):
     assert load.mirroring_changes_class(dataset) is expected
+
+
+def test_unlabelled_images_are_a_whole_split_without_its_labels(digits_dir, capfd):
+    data = load.load_unlabelled(config.DataOptions(dataset="x", data_dir=digits_dir, unlabelled="digits"))
+    assert (data.train_split, data.validation_split, data.eval_split) == ("train", None, None)
+    assert data.num_examples(data.train_split) == 1197
+    assert capfd.readouterr().err == ""
+
+
+def test_a_split_that_is_called_unlabelled_is_preferred(data_dir):
+    data = load.load_unlabelled(config.DataOptions(dataset="x", data_dir=data_dir, unlabelled="numbered/more"))
+    assert numbers(data, data.train_split) == set(range(25, 34))
+
+
+@pytest.mark.parametrize("name", ["digts", "folder:/nowhere"])
+def test_unlabelled_images_that_are_not_found_are_named_by_their_flag(name, digits_dir):
+    with pytest.raises(UserError, match=f"^--unlabelled={name}: "):
+        load.load_unlabelled(config.DataOptions(dataset="x", data_dir=digits_dir, unlabelled=name))

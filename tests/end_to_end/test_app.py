@@ -260,6 +260,20 @@ def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path):
     assert "SavedModel" in done.stdout and "top-1" not in done.stdout
 
 
+@pytest.mark.slow
+def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tmp_path, capsys):
+    given = ["--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}", *QUICK]
+    given += ["--pretrain_epochs=2", "--encoder_width=0.25", "--batch_size=100", "--linear_batch_size=100"]
+    sampling = ["--max_examples=500", "--classes_per_batch=5", "--unlabelled=digits", "--unlabelled_share=0.6"]
+    sampling += ["--stages=pretrain,linear"]
+    assert main(["app.py", *given, *sampling]) == 0
+    printed = capsys.readouterr()
+    assert "500 training images and 1,197 without labels of 8x8, 10 classes" in printed.err
+    assert "classmates" not in printed.err and "warning" not in printed.err
+    assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 2 * (500 // 40)
+    assert latest_step(str(tmp_path / "checkpoints" / "linear")) == 500 // 100
+
+
 @pytest.mark.parametrize(
     "arguments, complaint",
     [
@@ -276,6 +290,11 @@ def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path):
         (
             ["--microbatch_size=50"],
             "--microbatch_size=50: must divide the 256 images of a replica's batch; the nearest is 64",
+        ),
+        (["--unlabelled=digts"], "--unlabelled=digts"),
+        (
+            ["--classes_per_batch=7"],
+            "--classes_per_batch=7: must divide the 256 labelled images of a batch; the nearest",
         ),
         (["--tpu=local"], "--tpu=local: cannot be reached"),
         (["--run_dir=/proc/run"], "--run_dir=/proc/run: cannot be written"),
