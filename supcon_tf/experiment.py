@@ -204,8 +204,8 @@ def _bad_images_named(experiment: Experiment) -> Iterator[None]:
             index = None if split is None else decoding.find_bad_image(where, split)
             if index is not None:
                 raise UserError(
-                    f"--{flag}={name}: example {index} of '{split}' cannot be decoded; prepare the data anew without "
-                    f"{where.builder.info.data_dir}, or add --on_bad_image=skip"
+                    f"--{flag}={name}: example {index} of '{split}' cannot be decoded; delete "
+                    f"{where.builder.info.data_dir} to have the data prepared anew, or add --on_bad_image=skip"
                 ) from error
         raise
 
