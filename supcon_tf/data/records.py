@@ -5,7 +5,7 @@ An example's index is its place in the split, files one after the other, whateve
 
 import concurrent.futures
 import dataclasses
-from typing import Callable, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,7 @@ from supcon_tf.errors import UserError
 
 FILES_AT_A_TIME = 16
 BLOCK = 16  # examples of one file in a row
-HEADER, FOOTER = 12, 4  # bytes of a TFRecord around its content: length and check sum, and another check sum
+FRAME = 16  # bytes of a TFRecord around its content: its length and check sums
 
 
 class FilePart(NamedTuple):
@@ -110,13 +110,13 @@ class Index:
 
     Attributes:
       paths: of the files.
-      sizes: of the files in bytes, `[files]` int64.
-      file, offset, length: number of an example's file, and which bytes of it are its record, `[examples]` int64.
+      file: number of each example's file, `[examples]` int64.
+      offset: byte of the file at which its record begins, `[examples]` int64.
+      length: of its record in bytes, `[examples]` int64.
       labels: `[examples]` int32, −1 where there is none.
     """
 
     paths: Tuple[str, ...]
-    sizes: np.ndarray
     file: np.ndarray
     offset: np.ndarray
     length: np.ndarray
@@ -140,14 +140,13 @@ def read_index(data: ImageData, split: str) -> Index:
         read_parts = list(threads.map(of_part, parts))
     offsets, lengths, labels, files = [], [], [], []
     for number, (part, (all_lengths, all_labels)) in enumerate(zip(parts, read_parts)):
-        starts = np.cumsum(all_lengths + HEADER + FOOTER) - all_lengths - FOOTER
+        starts = np.cumsum(all_lengths + FRAME) - all_lengths - FRAME
         offsets.append(starts[part.skip :])
         lengths.append(all_lengths[part.skip :])
         labels.append(all_labels[part.skip :])
         files.append(np.full(part.take, number, np.int64))
     return Index(
         paths=tuple(part.path for part in parts),
-        sizes=np.array([tf.io.gfile.stat(part.path).length for part in parts], np.int64),
         file=np.concatenate(files),
         offset=np.concatenate(offsets),
         length=np.concatenate(lengths),
@@ -158,9 +157,14 @@ def read_index(data: ImageData, split: str) -> Index:
 def record_at(index: Index, position: tf.Tensor) -> tf.Tensor:
     """The record of the example at `position` of the index; reads nothing else of its file."""
     file, offset, length = (tf.gather(column, position) for column in (index.file, index.offset, index.length))
-    rest = tf.gather(index.sizes, file) - offset - length
-    # The one op of TensorFlow that reads given bytes of a file, also of gs://.
-    content = tf.data.FixedLengthRecordDataset(
-        tf.gather(list(index.paths), file), length, header_bytes=offset, footer_bytes=rest, buffer_size=length
+    kind: Dict[str, Any] = {"output_types": [tf.string], "output_shapes": [[]]}
+    # Only the op behind tf.data.TFRecordDataset can begin inside a file. (A FixedLengthRecordDataset with a header of
+    # that size reads all that comes before.)
+    from_there_on = tf.raw_ops.TFRecordDatasetV2(
+        filenames=tf.reshape(tf.gather(list(index.paths), file), [1]),
+        compression_type="",
+        buffer_size=length + FRAME,
+        byte_offsets=tf.reshape(offset, [1]),
     )
-    return content.get_single_element()
+    first = tf.raw_ops.TakeDataset(input_dataset=from_there_on, count=tf.constant(1, tf.int64), **kind)
+    return tf.raw_ops.DatasetToSingleElement(dataset=first, **kind)[0]
