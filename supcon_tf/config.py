@@ -20,7 +20,17 @@ CONTRASTIVE_LOSSES = ("supcon", "npairs", "triplet")
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")
 ANCHORS = ("all", "one")
-POLICIES = ("simclr", "crop_flip", "none")
+POLICIES = (
+    "simclr",
+    "autoaugment",
+    "autoaugment_imagenet",
+    "autoaugment_cifar10",
+    "randaugment",
+    "stacked_randaugment",
+    "crop_flip",
+    "none",
+)
+JITTER_STYLES = ("torchvision", "tensorflow")
 
 
 def option(
@@ -181,9 +191,12 @@ class DataOptions:
 class AugmentOptions:
     """Views"""
 
-    augment: str = option(
-        "simclr",
-        "Policy: 'simclr' (crop, flip, colour jitter, grey, blur), 'crop_flip', or 'none' (what evaluation sees).",
+    augment: Tuple[str, ...] = option(
+        ("simclr",),
+        "Policy of all views, or one for each view: 'simclr' (crop, flip, colour jitter, grey, blur), 'autoaugment' "
+        "(the paper's, with its authors' table) and '_imagenet' or '_cifar10' (with the published tables), "
+        "'randaugment', 'stacked_randaugment' (jitter, RandAugment, grey, blur), 'crop_flip', or 'none' (what "
+        "evaluation sees).",
         choices=POLICIES,
     )
     num_views: int = option(2, "Augmented views of each image in a contrastive batch.", minimum=1)
@@ -207,9 +220,30 @@ class AugmentOptions:
         minimum=0,
         maximum=1.25,
     )
+    jitter_style: str = option(
+        "torchvision",
+        "How colour jitter is defined: as in 'torchvision' (the authors' CIFAR figures) or 'tensorflow' (their "
+        "ImageNet recipes, SimCLR: brightness is added, contrast is by channel, saturation in HSV).",
+        choices=JITTER_STYLES,
+    )
     jitter_probability: float = option(0.8, "Share of views with colour jitter.", minimum=0, maximum=1)
     grey_probability: float = option(0.2, "Share of views turned grey.", minimum=0, maximum=1)
     blur_probability: float = option(0.5, "Share of views with Gaussian blur.", minimum=0, maximum=1)
+    randaugment_layers: int = option(2, "Operations that RandAugment applies to a view.", minimum=1, maximum=16)
+    randaugment_magnitude: float = option(10.0, "Strength of RandAugment's operations.", minimum=0, maximum=10)
+    augment_on_device: str = option(
+        "auto",
+        "Jitter, grey and blur, where nothing else follows them, on the device and not on the host: 'on', 'off', or "
+        "'auto' (on for GPUs and TPUs). Views are the same but for rounding.",
+        choices=("auto", "on", "off"),
+        identity=False,
+    )
+    blur_on_device: str = option(
+        "auto",
+        "The same of blur alone: 'on', 'off', or 'auto' (as --augment_on_device).",
+        choices=("auto", "on", "off"),
+        identity=False,
+    )
     eval_crop: float = option(
         0.875,
         "For evaluation and serving the central square is kept, this share of the shorter side; 1 keeps it whole.",
@@ -415,10 +449,17 @@ def from_values(given: Mapping[str, Any]) -> Config:
         if name not in known:
             raise UserError(f"--{name}: no such option{did_you_mean(name, known)}")
         _check_value(known[name], value)
-        groups[known[name].group][name] = tuple(value) if isinstance(value, list) else value
+        groups[known[name].group][name] = _like(known[name].default, value)
     config = Config(**{group: classes[group](**of_group) for group, of_group in groups.items()})
     _check_together(config)
     return config
+
+
+def _like(default: Any, value: Any) -> Any:
+    """A value as an option with this default has it: several in a tuple or list, even if there is one."""
+    if not isinstance(default, (tuple, list)):
+        return value
+    return type(default)(value if isinstance(value, (tuple, list)) else [value])
 
 
 def _check_value(option: Option, value: Any) -> None:
@@ -466,8 +507,18 @@ def _check_together(config: Config) -> None:
             raise UserError(f"{as_flag(name, value)}: needs the TPU's name, --tpu=NAME")
     if config.run.mode == "simclr" and augment.num_views < 2:
         raise UserError("--num_views=1: simclr needs at least 2; without labels another view is the only positive")
-    if config.run.mode != "ce" and augment.num_views > 1 and augment.augment == "none":
-        raise UserError("--augment=none: makes the views of an image equal; use simclr or crop_flip, or --num_views=1")
+    views = augment.num_views
+    if config.run.mode != "ce" and len(augment.augment) not in (1, views):
+        raise UserError(
+            f"{as_flag('augment', augment.augment)}: {len(augment.augment)} policies for --num_views={views}; give one "
+            "for all, or as many"
+        )
+    if config.run.mode == "ce" and len(augment.augment) > 1:
+        raise UserError(f"{as_flag('augment', augment.augment)}: give one policy; mode ce has one view of each image")
+    if config.run.mode != "ce" and views > 1 and set(augment.augment) == {"none"}:
+        raise UserError("--augment=none: makes the views of an image equal; use another, or --num_views=1")
+    if augment.augment_on_device == "on" and augment.blur_on_device == "off":
+        raise UserError("--blur_on_device=off: contradicts --augment_on_device=on; leave one of them out")
     if hardware.precision == "float16" and hardware.tpu is not None:
         raise UserError("--precision=float16: is not for TPUs; use --precision=bfloat16")
     _check_data(config)
@@ -553,6 +604,8 @@ def differences(old: Mapping[str, Any], config: Config) -> List[str]:
     """
     now, defaults = (json.loads(json.dumps(identity(c))) for c in (config, Config()))
     before = {**defaults, **old}
+    # What takes several values now may have taken one when it was recorded.
+    before = {name: _like(defaults.get(name), value) for name, value in before.items()}
     return [
         f"{as_flag(name, now[name])} (was {as_flag(name, before[name])})" for name in now if now[name] != before[name]
     ]

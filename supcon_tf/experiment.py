@@ -6,7 +6,7 @@ import functools
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -243,6 +243,11 @@ def pretrain(experiment: Experiment) -> None:
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
+    model.finish_views = finish_views(
+        experiment,
+        augment.policy_of_each_view(config.augment, config.augment.num_views),
+        config.pretrain.microbatch_size,
+    )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
     _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
@@ -260,7 +265,9 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
         decay = _decay_in_loss(options.optimizer, options.weight_decay)
         model = make_classifier(experiment, freeze_encoder=False, weight_decay=decay)
         _compile_classifier(model, _pretrain_optimizer(options, schedule), config.hardware)
-    make_batches = classifier_batches(experiment, config.augment.augment, epochs)
+    policy = config.augment.augment[0]
+    model.finish_views = finish_views(experiment, (policy,))
+    make_batches = classifier_batches(experiment, policy, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
 
 
@@ -281,7 +288,8 @@ def train_linear_classifier(experiment: Experiment) -> None:
         model = make_classifier(experiment, freeze_encoder=True, weight_decay=decay)
         _compile_classifier(model, optimizer, config.hardware)
         checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
-    policy = config.augment.augment if options.linear_augment == "same" else options.linear_augment
+    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
+    model.finish_views = finish_views(experiment, (policy,))
     make_batches = classifier_batches(experiment, policy, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
 
@@ -410,6 +418,28 @@ def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveMo
     return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
 
 
+def steps_on_device(experiment: Experiment) -> Tuple[str, ...]:
+    """The steps of augmentation that the device may take."""
+    options = experiment.config.augment
+    colours = options.augment_on_device == "on"
+    if options.augment_on_device == "auto":
+        colours = distribute.has_accelerators(experiment.strategy)
+    blur = colours if options.blur_on_device == "auto" else options.blur_on_device == "on"
+    return (("jitter", "grey") if colours else ()) + (("blur",) if blur else ())
+
+
+def finish_views(
+    experiment: Experiment, policies: Sequence[str], at_a_time: Optional[int] = None
+) -> Optional[models.FinishViews]:
+    """What is left to the device of views under these policies, in parts of so many images; None if nothing is."""
+    on_device = steps_on_device(experiment)
+    left = {step for policy in policies for step in augment.steps_left(policy, on_device)}
+    if not left:
+        return None
+    style = experiment.config.augment.jitter_style
+    return functools.partial(augment.finish, steps=sorted(left), style=style, at_a_time=at_a_time)
+
+
 def contrastive_batches(experiment: Experiment) -> MakeBatches:
     """Start step and input context → batches of all views of each image, and labels."""
     config = experiment.config
@@ -419,19 +449,22 @@ def contrastive_batches(experiment: Experiment) -> MakeBatches:
         image_size=experiment.image_shape[0],
         options=config.augment,
         flip=experiment.flip,
+        on_device=steps_on_device(experiment),
     )
     return _batches(experiment, make_views, experiment.epochs("pretrain"))
 
 
 def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs) -> MakeBatches:
     """Start step and input context → batches of one view of each image under `policy`, labels and weights."""
-    options = dataclasses.replace(experiment.config.augment, augment=policy)
+    options = dataclasses.replace(experiment.config.augment, augment=(policy,))
+    on_device = steps_on_device(experiment)
 
-    def one_view(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def one_view(image: tf.Tensor, seed: tf.Tensor) -> Any:
         size = experiment.image_shape[0]
-        return augment.augmented_views(
-            image, seed, num_views=1, image_size=size, options=options, flip=experiment.flip
-        )[0]
+        views = augment.augmented_views(
+            image, seed, num_views=1, image_size=size, options=options, flip=experiment.flip, on_device=on_device
+        )
+        return tf.nest.map_structure(lambda of_views: of_views[0], views)
 
     make_batches = _batches(experiment, one_view, epochs)
     return lambda start_step, context: make_batches(start_step, context).map(pipeline.with_weights)

@@ -60,6 +60,9 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"momentum": 1.0}, "--momentum=1.0: must be at most 0.9999"),
         ({"mode": "simclr", "num_views": 1}, "--num_views=1: simclr needs at least 2"),
         ({"augment": "none"}, "--augment=none: makes the views of an image equal"),
+        ({"augment": ("none", "simclr", "none")}, "--augment=none,simclr,none: 3 policies for --num_views=2"),
+        ({"augment": ("none", "simclr"), "mode": "ce"}, "--augment=none,simclr: give one policy"),
+        ({"augment_on_device": "on", "blur_on_device": "off"}, "--blur_on_device=off: contradicts"),
         ({"summation": "inside"}, "--summation=inside: unknown"),
         ({"positives_cap": -1}, "--positives_cap=-1: must be at least 0"),
         ({"learn_temperature": True, "scale_by_temperature": True}, "--learn_temperature: contradicts"),
@@ -118,6 +121,12 @@ def test_differences_name_each_option_with_both_values():
         "--seed=7 (was --seed=0)",
         "--temperature=0.1 (was --temperature=0.2)",
     ]
+
+
+def test_a_value_recorded_alone_is_that_of_an_option_which_takes_several_now():
+    recorded = {**config_lib.identity(config_lib.Config()), "augment": "crop_flip"}
+    assert config_lib.differences(recorded, config_lib.from_values({"augment": "crop_flip"})) == []
+    assert config_lib.differences(recorded, config_lib.Config()) == ["--augment=simclr (was --augment=crop_flip)"]
 
 
 def test_option_younger_than_the_record_counts_as_its_default():

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import experiment as experiment_lib
+from supcon_tf import models
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -40,7 +41,12 @@ ANOTHER = {
     "unlabelled": "digits",
     "unlabelled_share": 0.25,
     "image_size": 10,
-    "augment": "crop_flip",
+    "augment": ("crop_flip",),
+    "jitter_style": "tensorflow",
+    "randaugment_layers": 3,
+    "randaugment_magnitude": 4.0,
+    "augment_on_device": "on",
+    "blur_on_device": "on",
     "num_views": 3,
     "crop_min_area": 0.5,
     "crop_max_area": 0.7,
@@ -108,14 +114,19 @@ ELSEWHERE = {
 
 
 # Options that another must be set for.
-TOGETHER = {"momentum_encoder": {"queue_size": 32}, "unlabelled_share": {"unlabelled": "digits"}}
+TOGETHER = {
+    "randaugment_layers": {"augment": ("randaugment",)},
+    "randaugment_magnitude": {"augment": ("randaugment",)},
+    "momentum_encoder": {"queue_size": 32},
+    "unlabelled_share": {"unlabelled": "digits"},
+}
 
 
 def seen_in(model, stage, options):
     """What a stage was about to do, in numbers and names that can be compared."""
     rates = [float(stage.learning_rate(step)) for step in (1, stage.epochs.total_steps // 2)]
     batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-    answer = model(tf.cast(batch[0], tf.float32))
+    answer = model(tf.cast(models.finished(model, batch[0]), tf.float32))
     return (
         stage.name,
         stage.epochs,
@@ -130,7 +141,7 @@ def seen_in(model, stage, options):
         [layer.compute_dtype for layer in model.encoder.layers],
         {name: value for name, value in model.get_config().items() if isinstance(value, (int, float))},
         float(tf.add_n(model.losses)) if model.losses else 0.0,
-        [np.asarray(part, np.float64).round(4).tolist() for part in (*batch, answer)],
+        [np.asarray(part, np.float64).round(4).tolist() for part in (*tf.nest.flatten(batch), answer)],
         options,
     )
 

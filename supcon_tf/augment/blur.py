@@ -1,25 +1,74 @@
 """Gaussian blur of SimCLR (Chen et al. 2020, appendix A)."""
 
+from typing import Tuple
+
+import numpy as np
 import tensorflow as tf
+
+LARGEST_SIGMA = 2.0
+# Rows of the result that are computed together: a band of a matrix that is zero elsewhere.
+_BLOCK = 16
 
 
 def gaussian_blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """The image blurred by a Gaussian cut off at a twentieth of the side, at least one pixel, from its centre.
+    """The image blurred by a Gaussian, and rounded to bytes.
 
-    What the Gaussian has outside the image is left out and the rest scaled up, so that edges do not darken.
+    The Gaussian is cut off at a twentieth of the side from its centre, but not under 1 pixel and not over 7, beyond
+    which one of `LARGEST_SIGMA` has so little that no pixel changes by more than an eighth of a grey level. What it has
+    outside the image is left out and the rest scaled up, so that edges do not darken.
 
     Args:
-      image: square, `[side, side, channels]` float32 with known side.
-      sigma: standard deviation, in pixels.
+      image: square, `[side, side, channels]` float32 from 0 to 255, with known side.
+      sigma: standard deviation, in pixels, at most `LARGEST_SIGMA`.
 
     Returns:
-      `[side, side, channels]` float32.
+      `[side, side, channels]` uint8.
     """
-    side = image.shape[0]
-    radius = max(side // 20, 1)
-    places = tf.range(side, dtype=tf.float32)
-    distances = tf.abs(places[:, tf.newaxis] - places)
-    weights = tf.where(distances <= radius, tf.exp(-0.5 * (distances / sigma) ** 2), 0.0)
-    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
-    rows = tf.einsum("oi,ijc->ojc", weights, image)
-    return tf.einsum("pj,ojc->opc", weights, rows)
+    side, _, channels = image.shape
+    distances, inside, sources = _bands(side)
+    weights = tf.exp(-0.5 * (distances / sigma) ** 2) * inside
+    weights /= tf.reduce_sum(weights, axis=2, keepdims=True)
+
+    # A product of matrices for each block of rows: a third of the time of a convolution or of one whole matrix.
+    def blur_rows(rows: tf.Tensor) -> tf.Tensor:
+        blocks = tf.linalg.matmul(weights, tf.gather(tf.reshape(rows, [side, -1]), sources))
+        return tf.reshape(tf.reshape(blocks, [-1, side * channels])[:side], [side, side, channels])
+
+    columns = tf.transpose(blur_rows(image), [1, 0, 2])
+    # Bytes are transposed in half the time.
+    return tf.transpose(tf.cast(tf.round(blur_rows(columns)), tf.uint8), [1, 0, 2])
+
+
+def weights_of_whole_rows(side: int, sigma: tf.Tensor) -> tf.Tensor:
+    """Matrices `[images, side, side]` that do the same to the columns of pixels of images; for devices that like these.
+
+    Args:
+      side: of the images, in pixels.
+      sigma: `[images]`.
+    """
+    distances = np.abs(np.subtract.outer(np.arange(side), np.arange(side))).astype(np.float32)
+    weights = tf.exp(-0.5 * (distances / sigma[:, tf.newaxis, tf.newaxis]) ** 2)
+    weights *= (distances <= radius_of(side)).astype(np.float32)
+    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
+
+
+def radius_of(side: int) -> int:
+    """How far from its centre the Gaussian is cut off, in pixels."""
+    return min(max(side // 20, 1), 7)
+
+
+def _bands(side: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each block of rows, and row of a block: distances to the rows it is made of, whether these count, and which.
+
+    Returns:
+      `[rows, sources]`, `[blocks, rows, sources]` and `[blocks, sources]`.
+    """
+    radius = radius_of(side)
+    first = np.arange(0, side, _BLOCK)
+    sources = first[:, np.newaxis] - radius + np.arange(_BLOCK + 2 * radius)
+    distances = np.abs(np.arange(_BLOCK)[:, np.newaxis] + radius - np.arange(_BLOCK + 2 * radius))
+    there = (sources >= 0) & (sources < side)
+    inside = there[:, np.newaxis] & (distances <= radius)
+    # A row after the last, of which nothing is kept, must not become 0 / 0.
+    inside |= ~inside.any(axis=2, keepdims=True)
+    return distances.astype(np.float32), inside.astype(np.float32), np.clip(sources, 0, side - 1).astype(np.int32)

@@ -1,103 +1,218 @@
-"""Augmented views of one image, a pure function of the image and a seed."""
+"""Augmented views of one image, a pure function of the image and a seed.
 
-from typing import Callable, Dict, List, NamedTuple
+A policy is a list of steps after the random crop. Its last steps may be left to the device, which takes them for a
+whole batch at once (see `on_device`); what chance decides about them then travels beside the views.
+"""
+
+import functools
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.augment import blur, colour, geometry
+from supcon_tf.augment import autoaugment, blur, colour, geometry, randaugment
 from supcon_tf.config import AugmentOptions
+
+# Policy → what follows the random crop, in this order. Half of the views are mirrored.
+POLICIES: Dict[str, Tuple[str, ...]] = {
+    "simclr": ("jitter", "grey", "blur"),  # Chen et al. 2020, appendix A
+    "autoaugment": ("autoaugment",),  # Cubuk et al. 2019, with the table of the authors of SupCon
+    "autoaugment_imagenet": ("autoaugment_imagenet",),  # with the table published for ImageNet
+    "autoaugment_cifar10": ("autoaugment_cifar10",),  # with the table published for CIFAR-10
+    "randaugment": ("randaugment",),  # Cubuk et al. 2020
+    "stacked_randaugment": ("jitter", "randaugment", "grey", "blur"),  # Tian et al. 2020
+    "crop_flip": (),
+}
+
+
+class Pixelwise(NamedTuple):
+    """What chance decides about the steps that change colours and sharpness, as numbers; 0 for a step not taken."""
+
+    jitter: Any  # 1, or 0 for none
+    order: Any  # which of colour.ORDERS
+    amounts: Any  # [..., 4], see colour.jitter
+    grey: Any  # 1, or 0 for colours as they are
+    sigma: Any  # of the blur, in pixels, or 0 for none
+
+
+NUMBERS = 8  # how many these are, in one row
+_COLUMN_OF_STEP = {"jitter": 0, "grey": 6, "blur": 7}  # which is 0 where the step is not taken
 
 
 class ViewParameters(NamedTuple):
-    """What chance decides about one view. All are drawn for every view, used or not."""
+    """What chance decides about one view. All is drawn for every view, used or not."""
 
     box: tf.Tensor  # [4] int32: top, left, height and width of the crop, in pixels
     mirror: tf.Tensor  # whether to exchange left and right
-    jitter: tf.Tensor  # whether to jitter colours, by how much and in which order: see colour.jitter
-    jitter_amounts: tf.Tensor  # [4]
-    jitter_order: tf.Tensor  # [4] int32
-    grey: tf.Tensor  # whether to take away the colours
-    blur: tf.Tensor  # whether to blur
-    blur_sigma: tf.Tensor  # in pixels
+    pixelwise: tf.Tensor  # [NUMBERS], see `Pixelwise`
+    uniforms: tf.Tensor  # what AutoAugment or RandAugment decides by
 
 
 def augmented_views(
-    image: tf.Tensor, seed: tf.Tensor, *, num_views: int, image_size: int, options: AugmentOptions, flip: bool
-) -> tf.Tensor:
-    """Views of one image under the policy `options.augment`, alike for the same image and seed.
+    image: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    num_views: int,
+    image_size: int,
+    options: AugmentOptions,
+    flip: bool,
+    on_device: Sequence[str] = (),
+) -> Any:
+    """Views of one image under the policies `options.augment`, alike for the same image and seed.
 
     Args:
       image: `[height, width, channels]` with 1 or 3 channels; uint8, uint16, or float in [0, 1]. Height and width may
         be unknown until run.
-      seed: `[2]` integers. View v of an image depends on the seed and v, but not on `num_views`.
+      seed: `[2]` integers, the first of which makes no other seed by adding 2³¹. View v of an image depends on the
+        seed and v, but not on `num_views`.
       num_views: how many.
       image_size: side of the views, in pixels.
-      options: policy and its strengths.
+      options: one policy for all views, or one for each; and their strengths.
       flip: whether to mirror half of the views.
+      on_device: steps to leave to the device, of 'jitter', 'grey' and 'blur', where nothing else follows.
 
     Returns:
-      `[num_views, image_size, image_size, channels]` uint8, rounded to nearest.
+      `[num_views, image_size, image_size, channels]` uint8, rounded to nearest. With steps that are left: these, and
+      `[num_views, NUMBERS]` float32, for `on_device.finish`.
     """
     image = to_uint8(tf.convert_to_tensor(image))
-    if options.augment == "none":
-        return tf.stack([geometry.evaluation_view(image, image_size, options.eval_crop)] * num_views)
-    policy = POLICIES[options.augment]
-    parameters = draw_parameters(image, seed, num_views, options, flip)
-    return tf.stack([policy(image, of_view, image_size) for of_view in parameters])
+    policies = policy_of_each_view(options, num_views)
+    drawn = draw_parameters(image, seed, policies, options, flip)
+    of_views = [ViewParameters(*of_view) for of_view in zip(*map(tf.unstack, drawn))]
+
+    @functools.cache
+    def of_policy(policy: str) -> Callable[..., tf.Tensor]:
+        # A function that is traced once, however many views have the policy.
+        def view(image: tf.Tensor, *parameters: tf.Tensor) -> tf.Tensor:
+            return _view(image, ViewParameters(*parameters), policy, image_size, options, on_device)
+
+        return tf.function(view, autograph=False)
+
+    views = tf.stack([of_policy(policy)(image, *of_view) for policy, of_view in zip(policies, of_views)])
+    left = [steps_left(policy, on_device) for policy in policies]
+    if not any(left):
+        return views
+    taken = np.ones([num_views, NUMBERS], np.float32)
+    for step, column in _COLUMN_OF_STEP.items():
+        taken[:, column] = [step in steps for steps in left]
+    return views, taken * drawn.pixelwise
+
+
+def policy_of_each_view(options: AugmentOptions, num_views: int) -> Tuple[str, ...]:
+    """The policies by view; one that is given alone is that of all."""
+    return options.augment * num_views if len(options.augment) == 1 else options.augment[:num_views]
+
+
+def steps_left(policy: str, on_device: Sequence[str]) -> Tuple[str, ...]:
+    """Those last steps of a policy that are left to the device."""
+    steps = POLICIES.get(policy, ())
+    kept = len(steps)
+    while kept and steps[kept - 1] in on_device:
+        kept -= 1
+    return steps[kept:]
 
 
 def draw_parameters(
-    image: tf.Tensor, seed: tf.Tensor, num_views: int, options: AugmentOptions, flip: bool
-) -> List[ViewParameters]:
-    """The parameters of each view of an image, from one stateless draw."""
+    image: tf.Tensor, seed: tf.Tensor, policies: Sequence[str], options: AugmentOptions, flip: bool
+) -> ViewParameters:
+    """The parameters of the views of an image, whose policies these are: a row for each view."""
     # Philox gives the numbers of the first views first, however many follow.
-    uniforms = tf.random.stateless_uniform([num_views, 17], seed, alg="philox")
-    for_box, for_order, for_amounts, others = tf.split(uniforms, [4, 4, 4, 5], axis=1)
-    for_mirror, for_jitter, for_grey, for_blur, for_sigma = tf.unstack(others, axis=1)
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    uniforms = tf.random.stateless_uniform([len(policies), 14], seed, alg="philox")
+    boxes = geometry.crop_boxes(
+        tf.shape(image)[0],
+        tf.shape(image)[1],
+        uniforms[:, :4],
+        options.crop_min_area,
+        options.crop_max_area,
+        options.crop_aspect,
+    )
+    order = tf.floor(len(colour.ORDERS) * uniforms[:, 4:5])
     reach = options.jitter_strength * np.array([0.8, 0.8, 0.8, 0.2], np.float32)
-    columns = ViewParameters(
-        box=geometry.crop_boxes(
-            height, width, for_box, options.crop_min_area, options.crop_max_area, options.crop_aspect
-        ),
-        mirror=for_mirror < (0.5 if flip else 0.0),
-        jitter=for_jitter < options.jitter_probability,
-        jitter_amounts=np.array([1, 1, 1, 0], np.float32) + reach * (2 * for_amounts - 1),
-        jitter_order=tf.argsort(for_order),
-        grey=for_grey < options.grey_probability,
-        blur=for_blur < options.blur_probability,
-        blur_sigma=0.1 + 1.9 * for_sigma,
+    start = np.array([float(options.jitter_style == "torchvision"), 1, 1, 0], np.float32) - reach
+    amounts = start + 2 * reach * uniforms[:, 5:9]
+    sigma = 0.1 + 1.9 * uniforms[:, 9:10]
+    limits = [options.jitter_probability, options.grey_probability, options.blur_probability, 0.5 if flip else 0.0]
+    happens = uniforms[:, 10:] < limits
+    jitter, grey, blurred = tf.unstack(tf.cast(happens[:, :3], tf.float32)[..., tf.newaxis], axis=1)
+    pixelwise = tf.concat([jitter, order, amounts, grey, sigma * blurred], axis=1)
+    for_policies = max(_uniforms_of(policy, options) for policy in policies)
+    # Of another stream, so that the numbers above stay when a policy takes more.
+    further = tf.random.stateless_uniform(
+        [len(policies), for_policies], tf.cast(seed, tf.int64) + [1 << 31, 0], alg="philox"
     )
-    return [ViewParameters(*of_view) for of_view in zip(*map(tf.unstack, columns))]
+    return ViewParameters(boxes, happens[:, 3], pixelwise, further)
 
 
-def simclr(image: tf.Tensor, parameters: ViewParameters, image_size: int) -> tf.Tensor:
-    """Crop, mirror, colour jitter, grey and blur (Chen et al. 2020, appendix A)."""
-    view = crop_and_mirror(image, parameters, image_size)
-    view = _when(
-        parameters.jitter, view, lambda v: colour.jitter(v, parameters.jitter_amounts, parameters.jitter_order)
-    )
-    view = _when(parameters.grey, view, colour.grey)
-    view = _when(parameters.blur, view, lambda v: blur.gaussian_blur(v, parameters.blur_sigma))
-    return to_uint8(view)
+def _uniforms_of(policy: str, options: AugmentOptions) -> int:
+    """How many uniform numbers the steps of a policy take."""
+    steps = POLICIES.get(policy, ())
+    if "randaugment" in steps:
+        return options.randaugment_layers * randaugment.UNIFORMS_PER_LAYER
+    return autoaugment.UNIFORMS if set(steps) & set(autoaugment.POLICIES) else 0
 
 
-def crop_flip(image: tf.Tensor, parameters: ViewParameters, image_size: int) -> tf.Tensor:
-    """Crop and mirror."""
-    return to_uint8(crop_and_mirror(image, parameters, image_size))
+def split_numbers(numbers: tf.Tensor) -> Pixelwise:
+    """From rows `[..., NUMBERS]`."""
+    return Pixelwise(numbers[..., 0], numbers[..., 1], numbers[..., 2:6], numbers[..., 6], numbers[..., 7])
 
 
-POLICIES: Dict[str, Callable[[tf.Tensor, ViewParameters, int], tf.Tensor]] = {
-    "simclr": simclr,
-    "crop_flip": crop_flip,
+def _view(
+    image: tf.Tensor,
+    parameters: ViewParameters,
+    policy: str,
+    image_size: int,
+    options: AugmentOptions,
+    on_device: Sequence[str],
+) -> tf.Tensor:
+    """One view, as far as it is not left to the device."""
+    if policy == "none":
+        return geometry.evaluation_view(image, image_size, options.eval_crop)
+    view = geometry.resized_crop(image, parameters.box, image_size)
+    numbers = split_numbers(parameters.pixelwise)
+    left = len(steps_left(policy, on_device))
+    for step in POLICIES[policy][: len(POLICIES[policy]) - left]:
+        view = _STEPS[step](view, numbers, parameters.uniforms, options)
+    # Last, where a pixel is a byte. It might as well come first: the mirror image of a view is as likely as itself.
+    return _when(parameters.mirror, _rounded(view), geometry.mirror)
+
+
+def _jitter(view: tf.Tensor, numbers: Pixelwise, uniforms: tf.Tensor, options: AugmentOptions) -> tf.Tensor:
+    order = tf.cast(numbers.order, tf.int32)
+    return _when(numbers.jitter > 0, view, lambda v: colour.jitter(v, numbers.amounts, order, options.jitter_style))
+
+
+def _grey(view: tf.Tensor, numbers: Pixelwise, uniforms: tf.Tensor, options: AugmentOptions) -> tf.Tensor:
+    return _when(numbers.grey > 0, view, colour.grey)
+
+
+def _blur(view: tf.Tensor, numbers: Pixelwise, uniforms: tf.Tensor, options: AugmentOptions) -> tf.Tensor:
+    return tf.cond(numbers.sigma > 0, lambda: blur.gaussian_blur(view, numbers.sigma), lambda: _rounded(view))
+
+
+def _randaugment(view: tf.Tensor, numbers: Pixelwise, uniforms: tf.Tensor, options: AugmentOptions) -> tf.Tensor:
+    layers, magnitude = options.randaugment_layers, options.randaugment_magnitude
+    return tf.cast(randaugment.randaugment(_rounded(view), uniforms, layers, magnitude), tf.float32)
+
+
+def _autoaugment(
+    view: tf.Tensor, numbers: Pixelwise, uniforms: tf.Tensor, options: AugmentOptions, *, policy: str
+) -> tf.Tensor:
+    return autoaugment.autoaugment(_rounded(view), uniforms, policy)
+
+
+# From pixels as float32, from 0 to 255, to the same; a step that is the last of its policies may round them to bytes.
+_STEPS: Dict[str, Callable[[tf.Tensor, Pixelwise, tf.Tensor, AugmentOptions], tf.Tensor]] = {
+    "jitter": _jitter,
+    "grey": _grey,
+    "blur": _blur,
+    "randaugment": _randaugment,
+    **{policy: functools.partial(_autoaugment, policy=policy) for policy in autoaugment.POLICIES},
 }
 
 
-def crop_and_mirror(image: tf.Tensor, parameters: ViewParameters, image_size: int) -> tf.Tensor:
-    """A resized crop of a uint8 image, half of the time mirrored; float32 in [0, 1]."""
-    view = geometry.resized_crop(image, parameters.box, image_size) / 255
-    return _when(parameters.mirror, view, geometry.mirror)
+def _rounded(view: tf.Tensor) -> tf.Tensor:
+    """Pixels from 0 to 255 as uint8, rounded to nearest."""
+    return view if view.dtype == tf.uint8 else tf.cast(tf.round(view), tf.uint8)
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:

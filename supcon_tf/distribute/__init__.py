@@ -9,10 +9,11 @@ from supcon_tf.distribute.processes import (
     watch_workers,
 )
 from supcon_tf.distribute.repeat import repeat
-from supcon_tf.distribute.strategy import is_chief, make_strategy
+from supcon_tf.distribute.strategy import has_accelerators, is_chief, make_strategy
 
 __all__ = [
     "gather",
+    "has_accelerators",
     "is_chief",
     "largest_over_processes",
     "local_slice_start",

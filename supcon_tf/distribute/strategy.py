@@ -78,6 +78,12 @@ def make_strategy(
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
+def has_accelerators(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the replicas compute on GPUs or TPUs."""
+    devices = strategy.extended.worker_devices
+    return any(tf.DeviceSpec.from_string(device).device_type != "CPU" for device in devices)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes what the run leaves on disk."""
     return bool(strategy.extended.should_checkpoint)

@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.models.finish_views import FinishViews, finished
 from supcon_tf.models.heads import l2_normalize
 
 
@@ -19,6 +20,10 @@ class Classifier(keras.Model):
       normalize_embedding: L2-normalise the embedding before the classifier.
       weight_decay: λ of the L2 term λ/2·‖w‖² on the classifier's kernel.
       seed: of the classifier's weights.
+
+    Attributes:
+      finish_views: where the device takes the last steps of augmentation, the function that does; None for images
+        that are complete.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Classifier(keras.Model):
         self.freeze_encoder = freeze_encoder
         self.normalize_embedding = normalize_embedding
         self.weight_decay = weight_decay
+        self.finish_views: Optional[FinishViews] = None
         self.linear = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
@@ -55,6 +61,14 @@ class Classifier(keras.Model):
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images `[batch, height, width, channels]` → logits `[batch, classes]` float32."""
         return self.linear(self.embed(images, training))
+
+    def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
+        """One step on (images `[batch, height, width, channels]`, labels `[batch]`[, weights `[batch]`]).
+
+        Instead of the images there may be a tuple of whatever `finish_views` makes them from.
+        """
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        return super().train_step((finished(self, images), labels, weights))
 
     def get_config(self) -> Dict[str, Any]:
         return {

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather
+from supcon_tf.models.finish_views import FinishViews, finished
 from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches
@@ -40,6 +41,10 @@ class ContrastiveModel(keras.Model):
         (`supcon_tf/models/microbatches.py`); None for all at once.
       normalize_embedding: L2-normalise the embedding before projection head and classifier.
       seed: of the online classifier's weights.
+
+    Attributes:
+      finish_views: where the device takes the last steps of augmentation, the function that does; None for views that
+        are complete.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class ContrastiveModel(keras.Model):
         self.projection_head = projection_head
         self.microbatch_size = microbatch_size
         self.normalize_embedding = normalize_embedding
+        self.finish_views: Optional[FinishViews] = None
         self.online_classifier: Optional[keras.layers.Layer] = None
         if num_classes is not None:
             initializer = keras.initializers.GlorotUniform(seed=seed)
@@ -148,8 +154,12 @@ class ContrastiveModel(keras.Model):
         return self._embed_and_project(views, training)[1]
 
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
-        """One step on (views `[batch, views, height, width, channels]`, labels `[batch]`[, weights `[batch]`])."""
+        """One step on (views `[batch, views, height, width, channels]`, labels `[batch]`[, weights `[batch]`]).
+
+        Instead of the views there may be a tuple of whatever `finish_views` makes them from.
+        """
         views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        views = finished(self, views)
         if self.microbatch_size is None:
             with tf.GradientTape() as tape:
                 embeddings, projections = self._embed_and_project(views, training=True)
@@ -197,6 +207,7 @@ class ContrastiveModel(keras.Model):
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """As `train_step` without the update; with images `[batch, height, width, channels]`, only online accuracy."""
         views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        views = finished(self, views)
         if views.shape.rank == 4:
             self._online_loss(labels, self.embed(views)[:, tf.newaxis, :], weights)
             return {self.online_accuracy.name: self.online_accuracy.result()}

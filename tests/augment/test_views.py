@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.augment import augmented_views, blur, colour, evaluation_view, geometry, views
+from supcon_tf.augment import (
+    augmented_views,
+    autoaugment,
+    blur,
+    colour,
+    evaluation_view,
+    geometry,
+    randaugment,
+    steps_left,
+    views,
+)
 from supcon_tf.config import POLICIES, AugmentOptions
 
 SEED = (3, 4)
@@ -16,16 +26,31 @@ def random_image(height=40, width=50, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
+def as_options(augment="simclr", **options):
+    policies = (augment,) if isinstance(augment, str) else augment
+    return dataclasses.replace(AugmentOptions(), augment=policies, **options)
+
+
 def make_views(image, seed=SEED, num_views=2, image_size=24, flip=True, **options):
-    options = dataclasses.replace(AugmentOptions(), **options)
-    result = augmented_views(image, seed, num_views=num_views, image_size=image_size, options=options, flip=flip)
+    result = augmented_views(
+        image, seed, num_views=num_views, image_size=image_size, options=as_options(**options), flip=flip
+    )
     return result.numpy()
 
 
+def draw(image, num_views, policy, flip=True, **options):
+    drawn = views.draw_parameters(tf.constant(image), SEED, [policy] * num_views, as_options(**options), flip)
+    return views.ViewParameters(*(column.numpy() for column in drawn))
+
+
+def by_view(drawn):
+    parameters = [views.ViewParameters(*of_view) for of_view in zip(*drawn)]
+    return [(of_view, views.split_numbers(of_view.pixelwise)) for of_view in parameters]
+
+
 def parameters_of_many_views(number=4000, flip=True, **options):
-    options = dataclasses.replace(AugmentOptions(), **options)
-    drawn = views.draw_parameters(tf.constant(random_image()), SEED, number, options, flip)
-    return views.ViewParameters(*map(np.stack, zip(*drawn)))
+    drawn = draw(random_image(), number, "simclr", flip, **options)
+    return drawn, views.split_numbers(drawn.pixelwise)
 
 
 def test_the_policies_are_those_of_the_command_line():
@@ -39,7 +64,7 @@ def test_views_have_their_shape_and_type(policy, channels):
     assert result.shape == (3, 24, 24, channels) and result.dtype == np.uint8
 
 
-@pytest.mark.parametrize("policy", ["simclr", "crop_flip"])
+@pytest.mark.parametrize("policy", views.POLICIES)
 def test_views_follow_from_the_seed(policy):
     image = random_image()
     result = make_views(image, augment=policy)
@@ -48,7 +73,7 @@ def test_views_follow_from_the_seed(policy):
     assert np.any(result != make_views(image, augment=policy, seed=(2, 4)))
 
 
-@pytest.mark.parametrize("policy", ["simclr", "crop_flip"])
+@pytest.mark.parametrize("policy", views.POLICIES)
 def test_the_views_of_an_image_differ(policy):
     result = make_views(random_image(), augment=policy, num_views=4)
     for v in range(4):
@@ -69,7 +94,7 @@ def test_views_without_augmentation_are_the_evaluation_view():
 @pytest.mark.parametrize("policy", POLICIES)
 def test_views_are_the_same_in_a_dataset_of_images_of_unknown_size(policy):
     images = [random_image(40, 50), random_image(17, 90)]
-    options = dataclasses.replace(AugmentOptions(), augment=policy)
+    options = as_options(policy)
     dataset = tf.data.Dataset.from_generator(
         lambda: iter(images), output_signature=tf.TensorSpec([None, None, 3], tf.uint8)
     ).map(lambda image: augmented_views(image, SEED, num_views=2, image_size=24, options=options, flip=True))
@@ -93,51 +118,92 @@ def test_numbers_are_rounded_to_nearest():
     )
 
 
-def test_crop_flip_is_a_resized_crop_in_half_of_the_views_mirrored():
+def test_each_view_may_have_a_policy_of_its_own():
     image = random_image()
-    result = make_views(image, augment="crop_flip", num_views=8)
-    drawn = views.draw_parameters(tf.constant(image), SEED, 8, AugmentOptions(), flip=True)
-    assert 0 < sum(bool(parameters.mirror) for parameters in drawn) < 8
-    for view, parameters in zip(result, drawn):
-        expected = np.rint(geometry.resized_crop(image, parameters.box, 24))
-        np.testing.assert_array_equal(view, expected[:, ::-1] if parameters.mirror else expected)
+    mixed = make_views(image, augment=("autoaugment", "none", "crop_flip"), num_views=3)
+    for v, policy in enumerate(("autoaugment", "none", "crop_flip")):
+        np.testing.assert_array_equal(mixed[v], make_views(image, augment=policy, num_views=3)[v])
 
 
-def test_simclr_is_crop_mirror_jitter_grey_and_blur():
+# What each policy is, once more: by hand, from what was drawn.
+def jitter(view, numbers, _):
+    if numbers.jitter:
+        return colour.jitter(view, numbers.amounts, tf.cast(numbers.order, tf.int32))
+    return view
+
+
+def grey(view, numbers, _):
+    return colour.grey(view) if numbers.grey else view
+
+
+def blurred(view, numbers, _):
+    return tf.cast(blur.gaussian_blur(view, numbers.sigma), tf.float32) if numbers.sigma else view
+
+
+def automatic(policy):
+    return lambda view, _, uniforms: autoaugment.autoaugment(tf.cast(tf.round(view), tf.uint8), uniforms, policy)
+
+
+def random(view, _, uniforms):
+    return tf.cast(randaugment.randaugment(tf.cast(tf.round(view), tf.uint8), uniforms, 2, 10), tf.float32)
+
+
+BY_HAND = {
+    "simclr": [jitter, grey, blurred],
+    "autoaugment": [automatic("autoaugment")],
+    "autoaugment_imagenet": [automatic("autoaugment_imagenet")],
+    "autoaugment_cifar10": [automatic("autoaugment_cifar10")],
+    "randaugment": [random],
+    "stacked_randaugment": [jitter, random, grey, blurred],
+    "crop_flip": [],
+}
+
+
+@pytest.mark.parametrize("policy", views.POLICIES)
+def test_policy_is_its_steps_after_a_random_crop_and_half_of_the_views_are_mirrored(policy):
     image = random_image()
-    drawn = views.draw_parameters(tf.constant(image), SEED, 16, AugmentOptions(), flip=True)
-    for view, parameters in zip(make_views(image, num_views=16), drawn):
-        expected = geometry.resized_crop(image, parameters.box, 24) / 255
-        if parameters.mirror:
-            expected = geometry.mirror(expected)
-        if parameters.jitter:
-            expected = colour.jitter(expected, parameters.jitter_amounts, parameters.jitter_order)
-        if parameters.grey:
-            expected = colour.grey(expected)
-        if parameters.blur:
-            expected = blur.gaussian_blur(expected, parameters.blur_sigma)
-        np.testing.assert_allclose(view, 255 * expected, atol=0.501)
+    drawn = by_view(draw(image, 12, policy))
+    assert 0 < sum(bool(parameters.mirror) for parameters, _ in drawn) < 12
+    unlike = 0
+    for view, (parameters, numbers) in zip(make_views(image, num_views=12, augment=policy), drawn):
+        expected = crop = geometry.resized_crop(image, parameters.box, 24)
+        for step in BY_HAND[policy]:
+            expected = step(expected, numbers, parameters.uniforms)
+        expected = np.asarray(expected, np.float64)
+        unlike += np.abs(expected - crop).max() > 5
+        np.testing.assert_allclose(view, expected[:, ::-1] if parameters.mirror else expected, atol=0.501)
+    assert policy == "crop_flip" or unlike > 6
 
 
 def test_each_operation_is_as_frequent_and_as_strong_as_the_options_say():
-    drawn = parameters_of_many_views(
+    drawn, numbers = parameters_of_many_views(
         jitter_strength=0.5, jitter_probability=0.7, grey_probability=0.3, blur_probability=0.1
     )
-    for mean, expected in [(drawn.mirror, 0.5), (drawn.jitter, 0.7), (drawn.grey, 0.3), (drawn.blur, 0.1)]:
+    for mean, expected in [(drawn.mirror, 0.5), (numbers.jitter, 0.7), (numbers.grey, 0.3), (numbers.sigma > 0, 0.1)]:
         assert np.mean(mean) == pytest.approx(expected, abs=0.03)
-    for amount, low, high in zip(drawn.jitter_amounts.T, [0.6, 0.6, 0.6, -0.1], [1.4, 1.4, 1.4, 0.1]):
+    for amount, low, high in zip(numbers.amounts.T, [0.6, 0.6, 0.6, -0.1], [1.4, 1.4, 1.4, 0.1]):
         assert np.min(amount) == pytest.approx(low, abs=0.005) and np.max(amount) == pytest.approx(high, abs=0.005)
-    assert np.min(drawn.blur_sigma) == pytest.approx(0.1, abs=0.01)
-    assert np.max(drawn.blur_sigma) == pytest.approx(2.0, abs=0.01)
-    orders, counts = np.unique(drawn.jitter_order, axis=0, return_counts=True)
-    assert len(orders) == 24 and np.all(np.sort(orders, axis=1) == np.arange(4))
-    assert counts.min() > 0.6 * counts.max()
+    orders, counts = np.unique(numbers.order, return_counts=True)
+    assert list(orders) == list(range(24)) and counts.min() > 0.6 * counts.max()
+
+
+def test_brightness_is_added_in_the_style_of_tensorflow():
+    _, numbers = parameters_of_many_views(jitter_strength=0.5, jitter_style="tensorflow")
+    for amount, low, high in zip(numbers.amounts.T, [-0.4, 0.6, 0.6, -0.1], [0.4, 1.4, 1.4, 0.1]):
+        assert np.min(amount) == pytest.approx(low, abs=0.005) and np.max(amount) == pytest.approx(high, abs=0.005)
+
+
+def test_blur_has_any_strength_between_a_tenth_of_a_pixel_and_two():
+    _, numbers = parameters_of_many_views(blur_probability=1.0)
+    assert np.min(numbers.sigma) == pytest.approx(0.1, abs=0.01)
+    assert np.max(numbers.sigma) == pytest.approx(2.0, abs=0.01)
+    assert np.mean(numbers.sigma) == pytest.approx(1.05, abs=0.03)
 
 
 def test_what_chance_decides_is_independent():
-    drawn = parameters_of_many_views()
+    drawn, numbers = parameters_of_many_views(blur_probability=1.0)
     columns = np.column_stack(
-        [drawn.mirror, drawn.jitter, drawn.grey, drawn.blur, drawn.blur_sigma, drawn.jitter_amounts, drawn.box[:, 2:]]
+        [drawn.mirror, numbers.jitter, numbers.order, numbers.grey, numbers.sigma, numbers.amounts, drawn.box[:, 2:]]
     ).astype(float)
     correlations = np.corrcoef(columns.T)
     side, other_side = columns.shape[1] - 2, columns.shape[1] - 1
@@ -145,8 +211,33 @@ def test_what_chance_decides_is_independent():
     assert np.abs(correlations - np.eye(len(correlations))).max() < 0.07
 
 
+def test_what_autoaugment_decides_by_is_independent_of_the_rest():
+    image = random_image()
+    drawn = draw(image, 4000, "autoaugment")
+    columns = np.concatenate([drawn.pixelwise, drawn.uniforms], axis=1)
+    correlations = np.corrcoef(columns.T)[: views.NUMBERS, views.NUMBERS :]
+    assert np.abs(correlations).max() < 0.07
+
+
 def test_probabilities_of_zero_and_one_are_exact():
-    never = parameters_of_many_views(flip=False, jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
-    assert not np.any([never.mirror, never.jitter, never.grey, never.blur])
-    always = parameters_of_many_views(jitter_probability=1.0, grey_probability=1.0, blur_probability=1.0)
-    assert np.all([always.jitter, always.grey, always.blur])
+    drawn, never = parameters_of_many_views(
+        flip=False, jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0
+    )
+    assert not np.any([drawn.mirror, never.jitter, never.grey, never.sigma])
+    _, always = parameters_of_many_views(jitter_probability=1.0, grey_probability=1.0, blur_probability=1.0)
+    assert np.all([always.jitter, always.grey, always.sigma])
+
+
+@pytest.mark.parametrize(
+    ("policy", "on_device", "left"),
+    [
+        ("simclr", ("jitter", "grey", "blur"), ("jitter", "grey", "blur")),
+        ("simclr", ("blur",), ("blur",)),
+        ("simclr", ("jitter", "grey"), ()),  # the blur after them is the host's
+        ("stacked_randaugment", ("jitter", "grey", "blur"), ("grey", "blur")),
+        ("autoaugment", ("jitter", "grey", "blur"), ()),
+        ("none", ("jitter", "grey", "blur"), ()),
+    ],
+)
+def test_only_last_steps_are_left_to_the_device(policy, on_device, left):
+    assert steps_left(policy, on_device) == left

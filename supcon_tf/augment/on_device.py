@@ -1,0 +1,104 @@
+"""Jitter, grey and blur of a whole batch of views at once, for GPUs and TPUs: the same numbers, the same formulas.
+
+What comes out differs from what `views` makes of the same image and seed by a grey level here and there, since views
+are rounded to bytes before they travel to the device.
+"""
+
+from typing import Optional, Sequence
+
+import tensorflow as tf
+
+from supcon_tf.augment import blur, colour
+from supcon_tf.augment.views import split_numbers
+
+
+def finish(
+    views: tf.Tensor, numbers: tf.Tensor, *, steps: Sequence[str], style: str, at_a_time: Optional[int] = None
+) -> tf.Tensor:
+    """Takes the steps that were left to the device, each where its number says so.
+
+    Args:
+      views: `[batch, views, side, side, channels]` uint8 with known side; `views` may be missing here and below.
+      numbers: `[batch, views, NUMBERS]` float32, from `augmented_views`.
+      steps: those that any view may still have to take, of 'jitter', 'grey' and 'blur'.
+      style: of the jitter, one of `colour.STYLES`.
+      at_a_time: for batches too large for the memory in float32, so many of the batch at a time; divides it.
+
+    Returns:
+      As `views`.
+    """
+    if at_a_time is not None:
+        in_parts = [tf.reshape(x, [-1, at_a_time, *x.shape[1:]]) for x in (views, numbers)]
+        parts = tf.map_fn(
+            lambda part: finish(*part, steps=steps, style=style), tuple(in_parts), fn_output_signature=tf.uint8
+        )
+        return tf.ensure_shape(tf.reshape(parts, tf.shape(views)), views.shape)
+    side, channels = views.shape[-2:]
+    images = tf.cast(tf.reshape(views, [-1, side, side, channels]), tf.float32)
+    drawn = split_numbers(tf.reshape(numbers, [-1, numbers.shape[-1]]))
+    if "jitter" in steps:
+        jittered = _jitter(images, drawn.amounts, tf.cast(drawn.order, tf.int32), style)
+        images = tf.where(_by_image(drawn.jitter) > 0, jittered, images)
+    if "grey" in steps and channels == 3:
+        images = tf.where(_by_image(drawn.grey) > 0, _grey(images), images)
+    if "blur" in steps:
+        weights = blur.weights_of_whole_rows(side, tf.maximum(drawn.sigma, 0.1))
+        blurred = tf.einsum("npj,nojc->nopc", weights, tf.einsum("noi,nijc->nojc", weights, images))
+        images = tf.where(_by_image(drawn.sigma) > 0, blurred, images)
+    complete = tf.reshape(tf.cast(tf.round(images), tf.uint8), tf.shape(views))
+    return tf.ensure_shape(complete, views.shape)
+
+
+def _jitter(images: tf.Tensor, amounts: tf.Tensor, orders: tf.Tensor, style: str) -> tf.Tensor:
+    """`colour.jitter` of each image with its own amounts `[images, 4]` and order `[images]`."""
+    by_operation = [_by_image(amount) for amount in tf.unstack(amounts, axis=1)]
+    for operation in tf.unstack(tf.gather(tf.constant(colour.ORDERS), orders), axis=1):
+        # All four would be computed for every image, so they share what they can: the first three go from one image
+        # (black, its mean, or grey) to the other by a factor; the others turn hue and saturation.
+        brightness, contrast, saturation, hue = (_by_image(operation) == index for index in range(4))
+        if style == "torchvision":
+            start = tf.where(contrast, _grey(_means(images)), tf.where(saturation, _grey(images), 0.0))
+            factor = tf.where(contrast, by_operation[1], tf.where(saturation, by_operation[2], by_operation[0]))
+            changed = start + factor * (images - start)
+            turned = _turn(images, by_operation[3], 1.0)
+            is_turned = hue
+        else:
+            means = _means(images)
+            changed = tf.where(
+                contrast, means + by_operation[1] * (images - means), images + by_operation[0] * colour.WHITE
+            )
+            turned = _turn(images, tf.where(hue, by_operation[3], 0.0), tf.where(saturation, by_operation[2], 1.0))
+            is_turned = hue | saturation
+        if images.shape[-1] == 1:
+            images = tf.where(brightness | contrast, changed, images)
+        else:
+            images = tf.where(is_turned, turned, changed)
+        images = tf.clip_by_value(images, 0.0, colour.WHITE)
+    return images
+
+
+def _turn(images: tf.Tensor, turns: tf.Tensor, saturation: tf.Tensor) -> tf.Tensor:
+    """Hue moved by `turns` of the colour wheel and saturation times a factor, in HSV."""
+    if images.shape[-1] == 1:
+        return images
+    hue, saturated, value = tf.unstack(tf.image.rgb_to_hsv(images / colour.WHITE), axis=-1)
+    turns, saturation = (tf.reshape(x, [-1, 1, 1]) for x in (turns, saturation))
+    hue = tf.math.floormod(hue + turns, 1.0)
+    saturated = tf.clip_by_value(saturated * saturation, 0.0, 1.0)
+    return tf.image.hsv_to_rgb(tf.stack([hue, saturated, value], axis=-1)) * colour.WHITE
+
+
+def _grey(images: tf.Tensor) -> tf.Tensor:
+    if images.shape[-1] == 1:
+        return images
+    return tf.reduce_sum(images * colour.LUMA, axis=-1, keepdims=True) * tf.ones([3])
+
+
+def _means(images: tf.Tensor) -> tf.Tensor:
+    """Of each channel, `[images, 1, 1, channels]`."""
+    return tf.reduce_mean(images, axis=[1, 2], keepdims=True)
+
+
+def _by_image(numbers: tf.Tensor) -> tf.Tensor:
+    """`[images]` as `[images, 1, 1, 1]`."""
+    return tf.reshape(numbers, [-1, 1, 1, 1])

@@ -1,0 +1,74 @@
+"""What the device makes of a batch, against what the host makes of each image."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf.augment import augmented_views, finish, views
+from supcon_tf.config import AugmentOptions
+
+ALL = ("jitter", "grey", "blur")
+IMAGES = 24
+
+
+def smooth_image(seed, channels=3):
+    """Photograph-like: neighbours are alike, colours are many."""
+    rng = np.random.default_rng(seed)
+    coarse = tf.constant(rng.uniform(0, 255, (6, 7, channels)), tf.float32)
+    return tf.cast(tf.image.resize(coarse, (50, 60), method="bicubic"), tf.uint8)
+
+
+def batches(policies, style, on_device, channels=3):
+    """Of every image: complete views, and what is sent to the device."""
+    options = dataclasses.replace(AugmentOptions(), augment=policies, jitter_style=style)
+    make = functools.partial(augmented_views, num_views=2, image_size=24, options=options, flip=True)
+    images = tf.data.Dataset.from_tensor_slices(tf.stack([smooth_image(seed, channels) for seed in range(IMAGES)]))
+    dataset = images.enumerate().map(
+        lambda i, image: (make(image, tf.stack([1, i])), make(image, tf.stack([1, i]), on_device=on_device))
+    )
+    return next(iter(dataset.batch(IMAGES)))
+
+
+def assert_nearly_equal(found, expected):
+    """Equal to a grey level in nearly all pixels; where a step multiplies, the rounding before it is multiplied."""
+    apart = np.abs(np.int32(found) - np.int32(expected))
+    assert np.mean(apart > 1) < 0.02 and apart.max() <= 6 and apart.mean() < 0.25
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("style", ["torchvision", "tensorflow"])
+@pytest.mark.parametrize("on_device", [ALL, ALL[-1:]], ids="+".join)
+def test_views_are_those_of_the_host(on_device, style, channels):
+    expected, (sent, numbers) = batches(("simclr",), style, on_device, channels)
+    assert np.mean(np.any(sent != expected, axis=(2, 3, 4))) > 0.3
+    assert_nearly_equal(finish(sent, numbers, steps=on_device, style=style), expected)
+
+
+def test_views_of_several_policies_take_their_own_steps():
+    expected, (sent, numbers) = batches(("stacked_randaugment", "crop_flip"), "torchvision", ALL)
+    found = finish(sent, numbers, steps=("grey", "blur"), style="torchvision")
+    assert_nearly_equal(found, expected)
+    np.testing.assert_array_equal(found[:, 1], sent[:, 1])
+
+
+def test_a_batch_in_parts_and_under_xla_is_the_same():
+    _, (sent, numbers) = batches(("simclr",), "torchvision", ALL)
+    whole = finish(sent, numbers, steps=ALL, style="torchvision")
+    np.testing.assert_array_equal(finish(sent, numbers, steps=ALL, style="torchvision", at_a_time=8), whole)
+    compiled = tf.function(functools.partial(finish, steps=ALL, style="torchvision", at_a_time=8), jit_compile=True)
+    assert np.abs(np.int32(compiled(sent, numbers)) - np.int32(whole)).max() <= 1
+
+
+def test_one_view_without_its_axis():
+    _, (sent, numbers) = batches(("simclr",), "torchvision", ALL)
+    whole = finish(sent, numbers, steps=ALL, style="torchvision")
+    first = finish(sent[:, 0], numbers[:, 0], steps=ALL, style="torchvision")
+    np.testing.assert_array_equal(first, whole[:, 0])
+
+
+def test_nothing_is_sent_where_nothing_is_left():
+    assert batches(("autoaugment",), "torchvision", ALL)[1].dtype == tf.uint8
+    assert batches(("simclr",), "torchvision", ALL)[1][1].shape[-1] == views.NUMBERS
