@@ -34,6 +34,7 @@ WANTED = {
     int: "a whole number",
     Optional[int]: "a whole number",
     float: "a number",
+    Optional[float]: "a number",
     Tuple[int, ...]: "whole numbers with commas between them, like 2048,128",
 }
 
@@ -137,7 +138,7 @@ def _define() -> absl_flags.FlagValues:
             absl_flags.DEFINE_boolean(*arguments, flag_values=flag_values)
         elif option.type in (int, Optional[int]):
             absl_flags.DEFINE_integer(*arguments, flag_values=flag_values)
-        elif option.type is float:
+        elif option.type in (float, Optional[float]):
             absl_flags.DEFINE_float(*arguments, flag_values=flag_values)
         elif option.type == Tuple[str, ...]:
             absl_flags.DEFINE_list(*arguments, flag_values=flag_values)

@@ -32,6 +32,10 @@ POLICIES = (
 )
 JITTER_STYLES = ("torchvision", "tensorflow")
 
+# Where neither the user nor the data set (supcon_tf/data/catalogue.py) says otherwise.
+CROP_MIN_AREA = 0.08
+EVAL_CROP = 0.875  # 224 of 256 pixels
+
 
 def option(
     default: Any,
@@ -42,6 +46,7 @@ def option(
     maximum: Optional[float] = None,
     above: Optional[float] = None,
     identity: bool = True,
+    earlier: Any = None,
 ) -> Any:
     """A dataclass field with what the command line needs to know about it.
 
@@ -52,6 +57,7 @@ def option(
       minimum, maximum: inclusive bounds of a number; `above`: an exclusive lower bound.
       identity: whether runs that differ in this option are different runs. False for what changes where or how
         often something is written, but not what is learned.
+      earlier: what runs did before the option existed, if that was not its default.
     """
     metadata = {
         "help": help,
@@ -60,6 +66,7 @@ def option(
         "maximum": maximum,
         "above": above,
         "identity": identity,
+        "earlier": earlier,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -124,7 +131,9 @@ class DataOptions:
         identity=False,
     )
     train_split: Optional[str] = option(
-        None, "Training images in TFDS's slicing syntax, e.g. 'train[:10%]'. Default: 'train'."
+        None,
+        "Training images in TFDS's slicing syntax, e.g. 'train[:10%]'. Default: 'train', for dtd and oxford_flowers102 "
+        "'train+validation'.",
     )
     validation_split: Optional[str] = option(
         None,
@@ -140,6 +149,14 @@ class DataOptions:
         "Height and width, in pixels, of what the encoder sees. Default: the data set's own if fixed and at most 224, "
         "else 224.",
         minimum=4,
+    )
+    whitening: str = option(
+        "auto",
+        "Shift and scale each channel of the images in [-1, 1] to mean 0 and standard deviation 1: 'auto' (with the "
+        "authors' constants for cifar10 and cifar100, not for imagenet2012, digits and fashion_mnist, else with those "
+        "of 10,000 training images), or 'none'.",
+        choices=("auto", "none"),
+        earlier="none",
     )
     max_examples: Optional[int] = option(
         None,
@@ -200,8 +217,11 @@ class AugmentOptions:
         choices=POLICIES,
     )
     num_views: int = option(2, "Augmented views of each image in a contrastive batch.", minimum=1)
-    crop_min_area: float = option(
-        0.08, "Smallest share of the image's area that a random crop keeps.", above=0, maximum=1
+    crop_min_area: Optional[float] = option(
+        None,
+        "Smallest share of the image's area that a random crop keeps. Default: 0.08, for CIFAR 0.2.",
+        above=0,
+        maximum=1,
     )
     crop_max_area: float = option(
         1.0, "Largest share of the image's area that a random crop keeps.", above=0, maximum=1
@@ -244,9 +264,10 @@ class AugmentOptions:
         choices=("auto", "on", "off"),
         identity=False,
     )
-    eval_crop: float = option(
-        0.875,
-        "For evaluation and serving the central square is kept, this share of the shorter side; 1 keeps it whole.",
+    eval_crop: Optional[float] = option(
+        None,
+        "For evaluation and serving the central square is kept, this share of the shorter side; 1 keeps it whole. "
+        "Default: 0.875, for CIFAR 1.",
         above=0,
         maximum=1,
     )
@@ -491,7 +512,7 @@ def _check_together(config: Config) -> None:
         raise UserError(f"--cpu_devices={hardware.cpu_devices}: contradicts --tpu={hardware.tpu}")
     if hardware.cpu_devices > 1 and hardware.strategy in ("one_device", "tpu"):
         raise UserError(f"--cpu_devices={hardware.cpu_devices}: contradicts --strategy={hardware.strategy}")
-    if augment.crop_min_area > augment.crop_max_area:
+    if augment.crop_min_area is not None and augment.crop_min_area > augment.crop_max_area:
         raise UserError(
             f"--crop_min_area={augment.crop_min_area}: must not exceed --crop_max_area={augment.crop_max_area}"
         )
@@ -597,15 +618,20 @@ def check_sum(config: Config, *, without: Sequence[str]) -> int:
     return int(hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:6], 16)
 
 
-def differences(old: Mapping[str, Any], config: Config) -> List[str]:
-    """'--name=new (was --name=old)' for each option in which a run recorded as `old` is another than `config`.
+def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
+    """The options of a run whose identity was recorded as `old`, and what else is in the record.
 
-    An option that the record does not have is younger than the run, which then had its default.
+    An option that the record does not have is younger than the run, which then did as its default does, or `earlier`.
     """
-    now, defaults = (json.loads(json.dumps(identity(c))) for c in (config, Config()))
-    before = {**defaults, **old}
+    earlier = {option.name: option.metadata["earlier"] for option in options() if option.metadata["earlier"]}
+    defaults = json.loads(json.dumps(identity(Config())))
     # What takes several values now may have taken one when it was recorded.
-    before = {name: _like(defaults.get(name), value) for name, value in before.items()}
+    return {name: _like(defaults.get(name), value) for name, value in {**defaults, **earlier, **old}.items()}
+
+
+def differences(old: Mapping[str, Any], config: Config) -> List[str]:
+    """'--name=new (was --name=old)' for each option in which a run recorded as `old` is another than `config`."""
+    now, before = json.loads(json.dumps(identity(config))), recorded(old)
     return [
         f"{as_flag(name, now[name])} (was {as_flag(name, before[name])})" for name in now if now[name] != before[name]
     ]

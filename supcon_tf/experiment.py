@@ -6,14 +6,15 @@ import functools
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import augment, distribute, evaluation, losses, models, optimizers
 from supcon_tf import config as config_lib
-from supcon_tf.data import decoding, load, pipeline
+from supcon_tf.data import catalogue, decoding, load, pipeline
+from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
@@ -31,7 +32,7 @@ class Experiment:
     """A run, with all that its stages share.
 
     Attributes:
-      config: the options.
+      config: the options, with what the data set decides.
       strategy: where to compute.
       run_dir: where to write.
       data: the images.
@@ -39,6 +40,7 @@ class Experiment:
       flip: whether views may be mirrored.
       images: those to train on.
       unlabelled: more of them, to contrast without labels; None for none.
+      whitening: channel means and standard deviations that become 0 and 1.
     """
 
     config: config_lib.Config
@@ -49,6 +51,7 @@ class Experiment:
     flip: bool
     images: TrainingImages
     unlabelled: Optional[TrainingImages] = None
+    whitening: catalogue.Whitening = catalogue.NO_WHITENING
 
     @property
     def num_classes(self) -> int:
@@ -86,19 +89,22 @@ class Experiment:
 
     def described(self) -> Dict[str, Any]:
         """The options that make the run what it is, with what was found out where they leave it open."""
+        mean, std = map(config_lib.value_text, self.whitening)
         found_out = {
             "train_split": self.data.train_split,
             "validation_split": self.data.validation_split or "none",
             "eval_split": self.data.eval_split or "none",
             "image_size": self.image_shape[0],
             "flip": "on" if self.flip else "off",
+            "whitening": "none" if self.whitening == catalogue.NO_WHITENING else f"mean {mean}, deviation {std}",
             "replicas": self.strategy.num_replicas_in_sync,
         }
         return {**config_lib.identity(self.config), **found_out}
 
     def evaluation_view(self, images: tf.Tensor) -> tf.Tensor:
         """Images of any size → what the encoder sees in evaluation and serving."""
-        return augment.evaluation_view(images, self.image_shape[0], self.config.augment.eval_crop)
+        crop = self.config.augment.eval_crop
+        return augment.evaluation_view(images, self.image_shape[0], config_lib.EVAL_CROP if crop is None else crop)
 
 
 def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
@@ -134,11 +140,14 @@ def set_precision(precision: str) -> None:
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
     """Prepares the data, checks that the options fit it, and only then claims the run's folder."""
     run_dir = RunDir(config.run.run_dir or default_path(config))
+    past = run_dir.begun(config.data.dataset)
+    facts = catalogue.facts(config.data.dataset)
+    config = settle(config, facts, past)
     data = load.load(config.data, labels=config.run.mode != "simclr")
     height, width, channels = data.image_shape
     own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
     image_size = config.data.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
-    flip = {"on": True, "off": False, "auto": not load.mirroring_changes_class(config.data.dataset)}
+    flip = {"on": True, "off": False, "auto": facts.flip}
     image_shape = (image_size, image_size, channels)
     images = training_images(config, data)
     unlabelled = None
@@ -152,7 +161,9 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
     _check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
     _check_processes_agree(config, strategy)
-    run_dir.claim(config, data.builder.info.full_name, write=experiment.chief)
+    experiment = dataclasses.replace(experiment, whitening=_find_whitening(experiment, facts, past))
+    found = {"prepared_data": data.builder.info.full_name, "whitening_constants": experiment.whitening._asdict()}
+    run_dir.claim(config, found, write=experiment.chief)
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
         also = f" and {unlabelled.size:,} without labels" if unlabelled else ""
@@ -165,6 +176,51 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
             flush=True,
         )
     return experiment
+
+
+def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]) -> config_lib.Config:
+    """The options, with a value for those that are left open and that the data set decides.
+
+    Args:
+      config: the options as they were given.
+      facts: what is known of the data set.
+      past: what a run that is continued has recorded of itself. It goes on with what was settled when it began.
+
+    Raises:
+      UserError: what was given contradicts what the data set decides.
+    """
+    values = config_lib.values(config)
+    held_out = [spec for spec in (config.data.validation_split, config.data.eval_split) if spec]
+    decided: Dict[str, Any] = {
+        "crop_min_area": facts.crop_min_area,
+        "eval_crop": facts.eval_crop,
+        "image_size": facts.image_size,
+        "stem": facts.stem if config.data.image_size is None else "auto",
+        "whitening": "auto",
+    }
+    if facts.train_split and not any(
+        name in spec for spec in held_out for name in (*facts.train_split.split("+"), "all")
+    ):
+        decided["train_split"] = facts.train_split
+    if past is not None:
+        decided = {name: past[name] for name in (*decided, "train_split")}
+    still_open = {name: value for name, value in decided.items() if values[name] in (None, "auto")}
+    return config_lib.from_values({**values, **still_open})
+
+
+def _find_whitening(
+    experiment: Experiment, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]
+) -> catalogue.Whitening:
+    """The constants of the run that is continued, else of the catalogue, else measured, by each process for itself."""
+    if experiment.config.data.whitening == "none":
+        return catalogue.NO_WHITENING
+    if past is not None and past.get("whitening_constants"):
+        constants = past["whitening_constants"]
+        return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
+    if facts.whitening is not None:
+        return facts.whitening
+    with _bad_images_named(experiment):
+        return whitening_lib.measure(experiment.images)
 
 
 def training_images(config: config_lib.Config, data: load.ImageData) -> TrainingImages:
@@ -375,6 +431,7 @@ def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
         config.model,
         experiment.image_shape,
         experiment.num_classes or None,
+        whitening=experiment.whitening,
         weight_decay=decay,
         seed=config.run.seed,
         learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
@@ -392,6 +449,7 @@ def make_classifier(experiment: Experiment, *, freeze_encoder: bool, weight_deca
         experiment.image_shape,
         experiment.num_classes,
         freeze_encoder=freeze_encoder,
+        whitening=experiment.whitening,
         weight_decay=weight_decay,
         seed=config.run.seed,
     )

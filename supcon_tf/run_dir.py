@@ -1,6 +1,6 @@
 """What a run leaves on disk, and how it is found again.
 
-<run_dir>/config.json     the options that make the run what it is
+<run_dir>/config.json     the options that make the run what it is, and what was found out about its images
           checkpoints/<stage>/
           tensorboard/
           metrics.json    the final figures
@@ -11,7 +11,7 @@
 import json
 import os
 import re
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import tensorflow as tf
 
@@ -38,37 +38,51 @@ class RunDir:
         """Folder of a stage's checkpoints."""
         return os.path.join(self.path, "checkpoints", stage)
 
-    def claim(self, config: config_lib.Config, data: str, *, write: bool = True) -> None:
+    def begun(self, dataset: str) -> Optional[Dict[str, Any]]:
+        """Options and further record of the run that has begun here on that data set; None if there is none.
+
+        Raises:
+          UserError: the record cannot be read.
+        """
+        record = read_json(self.config)
+        if record is None or record.get("dataset") != dataset or not self._has_saved():
+            return None
+        return config_lib.recorded(record)
+
+    def claim(self, config: config_lib.Config, found: Mapping[str, Any], *, write: bool = True) -> None:
         """Makes this the folder of the run that `config` describes. One that has saved nothing yet can be any run's.
 
         Args:
           config: the options.
-          data: name of the data set as it was prepared; it changes when the images of a folder do.
+          found: what else to record. `prepared_data` is the name of the data set as it was prepared, which changes when
+            the images of a folder do.
           write: False for a process that leaves the writing to another.
 
         Raises:
           UserError: it holds another run, or cannot be written.
         """
         recorded = read_json(self.config)
-        begun = tf.io.gfile.exists(os.path.join(self.path, "checkpoints"))
-        if recorded is not None and begun:
+        if recorded is not None and self._has_saved():
             changed = config_lib.differences(recorded, config)
             if changed:
                 raise UserError(
                     f"--run_dir={self.path}: holds a run with other options: {', '.join(changed)}; "
                     "give another --run_dir or the old options"
                 )
-            if recorded.get("prepared_data", data) != data:
+            if recorded.get("prepared_data", found["prepared_data"]) != found["prepared_data"]:
                 raise UserError(
                     f"--dataset={config.data.dataset}: its images have changed since the run in {self.path} began; "
                     "give another --run_dir"
                 )
         elif write:
             try:
-                write_json(self.config, {**config_lib.identity(config), "prepared_data": data})
+                write_json(self.config, {**config_lib.identity(config), **found})
             except (tf.errors.OpError, OSError) as error:
                 cause = getattr(error, "message", str(error)).split("\n")[0]
                 raise UserError(f"--run_dir={self.path}: cannot be written ({cause})") from None
+
+    def _has_saved(self) -> bool:
+        return tf.io.gfile.exists(os.path.join(self.path, "checkpoints"))
 
 
 def default_path(config: config_lib.Config) -> str:

@@ -136,6 +136,14 @@ def test_option_younger_than_the_record_counts_as_its_default():
     assert config_lib.differences(recorded, config_lib.from_values({"temperature": 0.2}))
 
 
+def test_run_from_before_there_was_whitening_had_none():
+    recorded = json.loads(json.dumps(config_lib.identity(config_lib.Config())))
+    del recorded["whitening"]
+    assert config_lib.recorded(recorded)["whitening"] == "none"
+    assert config_lib.differences(recorded, config_lib.from_values({"whitening": "none"})) == []
+    assert config_lib.differences(recorded, config_lib.Config()) == ["--whitening=auto (was --whitening=none)"]
+
+
 def test_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config_lib.Config().loss.temperature = 1.0

@@ -102,6 +102,7 @@ ELSEWHERE = {
     "source_files": "tests/data/test_source_files.py",
     "on_bad_image": "tests/data/test_decoding.py",
     "cache": "tests/data/test_pipeline.py",
+    "whitening": "tests/test_experiment.py",
     "stages": "tests/end_to_end/test_app.py",
     "run_dir": "tests/end_to_end/test_app.py",
     "cpu_devices": "tests/end_to_end/test_app.py",

@@ -2,6 +2,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from typing import Optional
 
 import pytest
 
@@ -37,6 +38,8 @@ def another_value(option):
         return str(option.default + 1)
     if option.type is float:
         return str(option.default * 0.9 + 0.03)
+    if option.type == Optional[float]:
+        return "0.5"
     return "3,5" if isinstance(option.default, tuple) else "32"
 
 
@@ -92,6 +95,7 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         ),
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
+        (("--mode=ce", "--dataset=digits", "--eval_crop=x"), "--eval_crop=x: must be a number"),
         (("--mode=ce", "--dataset=digits", "--jit_compile=maybe"), "--jit_compile=maybe: must be left without a value"),
         (
             ("--mode=ce", "--dataset=digits", "--projection_layers=1,x"),

@@ -7,33 +7,46 @@ from supcon_tf import config as config_lib
 from supcon_tf import run_dir as run_dir_lib
 from supcon_tf.errors import UserError
 
+IMAGES = {"prepared_data": "images/1"}
+
 
 def test_a_folder_belongs_to_the_first_run_that_claims_it(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path / "run"))
-    run_dir.claim(config_lib.from_values({"temperature": 0.7}), "images/1")  # which then saves nothing
-    run_dir.claim(config_lib.Config(), "images/1")
+    run_dir.claim(config_lib.from_values({"temperature": 0.7}), IMAGES)  # which then saves nothing
+    run_dir.claim(config_lib.Config(), IMAGES)
     (tmp_path / "run" / "checkpoints").mkdir()
-    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}), "images/1")  # the same run
+    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}), IMAGES)  # the same run
     with pytest.raises(UserError, match=r"other options: --temperature=0.5 \(was --temperature=0.1\)"):
-        run_dir.claim(config_lib.from_values({"temperature": 0.5}), "images/1")
+        run_dir.claim(config_lib.from_values({"temperature": 0.5}), IMAGES)
 
 
 def test_a_run_is_not_continued_on_other_images(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    run_dir.claim(config_lib.Config(), "images/1")
+    run_dir.claim(config_lib.Config(), IMAGES)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="--dataset=digits: its images have changed since the run in"):
-        run_dir.claim(config_lib.Config(), "images/2")
+        run_dir.claim(config_lib.Config(), {"prepared_data": "images/2"})
+
+
+def test_record_of_a_run_is_there_once_it_has_saved_something(tmp_path):
+    run_dir = run_dir_lib.RunDir(str(tmp_path))
+    assert run_dir.begun("digits") is None
+    run_dir.claim(config_lib.from_values({"seed": 5}), {**IMAGES, "more": [1]})
+    assert run_dir.begun("digits") is None
+    (tmp_path / "checkpoints").mkdir()
+    record = run_dir.begun("digits")
+    assert (record["seed"], record["prepared_data"], record["more"]) == (5, "images/1", [1])
+    assert run_dir.begun("cifar10") is None  # another run's
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--run_dir=.*file/run: cannot be written"):
-        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config(), "images")
+        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config(), IMAGES)
 
 
 def test_one_that_only_looks_writes_nothing(tmp_path):
-    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), "images", write=False)
+    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), IMAGES, write=False)
     assert not os.path.exists(tmp_path / "run")
 
 
@@ -85,5 +98,5 @@ def test_missing_file_reads_as_none(tmp_path):
 
 def test_recorded_options_are_readable(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    run_dir.claim(config_lib.from_values({"seed": 5}), "images")
+    run_dir.claim(config_lib.from_values({"seed": 5}), IMAGES)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.augment import autoaugment, blur, colour, geometry, randaugment
-from supcon_tf.config import AugmentOptions
+from supcon_tf.config import CROP_MIN_AREA, EVAL_CROP, AugmentOptions
 
 # Policy → what follows the random crop, in this order. Half of the views are mirrored.
 POLICIES: Dict[str, Tuple[str, ...]] = {
@@ -122,7 +122,7 @@ def draw_parameters(
         tf.shape(image)[0],
         tf.shape(image)[1],
         uniforms[:, :4],
-        options.crop_min_area,
+        CROP_MIN_AREA if options.crop_min_area is None else options.crop_min_area,
         options.crop_max_area,
         options.crop_aspect,
     )
@@ -166,7 +166,8 @@ def _view(
 ) -> tf.Tensor:
     """One view, as far as it is not left to the device."""
     if policy == "none":
-        return geometry.evaluation_view(image, image_size, options.eval_crop)
+        crop = EVAL_CROP if options.eval_crop is None else options.eval_crop
+        return geometry.evaluation_view(image, image_size, crop)
     view = geometry.resized_crop(image, parameters.box, image_size)
     numbers = split_numbers(parameters.pixelwise)
     left = len(steps_left(policy, on_device))

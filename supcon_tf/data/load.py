@@ -17,25 +17,13 @@ from absl import logging as absl_logging
 
 import supcon_tf.data.digits  # noqa: F401 (makes 'digits' known to TFDS)
 from supcon_tf import config
-from supcon_tf.data import folder, source_files
+from supcon_tf.data import catalogue, folder, source_files
 from supcon_tf.errors import UserError
 
 FOLDER = "folder:"
 SUGGESTIONS = 7
 LABELS_TO_LOOK_AT = 32  # before a split counts as unlabelled
 UNLABELLED_SPLITS = ("unlabelled", "unlabeled")
-CHARACTERS = (
-    "binarized_mnist",
-    "binary_alpha_digits",
-    "cmaterdb",
-    "digits",
-    "emnist",
-    "kmnist",
-    "mnist",
-    "mnist_corrupted",
-    "omniglot",
-    "svhn_cropped",
-)
 
 NOT_FOUND = (AssertionError, FileNotFoundError, tf.errors.NotFoundError)  # what builders raise without their files
 
@@ -82,6 +70,7 @@ def load(options: config.DataOptions, *, labels: bool) -> ImageData:
     with _quiet():
         builder = _find(options, labels)
         image_key, label_key = _choose_keys(options, builder, labels)
+        _check_is_trained_on(options)
         if not builder.info.splits:
             _prepare(options, builder)
         if isinstance(builder, folder.Folder):
@@ -120,11 +109,6 @@ def load_unlabelled(options: config.DataOptions) -> ImageData:
     return dataclasses.replace(data, train_split=split, eval_split=None)
 
 
-def mirroring_changes_class(dataset: str) -> bool:
-    """Whether the images of the data set are digits or letters, which are others or none when mirrored."""
-    return dataset.split("/")[0].split(":")[0] in CHARACTERS
-
-
 def _find(options: config.DataOptions, labels: bool) -> tfds.core.DatasetBuilder:
     """The builder of `--dataset`; its data may not be prepared yet."""
     name = options.dataset
@@ -143,6 +127,8 @@ def _why_not_found(name: str, error: Exception) -> str:
     """What is wrong with the name of a data set, `NAME[/CONFIGURATION][:VERSION]`."""
     base, _, configuration = name.partition(":")[0].partition("/")
     data_sets = tfds.list_builders(with_community_datasets=False)
+    if base not in data_sets and catalogue.hint(name):
+        return f"no data set of TensorFlow Datasets{catalogue.hint(name)}"
     if base not in data_sets and isinstance(error, ValueError):
         near = difflib.get_close_matches(base.lower(), data_sets, SUGGESTIONS)
         return "no data set of TensorFlow Datasets, nor folder:PATH" + (f"; nearest: {', '.join(near)}" if near else "")
@@ -166,10 +152,30 @@ def _choose_keys(
     classes = [key for key in classes if key in supervised] or classes
     fit = len(images) == 1 and len(features[images[0]].shape) == 3 and features[images[0]].np_dtype == np.uint8
     if not fit or (labels and len(classes) != 1):
+        several = [key for key, feature in named if _is_sequence_of_classes(feature)]
+        if fit and several and not classes:
+            raise UserError(
+                f"--dataset={options.dataset}: has several classes for an image ({several[0]}) where one is needed; "
+                "--mode=simclr learns from its images without"
+            )
         found = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in named) or type(features).__name__
         wanted = "one image and one class label" if labels else "one image"
         raise UserError(f"--dataset={options.dataset}: {wanted} are needed of each example, but it has {found}")
     return images[0], classes[0] if len(classes) == 1 else None
+
+
+def _is_sequence_of_classes(feature: tfds.features.FeatureConnector) -> bool:
+    return isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.ClassLabel)
+
+
+def _check_is_trained_on(options: config.DataOptions) -> None:
+    """Raises UserError for a data set that is only evaluated on, before hours are spent on preparing it."""
+    clean = catalogue.facts(options.dataset).trained_on
+    if clean and options.train_split is None:
+        raise UserError(
+            f"--dataset={options.dataset}: has only images to evaluate on; train with --dataset={clean}, or give "
+            "--train_split and --eval_split"
+        )
 
 
 def _prepare(options: config.DataOptions, builder: tfds.core.DatasetBuilder) -> None:

@@ -6,7 +6,7 @@ the identity because their last batch normalisation starts with gamma 0 (Goyal e
 
 import functools
 import hashlib
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Callable, Dict, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -59,6 +59,7 @@ def build_encoder(
     *,
     width: float = 1.0,
     stem: str = "auto",
+    whitening: Tuple[Sequence[float], Sequence[float]] = ((0.0,), (1.0,)),
     synchronized_batch_norm: bool = False,
     weight_decay: float = 0.0,
     seed: int = 0,
@@ -75,6 +76,8 @@ def build_encoder(
       width: multiplies the number of channels of every layer.
       stem: 'imagenet' (7x7 convolution of stride 2 and 3x3 max-pooling of stride 2), 'small' (3x3 convolution of
         stride 1), or 'auto', which is 'small' up to 64 pixels.
+      whitening: means and standard deviations, of each channel or of all, of images scaled to [-1, 1]; they become 0
+        and 1.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
       weight_decay: adds this times half the sum of squares of every kernel to the model's `losses`.
       seed: the initial weights follow from it.
@@ -91,8 +94,10 @@ def build_encoder(
     norm = functools.partial(_norm, synchronized=synchronized_batch_norm)
 
     inputs = keras.Input(image_shape, name="images", dtype=tf.float32)
-    # Scaled to [-1, 1] before any rounding to bfloat16.
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype=tf.float32, name="rescale")(inputs)
+    # Scaled to [-1, 1] and whitened before any rounding to bfloat16: (image / 127.5 - 1 - mean) / std.
+    scale = [1 / (127.5 * std) for std in whitening[1]]
+    offset = [-(1 + mean) / std for mean, std in zip(*whitening)]
+    x = keras.layers.Rescaling(scale, offset, dtype=tf.float32, name="rescale")(inputs)
 
     if stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64):
         x = conv(x, channels, 7, 2, name="stem_conv")

@@ -1,6 +1,6 @@
 """Models as the command line describes them."""
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 from tensorflow import keras
 
@@ -10,12 +10,15 @@ from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.heads import ProjectionHead
 
+Whitening = Tuple[Sequence[float], Sequence[float]]  # see build_encoder
+
 
 def make_contrastive_model(
     options: ModelOptions,
     image_shape: Tuple[int, int, int],
     num_classes: Optional[int],
     *,
+    whitening: Whitening = ((0.0,), (1.0,)),
     weight_decay: float = 0.0,
     seed: int = 0,
     **further: Any,
@@ -26,6 +29,7 @@ def make_contrastive_model(
       options: of the model.
       image_shape: height, width and channels of what the encoder sees.
       num_classes: number of classes, or None.
+      whitening: means and standard deviations of images in [-1, 1].
       weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of the encoder, and kernels and biases of the head.
       seed: the weights follow from it.
       further: arguments of `ContrastiveModel`.
@@ -39,7 +43,7 @@ def make_contrastive_model(
         seed=seed,
     )
     return ContrastiveModel(
-        _make_encoder(options, image_shape, weight_decay, seed),
+        _make_encoder(options, image_shape, whitening, weight_decay, seed),
         head,
         num_classes=num_classes,
         normalize_embedding=options.normalize_embedding,
@@ -54,13 +58,14 @@ def make_classifier(
     num_classes: int,
     *,
     freeze_encoder: bool,
+    whitening: Whitening = ((0.0,), (1.0,)),
     weight_decay: float = 0.0,
     seed: int = 0,
 ) -> Classifier:
     """Encoder and linear classifier; the weight decay is of what is trained. Arguments as above."""
     encoder_decay = 0.0 if freeze_encoder else weight_decay
     return Classifier(
-        _make_encoder(options, image_shape, encoder_decay, seed),
+        _make_encoder(options, image_shape, whitening, encoder_decay, seed),
         num_classes,
         freeze_encoder=freeze_encoder,
         normalize_embedding=options.normalize_embedding,
@@ -70,13 +75,14 @@ def make_classifier(
 
 
 def _make_encoder(
-    options: ModelOptions, image_shape: Tuple[int, int, int], weight_decay: float, seed: int
+    options: ModelOptions, image_shape: Tuple[int, int, int], whitening: Whitening, weight_decay: float, seed: int
 ) -> keras.Model:
     return build_encoder(
         options.encoder,
         image_shape,
         width=options.encoder_width,
         stem=options.stem,
+        whitening=whitening,
         synchronized_batch_norm=options.sync_batch_norm,
         weight_decay=weight_decay,
         seed=seed,

@@ -1,6 +1,4 @@
-import io
 import socket
-import tarfile
 
 import numpy as np
 import PIL.Image
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from supcon_tf import config
 from supcon_tf.data import load, source_files
 from supcon_tf.errors import UserError
+from tests import imagenet
 
 # Images by split, for each configuration of the data set below. The labels of 'secret' are -1.
 SPLITS = {
@@ -210,6 +209,13 @@ def test_impossible_splits_are_refused_in_one_line(data_dir, configuration, spli
         ("cifar10_corrupted/fogg_3", "nearest: cifar10_corrupted/fog_3,"),
         ("cifar10:9.9.9", "only: 3.0.2"),
         ("folder:", "path is missing"),
+        ("pets", "did you mean oxford_iiit_pet"),
+        ("Stanford-Cars", "did you mean cars196"),
+        ("FGVC_Aircraft", "does not have it: download it and give folder:PATH"),
+        ("birdsnap", "does not have it: download it and give folder:PATH"),
+        ("voc/2007", r"has several classes for an image \(labels\) where one is needed; --mode=simclr"),
+        ("cifar10_corrupted/fog_3", "has only images to evaluate on; train with --dataset=cifar10, or give"),
+        ("imagenet2012_corrupted/fog_3", "has only images to evaluate on; train with --dataset=imagenet2012"),
         ("celeb_a", "one image and one class label are needed .*landmarks"),
         ("coco", "one image and one class label are needed .*objects"),
         ("imdb_reviews", "one image and one class label are needed .*text"),
@@ -226,7 +232,7 @@ def test_unsuitable_names_are_refused_in_one_line_without_the_network(tmp_path, 
     ("name", "file"),
     [
         ("cifar10", "cifar-10-binary.tar.gz"),
-        ("cifar10_corrupted/fog_3:1.0.0", "CIFAR-10-C.tar"),
+        ("cmaterdb/bangla:1.0.0", "training-images.npz"),
         ("cifar100", "cifar-100-binary.tar.gz"),  # has a label and a coarse label
         ("smallnorb", "smallnorb-5x01235x9x18x6x2x96x96-testing-cat.mat.gz"),  # has two images
     ],
@@ -245,30 +251,8 @@ def test_files_by_hand_are_named_with_their_folder(tmp_path, offline):
     assert "\n" not in str(refusal.value)
 
 
-def add_to_tar(tar, name, content):
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))
-
-
-def tar_of(files):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for name, content in files.items():
-            add_to_tar(tar, name, content)
-    return stream.getvalue()
-
-
 def test_imagenet_is_prepared_from_tars_and_not_evaluated_on_its_secret_test_labels(tmp_path, offline):
-    stream = io.BytesIO()
-    PIL.Image.new("RGB", (20, 10)).save(stream, "JPEG")
-    jpeg = stream.getvalue()
-    synsets = ["n01440764", "n01443537"]
-    train = {f"{synset}.tar": tar_of({f"{synset}_{i}.JPEG": jpeg for i in range(3)}) for synset in synsets}
-    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(tar_of(train))
-    for part in ("val", "test"):
-        images = {f"ILSVRC2012_{part}_{i:08}.JPEG": jpeg for i in range(1, 5)}
-        (tmp_path / f"ILSVRC2012_img_{part}.tar").write_bytes(tar_of(images))
+    imagenet.write_tars(tmp_path, classes=4, per_class=3, test=4)
     options = config.DataOptions(
         dataset="imagenet2012", data_dir=str(tmp_path / "data"), source_files=str(tmp_path), train_split="train[:5]"
     )
@@ -340,14 +324,6 @@ def test_unlabelled_images_are_all_trained_on(pictures, tmp_path):
         load.load(options, labels=True)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "expected"),
-    [("digits", True), ("mnist:3.0.1", True), ("emnist/letters", True), ("cifar10", False), ("folder:mnist", False)],
-)
-def test_digits_and_letters_are_not_to_be_mirrored(dataset, expected):
-    assert load.mirroring_changes_class(dataset) is expected
-
-
 def test_unlabelled_images_are_a_whole_split_without_its_labels(digits_dir, capfd):
     data = load.load_unlabelled(config.DataOptions(dataset="x", data_dir=digits_dir, unlabelled="digits"))
     assert (data.train_split, data.validation_split, data.eval_split) == ("train", None, None)
@@ -364,3 +340,19 @@ def test_a_split_that_is_called_unlabelled_is_preferred(data_dir):
 def test_unlabelled_images_that_are_not_found_are_named_by_their_flag(name, digits_dir):
     with pytest.raises(UserError, match=f"^--unlabelled={name}: "):
         load.load_unlabelled(config.DataOptions(dataset="x", data_dir=digits_dir, unlabelled=name))
+
+
+def test_images_with_several_classes_can_be_learned_from_without(tmp_path, offline):
+    with pytest.raises(UserError, match="cannot be downloaded from here"):  # so it is not for what it is
+        load.load(config.DataOptions(dataset="voc/2007", data_dir=str(tmp_path)), labels=False)
+
+
+def test_corrupted_images_can_be_split_by_hand(tmp_path, offline):
+    options = config.DataOptions(
+        dataset="cifar10_corrupted/fog_3:1.0.0",
+        data_dir=str(tmp_path),
+        train_split="test[:50%]",
+        eval_split="test[50%:]",
+    )
+    with pytest.raises(UserError, match=r"cannot be downloaded from here; fetch .*CIFAR-10-C.tar"):
+        load.load(options, labels=True)

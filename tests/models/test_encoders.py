@@ -177,6 +177,15 @@ def test_uint8_and_float_images_give_the_same_embeddings(small):
     assert_close(small.predict(images, verbose=0), small(images))
 
 
+def test_whitening_is_applied_to_images_in_minus_one_to_one(bfloat16):
+    whitening = ((-0.5, 0.0, 0.25), (0.25, 0.5, 0.75))
+    encoder = build_encoder("small", (8, 8, 3), whitening=whitening, width=0.1)
+    scaled = keras.Model(encoder.input, encoder.get_layer("rescale").output)(random_images(2, 8, 8, 3))
+    expected = (random_images(2, 8, 8, 3) / 127.5 - 1 - whitening[0]) / whitening[1]
+    assert scaled.dtype == tf.float32  # rounded to bfloat16 only after that
+    np.testing.assert_allclose(scaled, expected, atol=2e-6)
+
+
 @pytest.mark.parametrize("side, stem, expected", [
     (64, "auto", "small"), (65, "auto", "imagenet"), (65, "small", "small"), (32, "imagenet", "imagenet"),
 ])  # fmt: skip
@@ -250,6 +259,9 @@ def test_saved_encoders_give_the_same_embeddings(small, tmp_path):
     images = random_images(4, 8, 8, 1)
     small.save(tmp_path / "encoder.keras")
     assert_close(keras.models.load_model(tmp_path / "encoder.keras")(images), small(images))
+    whitening = build_encoder("small", (8, 8, 1), whitening=((-0.4,), (0.7,)), width=0.1)
+    whitening.save(tmp_path / "whitening.keras")
+    assert_close(keras.models.load_model(tmp_path / "whitening.keras")(images), whitening(images))
 
     @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.uint8, name="images")])
     def embed(images):

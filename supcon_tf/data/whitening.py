@@ -1,0 +1,51 @@
+"""Channel means and standard deviations of training images, measured."""
+
+from typing import Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.data import records
+from supcon_tf.data.catalogue import Whitening
+from supcon_tf.data.decoding import decode_or_skip
+from supcon_tf.data.training_images import TrainingImages
+
+IMAGES = 10_000  # measured at most
+DECIMALS = 6
+LEAST_STD = 1 / 127.5  # one level of grey, for images that are all of one colour
+
+Sums = Tuple[tf.Tensor, tf.Tensor]  # of averages over pixels, `[2, channels]`, and of images
+
+
+def measure(images: TrainingImages) -> Whitening:
+    """Constants of the first `IMAGES` of the images, in the order in which they are stored; each counts the same.
+
+    They come out alike to the last digit on every machine: a sum of whole numbers is exact in float64, whatever the
+    order in which threads add them, and the images' averages are added one after the other.
+    """
+    data, kept, channels = images.data, images.kept, images.data.image_shape[2]
+
+    def moments(index: tf.Tensor, record: tf.Tensor) -> Sums:
+        """Averages over an image's pixels, of the values and of their squares, `[2, channels]`; and 1, or 0 twice."""
+        encoded, _ = records.parse(data, record)
+        image, label = decode_or_skip(
+            data, encoded, tf.constant(0), bad_images=images.bad_images, split=data.train_split, index=index
+        )
+        pixels, counted = tf.cast(image, tf.float64), tf.cast(label == 0, tf.float64)
+        number = tf.cast(tf.size(pixels) // channels, tf.float64)
+        return counted * tf.reduce_sum([pixels, pixels**2], axis=[1, 2]) / number, counted
+
+    def add(totals: Sums, of_image: Sums) -> Sums:
+        return totals[0] + of_image[0], totals[1] + of_image[1]
+
+    stored = records.read(records.columns(records.file_parts(data, data.train_split)))
+    if kept is not None:
+        is_kept = np.isin(np.arange(data.num_examples(data.train_split)), kept)
+        stored = stored.filter(lambda index, _: tf.gather(is_kept, index))
+    measured = stored.take(IMAGES).map(moments, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    total, number = measured.reduce((tf.zeros([2, channels], tf.float64), tf.constant(0.0, tf.float64)), add)
+    mean, mean_square = total.numpy() / max(int(number), 1)
+    std = np.sqrt(np.maximum(mean_square - mean**2, 0))
+    means = (mean / 127.5 - 1).round(DECIMALS)
+    stds = np.maximum(std / 127.5, LEAST_STD).round(DECIMALS)
+    return Whitening(tuple(means.tolist()), tuple(stds.tolist()))
