@@ -31,6 +31,7 @@ POLICIES = (
     "none",
 )
 JITTER_STYLES = ("torchvision", "tensorflow")
+MIXES = ("none", "mixup", "cutmix")
 
 # Where neither the user nor the data set (supcon_tf/data/catalogue.py) says otherwise.
 CROP_MIN_AREA = 0.08
@@ -251,6 +252,19 @@ class AugmentOptions:
     blur_probability: float = option(0.5, "Share of views with Gaussian blur.", minimum=0, maximum=1)
     randaugment_layers: int = option(2, "Operations that RandAugment applies to a view.", minimum=1, maximum=16)
     randaugment_magnitude: float = option(10.0, "Strength of RandAugment's operations.", minimum=0, maximum=10)
+    mix: str = option(
+        "none",
+        "Mix each image of a batch, and its label, with another: 'mixup' or 'cutmix'. For mode 'ce', and for 'supcon', "
+        "where mixed labels weight the positives.",
+        choices=MIXES,
+    )
+    mix_alpha: float = option(
+        1.0,
+        "Shares of mixed images are drawn from Beta(this, this): 1 is any share alike (CutMix), 0.2 mostly near 0 or 1 "
+        "(mixup on ImageNet).",
+        above=0,
+        maximum=100,
+    )
     augment_on_device: str = option(
         "auto",
         "Jitter, grey and blur, where nothing else follows them, on the device and not on the host: 'on', 'off', or "
@@ -538,6 +552,7 @@ def _check_together(config: Config) -> None:
         raise UserError(f"{as_flag('augment', augment.augment)}: give one policy; mode ce has one view of each image")
     if config.run.mode != "ce" and views > 1 and set(augment.augment) == {"none"}:
         raise UserError("--augment=none: makes the views of an image equal; use another, or --num_views=1")
+    _check_mix(config)
     if augment.augment_on_device == "on" and augment.blur_on_device == "off":
         raise UserError("--blur_on_device=off: contradicts --augment_on_device=on; leave one of them out")
     if hardware.precision == "float16" and hardware.tpu is not None:
@@ -567,6 +582,26 @@ def _check_data(config: Config) -> None:
         raise UserError(
             f"--classes_per_batch={data.classes_per_batch}: needs labels, which mode simclr does not look at"
         )
+
+
+def _check_mix(config: Config) -> None:
+    """Raises UserError where images cannot be mixed, or nothing is that could."""
+    augment, loss, mix = config.augment, config.loss, f"--mix={config.augment.mix}"
+    if augment.mix == "none":
+        if augment.mix_alpha != AugmentOptions.mix_alpha:
+            raise UserError(f"--mix_alpha={augment.mix_alpha:g}: changes nothing without --mix")
+        return
+    if config.run.mode == "simclr":
+        raise UserError(f"{mix}: needs labels; leave it out in mode simclr")
+    if config.run.mode == "ce":
+        return
+    if augment.num_views < 2:
+        raise UserError(f"--num_views={augment.num_views}: {mix} needs at least 2 in mode supcon")
+    # Of the forms of the loss, mixed labels have the paper's.
+    for name in ("contrastive_loss", "summation", "denominator", "anchors", "positives_cap", "queue_size"):
+        value = getattr(loss, name)
+        if value != getattr(LossOptions, name):
+            raise UserError(f"{as_flag(name, value)}: contradicts {mix}; leave one of them out")
 
 
 def _check_loss(config: Config) -> None:

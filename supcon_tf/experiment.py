@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import os
 import shlex
 import sys
@@ -299,10 +298,11 @@ def pretrain(experiment: Experiment) -> None:
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
-    model.finish_views = finish_views(
+    model.prepare = preparation(
         experiment,
         augment.policy_of_each_view(config.augment, config.augment.num_views),
-        config.pretrain.microbatch_size,
+        mix=config.augment.mix,
+        at_a_time=config.pretrain.microbatch_size,
     )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
@@ -322,8 +322,8 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
         model = make_classifier(experiment, freeze_encoder=False, weight_decay=decay)
         _compile_classifier(model, _pretrain_optimizer(options, schedule), config.hardware)
     policy = config.augment.augment[0]
-    model.finish_views = finish_views(experiment, (policy,))
-    make_batches = classifier_batches(experiment, policy, epochs)
+    model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
+    make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
     _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
 
 
@@ -345,7 +345,7 @@ def train_linear_classifier(experiment: Experiment) -> None:
         _compile_classifier(model, optimizer, config.hardware)
         checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
     policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
-    model.finish_views = finish_views(experiment, (policy,))
+    model.prepare = preparation(experiment, (policy,))
     make_batches = classifier_batches(experiment, policy, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
 
@@ -462,6 +462,11 @@ def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveMo
         return losses.TripletLoss(normalize=normalize)
     if options.contrastive_loss == "npairs":
         return losses.NPairsLoss(options.temperature, normalize=normalize)
+    temperature: losses.Temperature = model.temperature or options.temperature
+    if config.augment.mix != "none":
+        return losses.MixedSupConLoss(
+            temperature, scale_by_temperature=options.scale_by_temperature, normalize=normalize
+        )
     arguments: Dict[str, Any] = {
         "summation": options.summation,
         "denominator": options.denominator,
@@ -470,7 +475,6 @@ def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveMo
         "normalize": normalize,
         "memory": model.memory,
     }
-    temperature: losses.Temperature = model.temperature or options.temperature
     if config.run.mode == "simclr":
         return losses.NTXentLoss(temperature, **arguments)
     return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
@@ -486,46 +490,82 @@ def steps_on_device(experiment: Experiment) -> Tuple[str, ...]:
     return (("jitter", "grey") if colours else ()) + (("blur",) if blur else ())
 
 
-def finish_views(
-    experiment: Experiment, policies: Sequence[str], at_a_time: Optional[int] = None
-) -> Optional[models.FinishViews]:
-    """What is left to the device of views under these policies, in parts of so many images; None if nothing is."""
+def preparation(
+    experiment: Experiment, policies: Sequence[str], *, mix: str = "none", at_a_time: Optional[int] = None
+) -> Optional[models.Prepare]:
+    """What the device does to a batch of views under these policies; None if nothing.
+
+    Args:
+      experiment: the run.
+      policies: of the views.
+      mix: how to mix images, or 'none'.
+      at_a_time: so many images are augmented at a time; None for all.
+    """
     on_device = steps_on_device(experiment)
-    left = {step for policy in policies for step in augment.steps_left(policy, on_device)}
-    if not left:
+    left = sorted({step for policy in policies for step in augment.steps_left(policy, on_device)})
+    if not left and mix == "none":
         return None
-    style = experiment.config.augment.jitter_style
-    return functools.partial(augment.finish, steps=sorted(left), style=style, at_a_time=at_a_time)
+    style, classes = experiment.config.augment.jitter_style, experiment.num_classes
+
+    def prepare(parts: Dict[str, tf.Tensor], labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        views = parts["views"]
+        if left:
+            views = augment.finish(views, parts["numbers"], steps=left, style=style, at_a_time=at_a_time)
+        if mix != "none":
+            views, labels = augment.mix(views, tf.one_hot(labels, classes), parts["mixing"], mix)
+        return views, labels
+
+    return prepare
 
 
 def contrastive_batches(experiment: Experiment) -> MakeBatches:
     """Start step and input context → batches of all views of each image, and labels."""
-    config = experiment.config
-    make_views = functools.partial(
-        augment.augmented_views,
-        num_views=config.augment.num_views,
-        image_size=experiment.image_shape[0],
-        options=config.augment,
-        flip=experiment.flip,
-        on_device=steps_on_device(experiment),
-    )
+    options = experiment.config.augment
+    make_views = _make_views(experiment, options, options.num_views, options.mix)
     return _batches(experiment, make_views, experiment.epochs("pretrain"))
 
 
-def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs) -> MakeBatches:
-    """Start step and input context → batches of one view of each image under `policy`, labels and weights."""
+def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs, mix: str = "none") -> MakeBatches:
+    """Start step and input context → batches of one view of each image under `policy`, labels and weights.
+
+    Of images that are to be mixed there are no weights.
+    """
     options = dataclasses.replace(experiment.config.augment, augment=(policy,))
-    on_device = steps_on_device(experiment)
+    make_views = _make_views(experiment, options, 1, mix)
 
     def one_view(image: tf.Tensor, seed: tf.Tensor) -> Any:
-        size = experiment.image_shape[0]
-        views = augment.augmented_views(
-            image, seed, num_views=1, image_size=size, options=options, flip=experiment.flip, on_device=on_device
-        )
-        return tf.nest.map_structure(lambda of_views: of_views[0], views)
+        made = make_views(image, seed)
+        if not isinstance(made, dict):
+            return made[0]
+        return {name: part if name == "mixing" else part[0] for name, part in made.items()}
 
     make_batches = _batches(experiment, one_view, epochs)
+    if mix != "none":
+        return make_batches  # the label of an unlabelled image becomes a row of zeros, which weighs nothing
     return lambda start_step, context: make_batches(start_step, context).map(pipeline.with_weights)
+
+
+def _make_views(
+    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, mix: str
+) -> pipeline.MakeViews:
+    """Image and seed → views, or the parts that `preparation` makes them from, by name."""
+
+    def make_views(image: tf.Tensor, seed: tf.Tensor) -> Any:
+        made = augment.augmented_views(
+            image,
+            seed,
+            num_views=num_views,
+            image_size=experiment.image_shape[0],
+            options=options,
+            flip=experiment.flip,
+            on_device=steps_on_device(experiment),
+        )
+        parts = dict(zip(("views", "numbers"), made)) if isinstance(made, tuple) else {"views": made}
+        if mix != "none":
+            parts["mixing"] = augment.draw_numbers(seed, options.mix_alpha)
+        return parts if len(parts) > 1 else made
+
+    return make_views
 
 
 def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: pipeline.Epochs) -> MakeBatches:
@@ -583,8 +623,8 @@ def _compile_classifier(
 ) -> None:
     model.compile(
         optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy("top1")],
+        models.CrossEntropy(name="cross_entropy"),
+        weighted_metrics=[models.Accuracy("top1")],
         jit_compile=hardware.jit_compile,
         steps_per_execution=hardware.steps_per_execution,
     )

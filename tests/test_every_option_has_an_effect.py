@@ -45,6 +45,8 @@ ANOTHER = {
     "jitter_style": "tensorflow",
     "randaugment_layers": 3,
     "randaugment_magnitude": 4.0,
+    "mix": "mixup",
+    "mix_alpha": 0.5,
     "augment_on_device": "on",
     "blur_on_device": "on",
     "num_views": 3,
@@ -116,6 +118,7 @@ ELSEWHERE = {
 
 # Options that another must be set for.
 TOGETHER = {
+    "mix_alpha": {"mix": "cutmix"},
     "randaugment_layers": {"augment": ("randaugment",)},
     "randaugment_magnitude": {"augment": ("randaugment",)},
     "momentum_encoder": {"queue_size": 32},
@@ -127,7 +130,7 @@ def seen_in(model, stage, options):
     """What a stage was about to do, in numbers and names that can be compared."""
     rates = [float(stage.learning_rate(step)) for step in (1, stage.epochs.total_steps // 2)]
     batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-    answer = model(tf.cast(models.finished(model, batch[0]), tf.float32))
+    answer = model(tf.cast(models.prepared(model, *batch[:2])[0], tf.float32))
     return (
         stage.name,
         stage.epochs,

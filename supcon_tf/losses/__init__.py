@@ -3,5 +3,6 @@
 from supcon_tf.losses.baselines import NPairsLoss, TripletLoss
 from supcon_tf.losses.contrastive import NTXentLoss, SupConLoss, Temperature
 from supcon_tf.losses.inputs import Memory
+from supcon_tf.losses.mixed import MixedSupConLoss
 
-__all__ = ["Memory", "NPairsLoss", "NTXentLoss", "SupConLoss", "Temperature", "TripletLoss"]
+__all__ = ["Memory", "MixedSupConLoss", "NPairsLoss", "NTXentLoss", "SupConLoss", "Temperature", "TripletLoss"]

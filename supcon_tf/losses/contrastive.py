@@ -19,6 +19,17 @@ ANCHORS = ("all", "one")
 Temperature = Union[float, tf.Tensor, tf.Variable, Callable[[], Any]]
 
 
+def fixed_or_scalar(temperature: Temperature) -> Union[float, tf.Tensor]:
+    """τ as it is now: a number if it is fixed, else a scalar float32 tensor."""
+    value = temperature() if callable(temperature) else temperature
+    if isinstance(value, numbers.Real):
+        return float(value)
+    value = tf.cast(value, tf.float32)
+    if value.shape.rank != 0:
+        raise ValueError(f"temperature must be a scalar, not of shape {value.shape}")
+    return value
+
+
 @keras.saving.register_keras_serializable("supcon_tf")
 class SupConLoss(keras.losses.Loss):
     """Supervised contrastive loss (Khosla et al., 2020, Eqs. 2 and 3).
@@ -110,13 +121,7 @@ class SupConLoss(keras.losses.Loss):
 
     def current_temperature(self) -> Union[float, tf.Tensor]:
         """τ as it is now: a number if it is fixed, else a scalar float32 tensor."""
-        value = self.temperature() if callable(self.temperature) else self.temperature
-        if isinstance(value, numbers.Real):
-            return float(value)
-        value = tf.cast(value, tf.float32)
-        if value.shape.rank != 0:
-            raise ValueError(f"temperature must be a scalar, not of shape {value.shape}")
-        return value
+        return fixed_or_scalar(self.temperature)
 
     @property
     def scale(self) -> Union[float, tf.Tensor]:

@@ -5,8 +5,27 @@ from typing import Any, Dict, Optional
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models.finish_views import FinishViews, finished
 from supcon_tf.models.heads import l2_normalize
+from supcon_tf.models.preparation import Prepare, likeliest, prepared
+
+
+@keras.saving.register_keras_serializable("supcon_tf")
+class CrossEntropy(keras.losses.Loss):
+    """Cross-entropy of logits `[batch, classes]` and labels: integers `[batch]`, or distributions of that shape."""
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Of each image, `[batch]`."""
+        if y_true.shape.rank == 2 and y_true.shape[1] == y_pred.shape[1] > 1:
+            return tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred)
+        labels = tf.cast(tf.reshape(y_true, [-1]), tf.int32)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)
+
+
+class Accuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Share of images whose class has the largest logit; of a distribution, whose likeliest class has."""
+
+    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Optional[tf.Tensor] = None) -> None:
+        return super().update_state(likeliest(y_true), y_pred, sample_weight)
 
 
 class Classifier(keras.Model):
@@ -22,8 +41,8 @@ class Classifier(keras.Model):
       seed: of the classifier's weights.
 
     Attributes:
-      finish_views: where the device takes the last steps of augmentation, the function that does; None for images
-        that are complete.
+      prepare: the function that makes images of what the host has left to the device, and may mix them and their
+        labels; None for images that are complete.
     """
 
     def __init__(
@@ -43,7 +62,7 @@ class Classifier(keras.Model):
         self.freeze_encoder = freeze_encoder
         self.normalize_embedding = normalize_embedding
         self.weight_decay = weight_decay
-        self.finish_views: Optional[FinishViews] = None
+        self.prepare: Optional[Prepare] = None
         self.linear = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
@@ -65,10 +84,11 @@ class Classifier(keras.Model):
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """One step on (images `[batch, height, width, channels]`, labels `[batch]`[, weights `[batch]`]).
 
-        Instead of the images there may be a tuple of whatever `finish_views` makes them from.
+        Instead of the images there may be a dictionary of what `prepare` makes them from.
         """
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        return super().train_step((finished(self, images), labels, weights))
+        images, labels = prepared(self, images, labels)
+        return super().train_step((images, labels, weights))
 
     def get_config(self) -> Dict[str, Any]:
         return {

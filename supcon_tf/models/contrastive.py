@@ -8,10 +8,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather
-from supcon_tf.models.finish_views import FinishViews, finished
 from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches
+from supcon_tf.models.preparation import Prepare, likeliest, prepared
 
 # Bounds of a temperature that is learned.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 1.0
@@ -43,8 +43,8 @@ class ContrastiveModel(keras.Model):
       seed: of the online classifier's weights.
 
     Attributes:
-      finish_views: where the device takes the last steps of augmentation, the function that does; None for views that
-        are complete.
+      prepare: the function that makes views of what the host has left to the device, and may mix them and their labels;
+        None for views that are complete.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ContrastiveModel(keras.Model):
         self.projection_head = projection_head
         self.microbatch_size = microbatch_size
         self.normalize_embedding = normalize_embedding
-        self.finish_views: Optional[FinishViews] = None
+        self.prepare: Optional[Prepare] = None
         self.online_classifier: Optional[keras.layers.Layer] = None
         if num_classes is not None:
             initializer = keras.initializers.GlorotUniform(seed=seed)
@@ -156,10 +156,10 @@ class ContrastiveModel(keras.Model):
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """One step on (views `[batch, views, height, width, channels]`, labels `[batch]`[, weights `[batch]`]).
 
-        Instead of the views there may be a tuple of whatever `finish_views` makes them from.
+        Instead of the views there may be a dictionary of what `prepare` makes them from.
         """
         views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        views = finished(self, views)
+        views, labels = prepared(self, views, labels)
         if self.microbatch_size is None:
             with tf.GradientTape() as tape:
                 embeddings, projections = self._embed_and_project(views, training=True)
@@ -207,7 +207,7 @@ class ContrastiveModel(keras.Model):
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """As `train_step` without the update; with images `[batch, height, width, channels]`, only online accuracy."""
         views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        views = finished(self, views)
+        views, labels = prepared(self, views, labels)
         if views.shape.rank == 4:
             self._online_loss(labels, self.embed(views)[:, tf.newaxis, :], weights)
             return {self.online_accuracy.name: self.online_accuracy.result()}
@@ -274,7 +274,7 @@ class ContrastiveModel(keras.Model):
         if self.online_classifier is None:
             return tf.constant(0.0)
         logits = self.online_classifier(tf.stop_gradient(embeddings))
-        labels = tf.repeat(tf.reshape(labels, [-1, 1]), tf.shape(logits)[1], axis=1)
+        labels = tf.repeat(tf.reshape(likeliest(labels), [-1, 1]), tf.shape(logits)[1], axis=1)
         known = tf.cast(labels >= 0, tf.float32)  # unlabelled images teach the classifier nothing
         if weights is not None:
             known *= tf.cast(weights, tf.float32)[:, tf.newaxis]

@@ -1,0 +1,114 @@
+"""The loss of mixed images, against its equation in float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.losses import MixedSupConLoss, SupConLoss
+from tests.losses import oracle
+
+BATCH, VIEWS, DIM, CLASSES = 8, 2, 5, 4
+
+
+def make_batch(seed=0, views=VIEWS):
+    rng = np.random.default_rng(seed)
+    projections = rng.normal(size=(BATCH, views, DIM))
+    classes = np.eye(CLASSES)[rng.integers(0, CLASSES, BATCH)]
+    shares = rng.random((BATCH, 1))
+    return projections, shares * classes + (1 - shares) * classes[::-1]
+
+
+def equation(projections, labels, temperature):
+    """L_i of each view of each image, anchor by anchor; projections are taken as they are."""
+    images, views, _ = projections.shape
+    rows = projections.reshape(images * views, -1)
+    image_of = np.repeat(np.arange(images), views)
+    losses = np.empty(len(rows))
+    for i, anchor in enumerate(rows):
+        others = np.arange(len(rows)) != i
+        similarities = rows[others] @ anchor / temperature
+        weights = labels[image_of[others]] @ labels[image_of[i]]
+        # The part of a label that no class has is a class of the image's own.
+        own = (1 - labels.sum(axis=1))[image_of[i]]
+        weights += own**2 * (image_of[others] == image_of[i])
+        losses[i] = np.log(np.sum(np.exp(similarities))) - weights @ similarities / weights.sum()
+    return losses.reshape(images, views)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_value_is_that_of_the_equation(temperature, views):
+    projections, labels = make_batch(views=views)
+    expected = equation(oracle.normalized(projections), labels, temperature).mean(axis=1)
+    found = MixedSupConLoss(temperature).call(tf.constant(labels), tf.constant(projections))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    scaled = MixedSupConLoss(temperature, scale_by_temperature=True).call(tf.constant(labels), tf.constant(projections))
+    np.testing.assert_allclose(scaled, temperature * expected, rtol=1e-5, atol=1e-5)
+
+
+def test_unlabelled_images_are_classes_of_their_own():
+    projections, labels = make_batch(1)
+    labels[2] = 0
+    labels[5] *= 0.6  # mixed with an unlabelled one
+    expected = equation(oracle.normalized(projections), labels, 0.1).mean(axis=1)
+    found = MixedSupConLoss(0.1).call(tf.constant(labels), tf.constant(projections))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_with_one_class_for_each_image_it_is_the_supervised_contrastive_loss():
+    projections, _ = make_batch(2)
+    classes = np.array([0, 0, 1, 2, 1, 3, -1, 0])
+    expected = SupConLoss(0.1).call(tf.constant(classes), tf.constant(projections))
+    found = MixedSupConLoss(0.1).call(tf.one_hot(classes, CLASSES), tf.constant(projections))
+    # Images that are alone in their class have positives all the same: their own other views.
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_equals_finite_differences_of_the_equation():
+    projections, labels = make_batch(3)
+    loss = MixedSupConLoss(0.2, normalize=False, reduction=keras.losses.Reduction.SUM)
+    given = tf.constant(projections, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        value = loss(tf.constant(labels), given)
+    expected = oracle.central_differences(lambda z: equation(z, labels, 0.2).mean(axis=1).sum(), projections)
+    found = tape.gradient(value, given)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_value_and_gradient_are_those_of_one_replica_with_the_whole_batch():
+    projections, labels = make_batch(4)
+
+    def step(y, z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            losses = MixedSupConLoss(0.1).call(y, z)
+            total = tf.reduce_sum(losses)
+        return losses, tape.gradient(total, z)
+
+    batch = tf.constant(labels, tf.float32), tf.constant(projections, tf.float32)
+    expected = tf.function(step)(*batch)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    parts = [
+        strategy.experimental_distribute_values_from_function(
+            lambda context, x=x: tf.split(x, 2)[context.replica_id_in_sync_group]
+        )
+        for x in batch
+    ]
+    results = tf.function(lambda *parts: strategy.run(step, parts))(*parts)
+    for found, wanted in zip(map(strategy.experimental_local_results, results), expected):
+        np.testing.assert_allclose(np.concatenate(found), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="two views at least"):
+        MixedSupConLoss().call(tf.ones([4, 3]), tf.ones([4, 1, 5]))
+    with pytest.raises(ValueError, match="labels must be distributions"):
+        MixedSupConLoss().call(tf.ones([4]), tf.ones([4, 2, 5]))
+
+
+def test_it_is_made_again_from_its_config():
+    loss = MixedSupConLoss(0.3, scale_by_temperature=True, normalize=False, tile_size=64)
+    again = MixedSupConLoss.from_config(loss.get_config())
+    assert again.get_config() == loss.get_config() and again.temperature == 0.3
