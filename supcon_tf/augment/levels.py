@@ -70,9 +70,6 @@ def argument_at(operation: str, level: float, translate: float = 0.0, cutout: fl
     return arguments.get(operation, 0.0)
 
 
-# A function of its own, not inlined: otherwise each use in a pipeline, one per layer and view, would be traced and
-# optimized with all its branches. It takes a second or two off the start of a pipeline of two views, for 10 us a use.
-@functools.partial(tf.function, autograph=False, experimental_attributes={"_noinline": True})
 def apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
     """One operation, chosen when run; only that one is computed.
 
@@ -90,6 +87,14 @@ def apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf.
     Returns:
       uint8 `[height, width, channels]`.
     """
+    # A trace for images of unknown size serves those of a known one too, but forgets it.
+    return tf.ensure_shape(_apply(image, index, argument, uniforms), image.shape)
+
+
+# A function of its own, not inlined: otherwise each use in a pipeline, one per layer and view, would be traced and
+# optimized with all its branches. It takes a second or two off the start of a pipeline of two views, for 10 us a use.
+@functools.partial(tf.function, autograph=False, experimental_attributes={"_noinline": True})
+def _apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     signed = tf.where(uniforms[0] < 0.5, argument, -argument)
 
@@ -118,8 +123,7 @@ def apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf.
         "Cutout": cutout,
         "SolarizeAdd": lambda: operations.solarize_add(image, argument),
     }
-    result = tf.switch_case(index, [branches[name] for name in OPERATIONS] + [lambda: image])
-    return tf.ensure_shape(result, image.shape)
+    return tf.switch_case(index, [branches[name] for name in OPERATIONS] + [lambda: image])
 
 
 def choice(uniform: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

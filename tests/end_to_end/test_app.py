@@ -54,10 +54,9 @@ def supcon_run(digits_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode, least", [("supcon", 0.97), ("ce", 0.95)])
-def test_recipe_reaches_its_accuracy(mode, least, digits_dir, tmp_path):
-    succeed(f"--mode={mode}", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}")
-    assert metrics(tmp_path)["top1"] >= least
+def test_recipe_reaches_its_accuracy(digits_dir, tmp_path):
+    succeed("--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}")
+    assert metrics(tmp_path)["top1"] >= 0.97
 
 
 def test_a_run_leaves_what_it_promises(supcon_run):

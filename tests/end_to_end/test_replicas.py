@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -16,10 +17,9 @@ from tests.cluster import free_addresses, tf_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-# Five steps of SGD on 1,197 images in each stage.
+# Five steps of SGD on 1,200 images in each stage.
 OPTIONS = {
-    "dataset": "digits",
-    "validation_split": "none",
+    "image_size": 8,
     "encoder": "small",
     "encoder_width": 0.25,
     "projection_layers": (16, 8),
@@ -28,7 +28,7 @@ OPTIONS = {
     "pretrain_epochs": 1,
     "warmup_epochs": 0.0,
     "optimizer": "sgd",
-    "learning_rate": 0.1,
+    "learning_rate": 0.03,
     "linear_batch_size": 232,
     "linear_epochs": 1,
     "linear_optimizer": "sgd",
@@ -36,8 +36,8 @@ OPTIONS = {
 }
 
 
-def values(mode, data_dir, run_dir, stages):
-    return {**OPTIONS, "mode": mode, "data_dir": data_dir, "run_dir": str(run_dir), "stages": stages}
+def values(mode, noise, run_dir, stages):
+    return {**OPTIONS, **noise, "mode": mode, "run_dir": str(run_dir), "stages": stages}
 
 
 def weights(run_dir, stage):
@@ -53,23 +53,40 @@ def weights(run_dir, stage):
 
 
 def assert_same_weights(run_dir, expected_dir, stage):
-    """Equal to 1e-5 of each weight's largest entry, or to 1e-7 where that is more: some shifts stay at about 0."""
+    """Equal to 1e-5 of each weight's largest entry, or to 2e-7: what float32 rounds by where a small shift is added."""
     found, expected = weights(run_dir, stage), weights(expected_dir, stage)
     assert found.keys() == expected.keys() and len(found) > 20
     for name, value in expected.items():
-        atol = 1e-5 * max(np.abs(value).max(), 1e-2)
+        atol = 1e-5 * max(np.abs(value).max(), 2e-2)
         np.testing.assert_allclose(found[name], value, rtol=0, atol=atol, err_msg=name)
 
 
 @pytest.fixture(scope="module")
-def on_one_device(digits_dir, tmp_path_factory):
+def noise(tmp_path_factory):
+    """Images of noise in four classes, and where they are prepared.
+
+    In the even parts of drawings a rounding of one pixel's activation about 0 is one of many pixels', so that a step
+    would depend on it.
+    """
+    folder, rng = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
+    for split, number in (("train", 300), ("test", 100)):
+        for label in "abcd":
+            (folder / split / label).mkdir(parents=True)
+            for i in range(number):
+                pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                PIL.Image.fromarray(pixels).save(folder / split / label / f"{i}.png")
+    return {"dataset": f"folder:{folder}", "data_dir": str(tmp_path_factory.mktemp("prepared"))}
+
+
+@pytest.fixture(scope="module")
+def on_one_device(noise, tmp_path_factory):
     """Mode → the folder of a run of all stages on one device."""
     folders = {}
 
     def run(mode):
         if mode not in folders:
             folders[mode] = tmp_path_factory.mktemp("one") / mode
-            options = values(mode, digits_dir, folders[mode], ("pretrain", "linear", "evaluate"))
+            options = values(mode, noise, folders[mode], ("pretrain", "linear", "evaluate"))
             experiment.run(config.from_values(options), tf.distribute.OneDeviceStrategy("/cpu:0"))
         return folders[mode]
 
@@ -77,12 +94,13 @@ def on_one_device(digits_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("replicas", "mode"), [(2, "supcon"), (2, "ce"), (4, "simclr"), (8, "supcon")])
-def test_devices(replicas, mode, digits_dir, on_one_device, tmp_path):
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("replicas", [2, 4, 8])
+def test_devices(replicas, mode, noise, on_one_device, tmp_path):
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
-    every = replicas == 2  # the later stages once, to save time
+    every = replicas == 2 and mode != "simclr"  # the later stages, which simclr has as supcon, once: to save time
     stages = ("pretrain", "linear", "evaluate") if every else ("pretrain",)
-    experiment.run(config.from_values(values(mode, digits_dir, tmp_path, stages)), strategy)
+    experiment.run(config.from_values(values(mode, noise, tmp_path, stages)), strategy)
     expected = on_one_device(mode)
     assert_same_weights(tmp_path, expected, "pretrain")
     if every:
@@ -103,10 +121,10 @@ for values in json.loads(sys.argv[1]):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "modes"), [(2, MODES), (4, ["supcon"])])
-def test_workers(number, modes, digits_dir, on_one_device, tmp_path):
+@pytest.mark.parametrize("number", [2, 4])
+def test_workers(number, noise, on_one_device, tmp_path):
     addresses = free_addresses(number)
-    runs = [values(mode, digits_dir, tmp_path / mode, ["pretrain"]) for mode in modes]
+    runs = [values(mode, noise, tmp_path / mode, ["pretrain"]) for mode in MODES]
     workers = []
     for index in range(number):
         workers.append(
@@ -122,5 +140,5 @@ def test_workers(number, modes, digits_dir, on_one_device, tmp_path):
     said = [worker.communicate(timeout=500) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * number, said
     assert f"{number} replicas" in said[0][1] and said[1:] == [("", "")] * (number - 1)  # only the chief speaks
-    for mode in modes:
+    for mode in MODES:
         assert_same_weights(tmp_path / mode, on_one_device(mode), "pretrain")

@@ -135,9 +135,9 @@ def test_moving_averages_move_once_by_the_mean_over_the_microbatches():
 
 def test_statistics_of_all_replicas_are_those_of_one_with_their_microbatches_together():
     # Two replicas have the first and the second half; one gets those of both halves that meet in a microbatch.
-    meeting = np.arange(IMAGES).reshape(2, -1, 2).transpose(1, 0, 2).reshape(-1)
-    one = step(lambda: norm_encoder(sync=True), meeting, microbatch_size=4)
-    two = step(lambda: norm_encoder(sync=True), microbatch_size=2, replicas=2)
+    meeting = np.arange(IMAGES).reshape(2, -1, 4).transpose(1, 0, 2).reshape(-1)
+    one = step(lambda: norm_encoder(sync=True), meeting, microbatch_size=8)
+    two = step(lambda: norm_encoder(sync=True), microbatch_size=4, replicas=2)
     assert_same_step(two, one, tolerance=2e-4)
 
 
