@@ -23,6 +23,9 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_W
 # One evaluation of a job: two numbers that say whether it is right, a loss and one entry of its gradient, say.
 Evaluate = Callable[[], Tuple[float, float]]
 
+# What a child is asked → what it then does and says, in one line.
+Replies = Mapping[str, Callable[[], str]]
+
 
 class Result(NamedTuple):
     """What is known of a job once it is done: median of the seconds an evaluation takes, and the process's peak."""
@@ -41,17 +44,26 @@ def serve(make: Callable[[], Evaluate], *, warm_ups: int = 2) -> None:
       make: what to evaluate; it may print.
       warm_ups: evaluations before the first that counts. A turn is one evaluation, or as many as take TURN_SECONDS.
     """
+
+    def replies() -> Replies:
+        evaluate = make()
+        for _ in range(warm_ups):
+            seconds = seconds_of(evaluate)
+        evaluations = max(1, int(TURN_SECONDS / seconds))
+        return {
+            "run": lambda: str(statistics.mean(seconds_of(evaluate) for _ in range(evaluations))),
+            "result": lambda: " ".join(map(repr, evaluate())),
+            "memory": lambda: str(_peak_megabytes()),
+        }
+
+    answer_each(replies)
+
+
+def answer_each(make_replies: Callable[[], Replies]) -> None:
+    """Says 'ready', and then answers each line of standard input by the reply of that name; all may print."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    evaluate = make()
-    for _ in range(warm_ups):
-        seconds = seconds_of(evaluate)
-    evaluations = max(1, int(TURN_SECONDS / seconds))
-    replies: Dict[str, Callable[[], str]] = {
-        "run": lambda: str(statistics.mean(seconds_of(evaluate) for _ in range(evaluations))),
-        "result": lambda: " ".join(map(repr, evaluate())),
-        "memory": lambda: str(_peak_megabytes()),
-    }
+    replies = make_replies()
     print("ready", file=answers)
     for line in sys.stdin:
         print(replies[line.strip()](), file=answers)
@@ -106,7 +118,7 @@ class Child:
         return line.strip() or None
 
     def ask(self, what: str) -> Optional[str]:
-        """Asks for one of the replies of `serve`."""
+        """Asks for one of the child's replies."""
         assert self._process.stdin is not None
         if self._alive:
             with contextlib.suppress(BrokenPipeError):  # then there will be no answer
