@@ -360,7 +360,7 @@ def steps_of(policies: Sequence[str]) -> List[Step]:
         return colour.jitter(view, amounts(uniforms, style), order, style)
 
     def operation(index: int, argument: float, view: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-        return levels.apply(view, tf.constant(index), tf.constant(argument), uniforms[:3])
+        return levels.apply(view, tf.constant(index), tf.constant(argument, tf.float32), uniforms[:3])
 
     jittered, operated = ("simclr", "stacked_randaugment"), OF_OPERATIONS
     steps = [

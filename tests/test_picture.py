@@ -1,0 +1,51 @@
+import numpy as np
+from PIL import Image
+
+from supcon_tf import picture
+
+POLICIES = ("crop_flip", "simclr")
+
+
+def image_of(seed):
+    return np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+
+
+def test_rows_are_policies_and_columns_the_images_with_their_views():
+    images = [image_of(0), image_of(1)]
+    drawn = picture.draw(images, POLICIES)
+    step = picture.TILE + picture.GAP
+    of_images = 2 * (1 + picture.VIEWS) * step + picture.BETWEEN_IMAGES
+    assert drawn.size == (picture.LABEL_WIDTH + of_images, 2 * step + picture.GAP)
+
+    pixels = np.asarray(drawn)
+    first_row, second_row = pixels[picture.GAP : step], pixels[picture.GAP + step : 2 * step]
+    originals = slice(picture.LABEL_WIDTH, picture.LABEL_WIDTH + picture.TILE)
+    np.testing.assert_array_equal(first_row[:, originals], second_row[:, originals])
+    assert (first_row[:, originals.stop :] != second_row[:, originals.stop :]).any()
+    assert (first_row[:, : picture.LABEL_WIDTH] != second_row[:, : picture.LABEL_WIDTH]).any()
+
+
+def test_same_seed_gives_same_picture_and_another_seed_another():
+    images = [image_of(0)]
+    first, again, other = (picture.draw(images, POLICIES[:1], seed).tobytes() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_command_writes_the_same_bytes_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("supcon_tf.augment.views.POLICIES", {"crop_flip": ()})
+    Image.fromarray(image_of(0)).save(tmp_path / "image.png")
+    written = []
+    for name in ("first.png", "second.png"):
+        assert picture.main(["picture", str(tmp_path / name), str(tmp_path / "image.png")]) == 0
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_file_that_is_not_an_image_is_named(tmp_path, capsys):
+    (tmp_path / "image.png").write_text("no image")
+    assert picture.main(["picture", str(tmp_path / "picture.png"), str(tmp_path / "image.png")]) == 2
+    assert "image.png: is not an image" in capsys.readouterr().err
+
+
+def test_photographs_of_scikit_learn_are_there():
+    assert len(picture.photographs()) == 2
