@@ -1,4 +1,7 @@
+import ctypes
+import gc
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the first import of TensorFlow
 
@@ -19,6 +22,19 @@ def fresh_start():
     """Each test starts in Keras' default precision, and with collectives that no strategy before it has numbered."""
     tf.keras.mixed_precision.set_global_policy("float32")
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_given_back(request):
+    """Graphs that a module keeps go when it ends; they are what makes a test process grow to many gigabytes."""
+    yield
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+    tf.keras.backend.clear_session()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # else the C library keeps what is free
 
 
 @pytest.fixture(scope="session")
