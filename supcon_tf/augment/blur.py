@@ -35,7 +35,6 @@ def gaussian_blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.reshape(blocks, [-1, side * channels])[:side], [side, side, channels])
 
     columns = tf.transpose(blur_rows(image), [1, 0, 2])
-    # Bytes are transposed in half the time.
     return tf.transpose(tf.cast(tf.round(blur_rows(columns)), tf.uint8), [1, 0, 2])
 
 
