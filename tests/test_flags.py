@@ -19,6 +19,7 @@ def parse(*arguments):
 
 # Flags that another must be given with.
 NEEDED = {
+    "mix_alpha": ["--mix=mixup"],
     "momentum_encoder": ["--queue_size=8"],
     "tpu_project": ["--tpu=x"],
     "tpu_zone": ["--tpu=x"],
