@@ -135,8 +135,8 @@ def test_the_two_oracles_agree():
         )
 
 
-@pytest.mark.parametrize("form", [FEW[0], FEW[-1]], ids="-".join)
-def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form):
+def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree():
+    form = ("in", "one_positive")
     given = (*random_batch(9), 0.1, random_memory(9))
     expected = expected_of(form, *given)
     function = functools.partial(value_and_gradients, form=form)

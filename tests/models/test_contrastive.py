@@ -123,10 +123,9 @@ def test_first_step_on_two_replicas_equals_that_on_one():
         np.testing.assert_allclose((two - first) / scale, (one - first) / scale, atol=2e-4)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_temperature_is_learned_by_its_own_gradient_on_any_number_of_replicas(replicas):
+def test_temperature_is_learned_by_its_own_gradient_on_several_replicas():
     views, labels = make_batch(batch=16)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         model = make_model(sync=True, learned_temperature=0.2)
         model.compile(keras.optimizers.SGD(0.05), SupConLoss(model.temperature))
