@@ -29,6 +29,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tup
 
 from benchmarks.lib import turns
 from benchmarks.lib.turns import print_header, print_row
+from supcon_tf import config
 
 WIDTH, HEIGHT = 500, 375
 QUALITY = 90
@@ -36,16 +37,8 @@ VIEWS = 2
 SIDE = 224
 BATCH = 32
 
-POLICIES = (
-    "crop_flip",
-    "simclr",
-    "autoaugment",
-    "autoaugment_imagenet",
-    "autoaugment_cifar10",
-    "randaugment",
-    "stacked_randaugment",
-)
-OF_OPERATIONS = POLICIES[2:]
+POLICIES = tuple(policy for policy in config.POLICIES if policy != "none")
+OF_OPERATIONS = tuple(policy for policy in POLICIES if policy not in ("crop_flip", "simclr"))
 PIXELWISE = ("jitter", "grey", "blur")
 DECODING = "decoding alone"
 

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -294,7 +293,7 @@ def _from_memory(
     images: TrainingImages, pool: _Pool, parts: Sequence[records.FilePart], positions: tf.data.Dataset
 ) -> tf.data.Dataset:
     """Reads all encoded images, then looks them up: (epoch, position) → (epoch, index, encoded image, label)."""
-    data, kept = images.data, images.kept
+    data = images.data
 
     def look_up(indices: tf.Tensor, encoded: tf.Tensor, labels: tf.Tensor) -> tf.data.Dataset:
         places = tf.argsort(indices)  # files are read side by side
@@ -305,11 +304,7 @@ def _from_memory(
 
         return positions.map(example)
 
-    stored = records.read(records.columns(parts))
-    if kept is not None:
-        is_kept = np.isin(np.arange(data.num_examples(data.train_split)), kept)
-        stored = stored.filter(lambda index, _: tf.gather(is_kept, index))
-    parsed = stored.map(
+    parsed = images.stored(parts).map(
         lambda index, record: (index, *records.parse(data, record)), num_parallel_calls=tf.data.AUTOTUNE
     )
     return parsed.batch(pool.size).flat_map(look_up)

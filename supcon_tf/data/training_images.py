@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
+import tensorflow as tf
 
 from supcon_tf.data import memory, records, sampling
 from supcon_tf.data.decoding import BadImages
@@ -76,6 +77,14 @@ class TrainingImages:
         positions = np.argsort(labels, kind="stable")
         positions = positions[labels[positions] >= 0]
         return positions, np.unique(labels[positions], return_counts=True)[1]
+
+    def stored(self, parts: Sequence[records.FilePart]) -> tf.data.Dataset:
+        """(index, record) of those in the parts that are kept, in the order of `records.read`."""
+        examples, kept = records.read(records.columns(parts)), self.kept
+        if kept is None:
+            return examples
+        is_kept = np.isin(np.arange(self.data.num_examples(self.data.train_split)), kept)
+        return examples.filter(lambda index, _: tf.gather(is_kept, index))
 
     def in_memory(self, images: int) -> bool:
         """Whether to hold so many of the images, encoded, in memory. Nothing but time depends on it."""

@@ -23,7 +23,7 @@ def measure(images: TrainingImages) -> Whitening:
     They come out alike to the last digit on every machine: a sum of whole numbers is exact in float64, whatever the
     order in which threads add them, and the images' averages are added one after the other.
     """
-    data, kept, channels = images.data, images.kept, images.data.image_shape[2]
+    data, channels = images.data, images.data.image_shape[2]
 
     def moments(index: tf.Tensor, record: tf.Tensor) -> Sums:
         """Averages over an image's pixels, of the values and of their squares, `[2, channels]`; and 1, or 0 twice."""
@@ -38,10 +38,7 @@ def measure(images: TrainingImages) -> Whitening:
     def add(totals: Sums, of_image: Sums) -> Sums:
         return totals[0] + of_image[0], totals[1] + of_image[1]
 
-    stored = records.read(records.columns(records.file_parts(data, data.train_split)))
-    if kept is not None:
-        is_kept = np.isin(np.arange(data.num_examples(data.train_split)), kept)
-        stored = stored.filter(lambda index, _: tf.gather(is_kept, index))
+    stored = images.stored(records.file_parts(data, data.train_split))
     measured = stored.take(IMAGES).map(moments, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     total, number = measured.reduce((tf.zeros([2, channels], tf.float64), tf.constant(0.0, tf.float64)), add)
     mean, mean_square = total.numpy() / max(int(number), 1)
