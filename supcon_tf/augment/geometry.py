@@ -60,7 +60,7 @@ def resized_crop(image: tf.Tensor, box: tf.Tensor, image_size: int) -> tf.Tensor
     # Of float32 both ways of resizing take little more than half the time, with the same result.
     crop = tf.cast(image[top : top + height, left : left + width], tf.float32)
     size = [image_size, image_size]
-    # tf.image's antialiased bilinear resize takes five times as long as either: benchmarks/input.py.
+    # tf.image's antialiased bilinear resize takes several times as long as either.
     return tf.cond(
         tf.maximum(height, width) > 2 * image_size,
         lambda: tf.image.resize(crop, size, method="area"),

@@ -173,7 +173,8 @@ def _view(
     left = len(steps_left(policy, on_device))
     for step in POLICIES[policy][: len(POLICIES[policy]) - left]:
         view = _STEPS[step](view, numbers, parameters.uniforms, options)
-    # Last, where a pixel is a byte. It might as well come first: the mirror image of a view is as likely as itself.
+    # Last, where a pixel is a byte. It might as well come first: the mirror image of a view is as likely as itself, but
+    # for shears, which begin at the left edge.
     return _when(parameters.mirror, _rounded(view), geometry.mirror)
 
 
