@@ -13,8 +13,8 @@ CLASSES = 100
 
 def compiled_model(encoder: str, image_size: int, **options: Any) -> ContrastiveModel:
     """The model; `options` are arguments of `ContrastiveModel`."""
-    made = build_encoder(encoder, (image_size, image_size, 3), weight_decay=1e-4)
-    model = ContrastiveModel(made, ProjectionHead((512, 128)), num_classes=CLASSES, **options)
+    made = build_encoder(encoder, (image_size, image_size, 3))
+    model = ContrastiveModel(made, ProjectionHead((512, 128)), num_classes=CLASSES, weight_decay=1e-4, **options)
     model.compile(make_optimizer("nesterov", WarmupCosine(0.1, 0, 1000)), SupConLoss(0.1))
     return model
 

@@ -1,12 +1,13 @@
 """An encoder with a linear classifier on top."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.preparation import Prepare, likeliest, prepared
+from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -37,7 +38,8 @@ class Classifier(keras.Model):
       freeze_encoder: train the classifier alone. The encoder, batch normalisation included, then stays as it is: what
         is evaluated and exported is what the classifier was trained on.
       normalize_embedding: L2-normalise the embedding before the classifier.
-      weight_decay: λ of the L2 term λ/2·‖w‖² on the classifier's kernel.
+      weight_decay: λ of the L2 term λ/2·‖w‖² on what is trained, but for scale and shift of normalisation.
+      decay_normalization: whether these decay too.
       seed: of the classifier's weights.
 
     Attributes:
@@ -53,6 +55,7 @@ class Classifier(keras.Model):
         freeze_encoder: bool,
         normalize_embedding: bool = True,
         weight_decay: float = 0.0,
+        decay_normalization: bool = False,
         seed: int = 0,
         name: str = "classifier",
     ) -> None:
@@ -62,15 +65,22 @@ class Classifier(keras.Model):
         self.freeze_encoder = freeze_encoder
         self.normalize_embedding = normalize_embedding
         self.weight_decay = weight_decay
+        self.decay_normalization = decay_normalization
         self.prepare: Optional[Prepare] = None
         self.linear = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
-            kernel_regularizer=keras.regularizers.L2(weight_decay / 2) if weight_decay else None,
             dtype="float32",
             name="linear",
         )
         self.linear.build((None, encoder.output_shape[-1]))
+        if weight_decay:
+            self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
+
+    @property
+    def decaying_weights(self) -> List[tf.Variable]:
+        """What the weight decay is of."""
+        return decaying_weights([self.encoder, self.linear], normalization=self.decay_normalization)
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Images `[batch, height, width, channels]` → embeddings r, `[batch, dim]` float32."""
@@ -97,6 +107,7 @@ class Classifier(keras.Model):
             "freeze_encoder": self.freeze_encoder,
             "normalize_embedding": self.normalize_embedding,
             "weight_decay": self.weight_decay,
+            "decay_normalization": self.decay_normalization,
             "name": self.name,
         }
 

@@ -12,6 +12,7 @@ from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches
 from supcon_tf.models.preparation import Prepare, likeliest, prepared
+from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 # Bounds of a temperature that is learned.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 1.0
@@ -40,6 +41,8 @@ class ContrastiveModel(keras.Model):
       microbatch_size: images of a replica that pass the encoder at a time, so that memory is that of their activations
         (`supcon_tf/models/microbatches.py`); None for all at once.
       normalize_embedding: L2-normalise the embedding before projection head and classifier.
+      weight_decay: λ of the L2 term λ/2·‖w‖² on encoder and projection head, but for scale and shift of normalisation.
+      decay_normalization: whether these decay too.
       seed: of the online classifier's weights.
 
     Attributes:
@@ -58,6 +61,8 @@ class ContrastiveModel(keras.Model):
         momentum_encoder: float = 0.999,
         microbatch_size: Optional[int] = None,
         normalize_embedding: bool = True,
+        weight_decay: float = 0.0,
+        decay_normalization: bool = False,
         seed: int = 0,
         name: str = "contrastive_model",
     ) -> None:
@@ -66,6 +71,8 @@ class ContrastiveModel(keras.Model):
         self.projection_head = projection_head
         self.microbatch_size = microbatch_size
         self.normalize_embedding = normalize_embedding
+        self.weight_decay = weight_decay
+        self.decay_normalization = decay_normalization
         self.prepare: Optional[Prepare] = None
         self.online_classifier: Optional[keras.layers.Layer] = None
         if num_classes is not None:
@@ -91,6 +98,13 @@ class ContrastiveModel(keras.Model):
         self.queue: Optional[MemoryQueue] = None
         if queue_size:
             self._hold(MemoryQueue(encoder, projection_head, queue_size, momentum_encoder))
+        if weight_decay:
+            self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
+
+    @property
+    def decaying_weights(self) -> List[tf.Variable]:
+        """What the weight decay is of."""
+        return decaying_weights([self.encoder, self.projection_head], normalization=self.decay_normalization)
 
     @tf.__internal__.tracking.no_automatic_dependency_tracking
     def _hold(self, queue: MemoryQueue) -> None:
@@ -294,6 +308,8 @@ class ContrastiveModel(keras.Model):
             **({} if queue is None else {"queue_size": queue.size, "momentum_encoder": queue.momentum}),
             "microbatch_size": self.microbatch_size,
             "normalize_embedding": self.normalize_embedding,
+            "weight_decay": self.weight_decay,
+            "decay_normalization": self.decay_normalization,
             "name": self.name,
         }
 

@@ -61,7 +61,6 @@ def build_encoder(
     stem: str = "auto",
     whitening: Tuple[Sequence[float], Sequence[float]] = ((0.0,), (1.0,)),
     synchronized_batch_norm: bool = False,
-    weight_decay: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """An encoder with fresh weights, from images to embeddings that are not normalised.
@@ -79,7 +78,6 @@ def build_encoder(
       whitening: means and standard deviations, of each channel or of all, of images scaled to [-1, 1]; they become 0
         and 1.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
-      weight_decay: adds this times half the sum of squares of every kernel to the model's `losses`.
       seed: the initial weights follow from it.
 
     Raises:
@@ -90,7 +88,7 @@ def build_encoder(
         raise UserError(f"--encoder={name}: no such encoder{hint}")
     block, blocks, channels = ARCHITECTURES[name]
     channels = max(int(width * channels), 1)
-    conv = functools.partial(_conv, weight_decay=weight_decay, seed=seed)
+    conv = functools.partial(_conv, seed=seed)
     norm = functools.partial(_norm, synchronized=synchronized_batch_norm)
 
     inputs = keras.Input(image_shape, name="images", dtype=tf.float32)
@@ -128,9 +126,7 @@ def derived_seed(seed: int, name: str) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _conv(
-    images: tf.Tensor, channels: int, size: int, stride: int, *, name: str, weight_decay: float, seed: int
-) -> tf.Tensor:
+def _conv(images: tf.Tensor, channels: int, size: int, stride: int, *, name: str, seed: int) -> tf.Tensor:
     """Convolution without bias. With a stride the padding does not depend on the size of the image, as SAME does."""
     if stride > 1 and size > 1:
         before = (size - 1) // 2
@@ -145,7 +141,6 @@ def _conv(
         kernel_initializer=keras.initializers.VarianceScaling(
             1.0, mode="fan_in", distribution="truncated_normal", seed=derived_seed(seed, name)
         ),
-        kernel_regularizer=keras.regularizers.L2(weight_decay / 2) if weight_decay else None,
         name=name,
     )(images)
 

@@ -19,7 +19,6 @@ def make_contrastive_model(
     num_classes: Optional[int],
     *,
     whitening: Whitening = ((0.0,), (1.0,)),
-    weight_decay: float = 0.0,
     seed: int = 0,
     **further: Any,
 ) -> ContrastiveModel:
@@ -30,7 +29,6 @@ def make_contrastive_model(
       image_shape: height, width and channels of what the encoder sees.
       num_classes: number of classes, or None.
       whitening: means and standard deviations of images in [-1, 1].
-      weight_decay: λ of the L2 term λ/2·‖w‖² on the kernels of the encoder, and kernels and biases of the head.
       seed: the weights follow from it.
       further: arguments of `ContrastiveModel`.
     """
@@ -39,11 +37,10 @@ def make_contrastive_model(
         batch_norm=options.projection_batch_norm,
         normalize=options.normalize_projection,
         synchronized_batch_norm=options.sync_batch_norm,
-        weight_decay=weight_decay,
         seed=seed,
     )
     return ContrastiveModel(
-        _make_encoder(options, image_shape, whitening, weight_decay, seed),
+        _make_encoder(options, image_shape, whitening, seed),
         head,
         num_classes=num_classes,
         normalize_embedding=options.normalize_embedding,
@@ -57,25 +54,22 @@ def make_classifier(
     image_shape: Tuple[int, int, int],
     num_classes: int,
     *,
-    freeze_encoder: bool,
     whitening: Whitening = ((0.0,), (1.0,)),
-    weight_decay: float = 0.0,
     seed: int = 0,
+    **further: Any,
 ) -> Classifier:
-    """Encoder and linear classifier; the weight decay is of what is trained. Arguments as above."""
-    encoder_decay = 0.0 if freeze_encoder else weight_decay
+    """Encoder and linear classifier; `further` are arguments of `Classifier`, the others as above."""
     return Classifier(
-        _make_encoder(options, image_shape, whitening, encoder_decay, seed),
+        _make_encoder(options, image_shape, whitening, seed),
         num_classes,
-        freeze_encoder=freeze_encoder,
         normalize_embedding=options.normalize_embedding,
-        weight_decay=weight_decay,
         seed=seed,
+        **further,
     )
 
 
 def _make_encoder(
-    options: ModelOptions, image_shape: Tuple[int, int, int], whitening: Whitening, weight_decay: float, seed: int
+    options: ModelOptions, image_shape: Tuple[int, int, int], whitening: Whitening, seed: int
 ) -> keras.Model:
     return build_encoder(
         options.encoder,
@@ -84,6 +78,5 @@ def _make_encoder(
         stem=options.stem,
         whitening=whitening,
         synchronized_batch_norm=options.sync_batch_norm,
-        weight_decay=weight_decay,
         seed=seed,
     )

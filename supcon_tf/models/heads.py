@@ -24,7 +24,6 @@ class ProjectionHead(keras.layers.Layer):
       batch_norm: whether hidden layers have batch normalisation instead of a bias.
       normalize: whether projections are L2-normalised.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
-      weight_decay: adds this times half the sum of squares of every kernel and bias to the layer's `losses`.
       seed: the initial weights follow from it.
     """
 
@@ -34,7 +33,6 @@ class ProjectionHead(keras.layers.Layer):
         batch_norm: bool = False,
         normalize: bool = True,
         synchronized_batch_norm: bool = False,
-        weight_decay: float = 0.0,
         seed: int = 0,
         name: str = "projection_head",
         **kwargs: Any,
@@ -45,10 +43,8 @@ class ProjectionHead(keras.layers.Layer):
             "batch_norm": batch_norm,
             "normalize": normalize,
             "synchronized_batch_norm": synchronized_batch_norm,
-            "weight_decay": weight_decay,
             "seed": seed,
         }
-        regularizer = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
         stack = []
         for index, units in enumerate(layers, start=1):
             hidden = index < len(layers)
@@ -60,8 +56,6 @@ class ProjectionHead(keras.layers.Layer):
                     kernel_initializer=keras.initializers.VarianceScaling(
                         2.0 if hidden else 1.0, seed=derived_seed(seed, f"projection_dense{index}")
                     ),
-                    kernel_regularizer=regularizer,
-                    bias_regularizer=regularizer,
                     dtype=self.dtype_policy,
                     name=f"dense{index}",
                 )

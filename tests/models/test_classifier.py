@@ -43,10 +43,14 @@ def test_embedding_is_normalised_if_asked(normalize):
     assert np.allclose(lengths, 1.0, rtol=1e-5) == normalize
 
 
-def test_weight_decay_is_half_the_squared_kernel():
-    model = make_classifier(freeze_encoder=True, weight_decay=0.3)
-    model(make_batch()[0])
-    np.testing.assert_allclose(sum(model.losses), 0.15 * np.sum(model.linear.kernel.numpy() ** 2), rtol=1e-5)
+def test_weight_decay_is_of_what_is_trained():
+    frozen = make_classifier(freeze_encoder=True, weight_decay=0.3)
+    assert frozen.decaying_weights == [frozen.linear.kernel, frozen.linear.bias]
+    free = make_classifier(freeze_encoder=False, weight_decay=0.3)
+    assert {weight.name.split("/")[-1] for weight in free.decaying_weights} == {"kernel:0", "bias:0"}
+    squares = sum(np.sum(weight.numpy().astype(np.float64) ** 2) for weight in free.decaying_weights)
+    np.testing.assert_allclose(sum(free.losses), 0.15 * squares, rtol=1e-5)
+    assert make_classifier(freeze_encoder=False).losses == []
 
 
 def test_saved_and_loaded_classifier_answers_the_same(tmp_path):

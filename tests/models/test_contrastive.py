@@ -11,8 +11,9 @@ SHAPE = (8, 8, 3)
 
 
 def make_model(seed=0, sync=False, **options):
-    encoder = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync, weight_decay=1e-3, seed=seed)
-    return ContrastiveModel(encoder, ProjectionHead((16, 8), seed=seed), num_classes=3, seed=seed, **options)
+    encoder = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync, seed=seed)
+    head = ProjectionHead((16, 8), seed=seed)
+    return ContrastiveModel(encoder, head, num_classes=3, weight_decay=1e-3, seed=seed, **options)
 
 
 def make_batch(seed=0, batch=12, views=2):

@@ -14,11 +14,12 @@ IMAGES, VIEWS, DIM = 8, 2, 6
 
 
 def make_model(queue_size=20, momentum=0.9, sync=False, **options):
-    encoder = build_encoder("small", SHAPE, width=0.25, weight_decay=1e-3, synchronized_batch_norm=sync)
+    encoder = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync)
     return ContrastiveModel(
         encoder,
         ProjectionHead((12, DIM)),
         num_classes=3,
+        weight_decay=1e-3,
         queue_size=queue_size,
         momentum_encoder=momentum,
         **options,

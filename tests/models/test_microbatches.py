@@ -18,16 +18,16 @@ def plain_encoder():
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     for seed in (1, 2):
         initializer = keras.initializers.GlorotUniform(seed)
-        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initializer, kernel_regularizer="l2")(x)
+        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initializer)(x)
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
 
 
 def norm_encoder(sync=False):
-    return build_encoder("small", SHAPE, width=0.25, weight_decay=1e-3, synchronized_batch_norm=sync)
+    return build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync)
 
 
 def make_model(encoder, **options):
-    return ContrastiveModel(encoder, ProjectionHead((12, 8)), num_classes=3, **options)
+    return ContrastiveModel(encoder, ProjectionHead((12, 8)), num_classes=3, weight_decay=1e-3, **options)
 
 
 def make_batch():
