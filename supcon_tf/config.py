@@ -15,7 +15,7 @@ from supcon_tf.errors import UserError, did_you_mean
 MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
 ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
-OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "lamb")
+OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
 CONTRASTIVE_LOSSES = ("supcon", "npairs", "triplet")
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")

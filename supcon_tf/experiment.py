@@ -600,7 +600,7 @@ def _validation(experiment: Experiment) -> Tuple[Optional[tf.data.Dataset], Opti
 
 
 def _classifier_stage(
-    experiment: Experiment, name: str, make_batches: MakeBatches, schedule: optimizers.WarmupCosine
+    experiment: Experiment, name: str, make_batches: MakeBatches, schedule: optimizers.WarmupThenDecay
 ) -> Stage:
     shown = {"loss": "loss", "top1": "accuracy"}
     return Stage(name, experiment.epochs(name), make_batches, schedule, shown, *_validation(experiment))
@@ -631,15 +631,15 @@ def _compile_classifier(
 
 
 def _pretrain_optimizer(
-    options: config_lib.PretrainOptions, schedule: optimizers.WarmupCosine
+    options: config_lib.PretrainOptions, schedule: optimizers.WarmupThenDecay
 ) -> keras.optimizers.Optimizer:
     return optimizers.make_optimizer(
         options.optimizer, schedule, momentum=options.momentum, weight_decay=options.weight_decay
     )
 
 
-def _schedule(peak: float, warmup_epochs: float, epochs: pipeline.Epochs) -> optimizers.WarmupCosine:
-    return optimizers.WarmupCosine(peak, int(warmup_epochs * epochs.steps_per_epoch), epochs.total_steps)
+def _schedule(peak: float, warmup_epochs: float, epochs: pipeline.Epochs) -> optimizers.WarmupThenDecay:
+    return optimizers.WarmupThenDecay(peak, int(warmup_epochs * epochs.steps_per_epoch), epochs.total_steps)
 
 
 def _decay_in_loss(optimizer: str, weight_decay: float) -> float:

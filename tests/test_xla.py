@@ -43,7 +43,7 @@ def make_model(values):
     """A model as the experiment compiles it, and a batch for it."""
     config = config_lib.from_values({"mode": "supcon", "pretrain_epochs": 20, **SMALL, **values})
     experiment.set_precision(config.hardware.precision)
-    optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupCosine(0.1, 0, 10))
+    optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(0.1, 0, 10))
     views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
     labels = tf.constant(np.arange(IMAGES) % 3 - 1, tf.int32)
     if config.run.mode == "ce":

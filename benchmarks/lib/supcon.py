@@ -6,7 +6,7 @@ import numpy as np
 
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
-from supcon_tf.optimizers import WarmupCosine, make_optimizer
+from supcon_tf.optimizers import WarmupThenDecay, make_optimizer
 
 CLASSES = 100
 
@@ -15,7 +15,7 @@ def compiled_model(encoder: str, image_size: int, **options: Any) -> Contrastive
     """The model; `options` are arguments of `ContrastiveModel`."""
     made = build_encoder(encoder, (image_size, image_size, 3))
     model = ContrastiveModel(made, ProjectionHead((512, 128)), num_classes=CLASSES, weight_decay=1e-4, **options)
-    model.compile(make_optimizer("nesterov", WarmupCosine(0.1, 0, 1000)), SupConLoss(0.1))
+    model.compile(make_optimizer("nesterov", WarmupThenDecay(0.1, 0, 1000)), SupConLoss(0.1))
     return model
 
 

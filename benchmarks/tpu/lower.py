@@ -83,7 +83,7 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
     names = tuple(map(str, range(CLASSES)))
     data = ImageData(None, "image", "label", names, IMAGE_SHAPE, "train", "validation", "validation")
     run = experiment.Experiment(config, strategy, RunDir(""), data, IMAGE_SHAPE, flip=True, images=TrainingImages(data))
-    optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupCosine(1.0, 0, STEPS))
+    optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(1.0, 0, STEPS))
     with strategy.scope():
         if recipe.contrastive:
             model: keras.Model = experiment.make_contrastive_model(run)

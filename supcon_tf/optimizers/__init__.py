@@ -1,6 +1,7 @@
 """Optimizers by name, and learning-rate schedules."""
 
 from supcon_tf.optimizers.by_name import DECAY_IN_OPTIMIZER, make_optimizer
-from supcon_tf.optimizers.schedules import WarmupCosine
+from supcon_tf.optimizers.lars import LARS
+from supcon_tf.optimizers.schedules import WarmupThenDecay
 
-__all__ = ["DECAY_IN_OPTIMIZER", "WarmupCosine", "make_optimizer"]
+__all__ = ["DECAY_IN_OPTIMIZER", "LARS", "WarmupThenDecay", "make_optimizer"]

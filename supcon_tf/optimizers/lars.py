@@ -1,0 +1,78 @@
+"""LARS: layer-wise adaptive rate scaling, for very large batches (You et al. 2017, arXiv 1708.03888)."""
+
+from typing import Any, Dict, List, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+@keras.saving.register_keras_serializable("supcon_tf")
+class LARS(keras.optimizers.Optimizer):
+    """Momentum whose rate is scaled, weight by weight, to the ratio of the weight's norm to its gradient's.
+
+    For a weight w with gradient g, rate η, momentum m, decay β and trust coefficient c (Algorithm 1 of You et al., as
+    SimCLR and the authors of SupCon use it: the decay is part of the gradient, and of its norm):
+
+        g ← g + β·w
+        λ = c·‖w‖/‖g‖, or 1 where a norm is 0
+        v ← m·v + η·λ·g
+        w ← w − v
+
+    Args:
+      learning_rate: η, a number or a schedule.
+      momentum: m.
+      weight_decay: β.
+      trust_coefficient: c.
+      exclude_from_weight_decay: names of weights for which β is 0.
+      exclude_from_layer_adaptation: names of weights for which λ is 1.
+      kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 0.001,
+        exclude_from_weight_decay: Sequence[str] = (),
+        exclude_from_layer_adaptation: Sequence[str] = (),
+        name: str = "LARS",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.momentum = momentum
+        self.decay_in_gradient = weight_decay  # Keras' `weight_decay` would shrink the weights apart from the gradient
+        self.trust_coefficient = trust_coefficient
+        self.undecayed = tuple(exclude_from_weight_decay)
+        self.unadapted = tuple(exclude_from_layer_adaptation)
+
+    def build(self, var_list: List[tf.Variable]) -> None:
+        super().build(var_list)
+        if not getattr(self, "_built", False):
+            self._velocities = [self.add_variable_from_reference(weight, "velocity") for weight in var_list]
+            self._built = True
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        velocity = self._velocities[self._index_dict[self._var_key(variable)]]
+        gradient = tf.convert_to_tensor(gradient)
+        if self.decay_in_gradient and variable.name not in self.undecayed:
+            gradient += self.decay_in_gradient * variable
+        rate = tf.cast(self.learning_rate, variable.dtype)
+        if variable.name not in self.unadapted:
+            of_weight, of_gradient = tf.norm(variable), tf.norm(gradient)
+            ratio = self.trust_coefficient * tf.math.divide_no_nan(of_weight, of_gradient)
+            rate = rate * tf.where((of_weight > 0) & (of_gradient > 0), ratio, 1.0)
+        velocity.assign(self.momentum * velocity + rate * gradient)
+        variable.assign_sub(velocity)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "learning_rate": self._serialize_hyperparameter(self._learning_rate),
+            "momentum": self.momentum,
+            "weight_decay": self.decay_in_gradient,
+            "trust_coefficient": self.trust_coefficient,
+            "exclude_from_weight_decay": list(self.undecayed),
+            "exclude_from_layer_adaptation": list(self.unadapted),
+        }
