@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import sys
 import textwrap
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from absl import flags as absl_flags
 
@@ -36,6 +36,7 @@ WANTED = {
     float: "a number",
     Optional[float]: "a number",
     Tuple[int, ...]: "whole numbers with commas between them, like 2048,128",
+    Optional[Tuple[float, ...]]: "numbers with commas between them, like 60,75.5,90",
 }
 
 
@@ -118,14 +119,18 @@ def help_text(width: int) -> str:
     return "\n".join(lines)
 
 
-class _IntegerListParser(absl_flags.ArgumentParser):
+class _NumbersParser(absl_flags.ArgumentParser):
     """'2048,128' → (2048, 128)."""
 
-    syntactic_help = "comma-separated whole numbers"
+    syntactic_help = "comma-separated numbers"
 
-    def parse(self, argument: Any) -> Tuple[int, ...]:
+    def __init__(self, kind: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def parse(self, argument: Any) -> Tuple[Any, ...]:
         if isinstance(argument, str):
-            return tuple(int(part) for part in argument.split(","))
+            return tuple(self._kind(part) for part in argument.split(","))
         return tuple(argument)
 
 
@@ -143,7 +148,9 @@ def _define() -> absl_flags.FlagValues:
         elif option.type == Tuple[str, ...]:
             absl_flags.DEFINE_list(*arguments, flag_values=flag_values)
         elif option.type == Tuple[int, ...]:
-            absl_flags.DEFINE(_IntegerListParser(), *arguments, flag_values=flag_values)
+            absl_flags.DEFINE(_NumbersParser(int), *arguments, flag_values=flag_values)
+        elif option.type == Optional[Tuple[float, ...]]:
+            absl_flags.DEFINE(_NumbersParser(float), *arguments, flag_values=flag_values)
         else:
             absl_flags.DEFINE_string(*arguments, flag_values=flag_values)
     absl_flags.DEFINE_boolean("print_config", None, "", flag_values=flag_values)

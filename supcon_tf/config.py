@@ -16,6 +16,8 @@ MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
 ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
 OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
+SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
+INITIALIZATIONS = ("default", "tensorflow", "pytorch")
 CONTRASTIVE_LOSSES = ("supcon", "npairs", "triplet")
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")
@@ -307,6 +309,14 @@ class ModelOptions:
     )
     projection_batch_norm: bool = option(False, "Batch normalisation in the hidden layers of the projection head.")
     normalize_projection: bool = option(True, "L2-normalise the projection, so that the loss compares by cosine.")
+    initialization: str = option(
+        "default",
+        "How weights begin: 'default' (residual branches as zero, a projection head that learns from the start), as "
+        "in the authors' 'tensorflow' (the same, but the head from N(0, .01)) or 'pytorch' (He normal by fan-out, "
+        "residual branches not as zero).",
+        choices=INITIALIZATIONS,
+    )
+    zero_classifier: bool = option(False, "The linear classifier begins with weights of 0, as in SimCLR.")
     sync_batch_norm: bool = option(False, "Batch statistics over all replicas instead of each replica's own images.")
 
 
@@ -325,6 +335,12 @@ class LossOptions:
         False, "Learn the temperature, from --temperature on, within 0.01 and 1 (or --temperature, if that is outside)."
     )
     scale_by_temperature: bool = option(False, "Multiply the loss by the temperature.")
+    loss_weight: float = option(
+        1.0,
+        "Multiply the loss by this too. The authors' PyTorch code divides by 0.07 what it multiplied by the "
+        "temperature.",
+        above=0,
+    )
     summation: str = option(
         "out", "Sum over positives 'out'side the logarithm (Eq. 2) or 'in'side (Eq. 3).", choices=SUMMATIONS
     )
@@ -366,11 +382,45 @@ class PretrainOptions:
         minimum=1,
     )
     optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
-    learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up; cosine decay to 0.", above=0)
+    learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up.", above=0)
+    scale_learning_rate: bool = option(
+        False, "Learning rates, of both stages, are for 256 images: multiply them by the batch size divided by 256."
+    )
     warmup_epochs: float = option(10.0, "Epochs of linear warm-up from 0.", minimum=0)
-    momentum: float = option(0.9, "Momentum of 'sgd' and 'nesterov', in both stages.", minimum=0, maximum=0.9999)
+    schedule: str = option(
+        "cosine",
+        "How the learning rate decays after the warm-up: 'cosine' (to 0), 'exponential' (times --decay_rate every so "
+        "many --decay_epochs), 'piecewise' (times --decay_rate after each of --decay_epochs), or 'constant'.",
+        choices=SCHEDULES,
+    )
+    decay_rate: float = option(0.1, "Factor of an 'exponential' or 'piecewise' --schedule.", above=0, maximum=1)
+    decay_epochs: Optional[Tuple[float, ...]] = option(
+        None,
+        "Epochs, counted from the end of the warm-up: one number for an 'exponential' --schedule, rising ones for "
+        "'piecewise'.",
+        above=0,
+    )
+    momentum: float = option(
+        0.9, "Momentum of 'sgd', 'nesterov', 'lars' and 'rmsprop', in both stages.", minimum=0, maximum=0.9999
+    )
     weight_decay: float = option(
-        1e-4, "Weight decay of kernels and of the head's biases; with 'adamw' and 'lamb', of kernels alone.", minimum=0
+        1e-4,
+        "Weight decay of encoder and projection head, in mode 'ce' of encoder and classifier; not of scale and shift "
+        "of batch normalisation nor, with 'adamw' and 'lamb', of biases.",
+        minimum=0,
+    )
+    decay_normalization: bool = option(
+        False, "Weight decay of scale and shift of batch normalisation too, as in the authors' PyTorch code."
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Share of a label that is spread over all classes, where cross-entropy trains: in mode 'ce' and in the stage "
+        "'linear'.",
+        minimum=0,
+        maximum=0.99,
+    )
+    clip_norm: Optional[float] = option(
+        None, "Cut gradients to this length, that of all weights together, in both stages. Default: not.", above=0
     )
 
 
@@ -381,8 +431,11 @@ class LinearOptions:
     linear_epochs: int = option(50, "Passes over the training images.", minimum=1)
     linear_batch_size: int = option(256, "Images in a batch, over all replicas.", minimum=1)
     linear_optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
-    linear_learning_rate: float = option(1.0, "Peak learning rate; cosine decay to 0.", above=0)
+    linear_learning_rate: float = option(1.0, "Peak learning rate.", above=0)
     linear_warmup_epochs: float = option(0.0, "Epochs of linear warm-up from 0.", minimum=0)
+    linear_schedule: str = option("cosine", "As --schedule.", choices=SCHEDULES)
+    linear_decay_rate: float = option(0.1, "As --decay_rate.", above=0, maximum=1)
+    linear_decay_epochs: Optional[Tuple[float, ...]] = option(None, "As --decay_epochs.", above=0)
     linear_weight_decay: float = option(0.0, "Weight decay of the classifier.", minimum=0)
     linear_augment: str = option(
         "same",
@@ -559,13 +612,34 @@ def _check_together(config: Config) -> None:
         raise UserError("--precision=float16: is not for TPUs; use --precision=bfloat16")
     _check_data(config)
     _check_loss(config)
-    warmups = (
-        ("warmup_epochs", config.pretrain.warmup_epochs, config.pretrain.pretrain_epochs),
-        ("linear_warmup_epochs", config.linear.linear_warmup_epochs, config.linear.linear_epochs),
+    _check_schedules(config)
+
+
+def _check_schedules(config: Config) -> None:
+    """Raises UserError where a schedule lacks what it needs, or has what changes nothing."""
+    stages = (
+        ("", config.pretrain, config.pretrain.pretrain_epochs),
+        ("linear_", config.linear, config.linear.linear_epochs),
     )
-    for name, warmup, epochs in warmups:
+    for prefix, group, epochs in stages:
+        schedule, warmup = getattr(group, f"{prefix}schedule"), getattr(group, f"{prefix}warmup_epochs")
+        times, rate = getattr(group, f"{prefix}decay_epochs"), getattr(group, f"{prefix}decay_rate")
         if warmup >= epochs:
-            raise UserError(f"--{name}={warmup:g}: must be less than the {epochs} epochs of its stage")
+            raise UserError(f"--{prefix}warmup_epochs={warmup:g}: must be less than the {epochs} epochs of its stage")
+        if schedule not in ("exponential", "piecewise"):
+            if times is not None:
+                raise UserError(
+                    f"{as_flag(f'{prefix}decay_epochs', times)}: changes nothing with --{prefix}schedule={schedule}"
+                )
+            if rate != getattr(type(group), f"{prefix}decay_rate"):
+                raise UserError(f"--{prefix}decay_rate={rate:g}: changes nothing with --{prefix}schedule={schedule}")
+            continue
+        if times is None:
+            raise UserError(f"--{prefix}schedule={schedule}: needs --{prefix}decay_epochs")
+        if schedule == "exponential" and len(times) != 1:
+            raise UserError(f"{as_flag(f'{prefix}decay_epochs', times)}: give one number for an exponential schedule")
+        if schedule == "piecewise" and any(a >= b for a, b in zip(times, times[1:])):
+            raise UserError(f"{as_flag(f'{prefix}decay_epochs', times)}: must rise")
 
 
 def _check_data(config: Config) -> None:
@@ -687,4 +761,4 @@ def value_text(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:.10g}"
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return ",".join(map(value_text, value)) if isinstance(value, (list, tuple)) else str(value)

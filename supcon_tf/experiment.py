@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import shlex
 import sys
@@ -289,12 +290,13 @@ def pretrain(experiment: Experiment) -> None:
         return
     config = experiment.config
     epochs = experiment.epochs("pretrain")
-    schedule = _schedule(config.pretrain.learning_rate, config.pretrain.warmup_epochs, epochs)
+    schedule = make_schedule(experiment, "pretrain")
     with experiment.strategy.scope():
         model = make_contrastive_model(experiment)
         model.compile(
-            _pretrain_optimizer(config.pretrain, schedule),
+            make_optimizer(experiment, "pretrain", model, schedule),
             make_contrastive_loss(config, model),
+            loss_weights=config.loss.loss_weight,
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
@@ -314,13 +316,11 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     if experiment.is_done("pretrain"):
         return
     config = experiment.config
-    options = config.pretrain
     epochs = experiment.epochs("pretrain")
-    schedule = _schedule(options.learning_rate, options.warmup_epochs, epochs)
+    schedule = make_schedule(experiment, "pretrain")
     with experiment.strategy.scope():
-        decay = _decay_in_loss(options.optimizer, options.weight_decay)
-        model = make_classifier(experiment, freeze_encoder=False, weight_decay=decay)
-        _compile_classifier(model, _pretrain_optimizer(options, schedule), config.hardware)
+        model = make_classifier(experiment, train="pretrain")
+        compile_classifier(model, make_optimizer(experiment, "pretrain", model, schedule), config)
     policy = config.augment.augment[0]
     model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
     make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
@@ -335,14 +335,10 @@ def train_linear_classifier(experiment: Experiment) -> None:
     config = experiment.config
     options = config.linear
     epochs = experiment.epochs("linear")
-    schedule = _schedule(options.linear_learning_rate, options.linear_warmup_epochs, epochs)
-    optimizer = optimizers.make_optimizer(
-        options.linear_optimizer, schedule, momentum=config.pretrain.momentum, weight_decay=options.linear_weight_decay
-    )
+    schedule = make_schedule(experiment, "linear")
     with experiment.strategy.scope():
-        decay = _decay_in_loss(options.linear_optimizer, options.linear_weight_decay)
-        model = make_classifier(experiment, freeze_encoder=True, weight_decay=decay)
-        _compile_classifier(model, optimizer, config.hardware)
+        model = make_classifier(experiment, train="linear")
+        compile_classifier(model, make_optimizer(experiment, "linear", model, schedule), config)
         checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
     policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
     model.prepare = preparation(experiment, (policy,))
@@ -358,7 +354,7 @@ def evaluate(experiment: Experiment) -> None:
     stage = _last_training_stage(experiment)
     _require(experiment, stage, needed_by="evaluate")
     with experiment.strategy.scope():
-        model = make_classifier(experiment, freeze_encoder=True)
+        model = make_classifier(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
     batches, steps = _evaluation_batches(experiment, str(data.eval_split))
     figures = evaluation.evaluate_classifier(model, batches, steps, num_classes=experiment.num_classes)
@@ -388,7 +384,7 @@ def export(experiment: Experiment) -> None:
     _require(experiment, stage, needed_by="export")
     set_precision("float32")
     if experiment.num_classes:
-        model: keras.Model = make_classifier(experiment, freeze_encoder=True)
+        model: keras.Model = make_classifier(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
     else:
         model = make_contrastive_model(experiment)
@@ -426,13 +422,13 @@ def summary(experiment: Experiment) -> str:
 def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
     """Encoder, projection head and, where there are labels, the online classifier."""
     config = experiment.config
-    decay = _decay_in_loss(config.pretrain.optimizer, config.pretrain.weight_decay)
     return models.make_contrastive_model(
         config.model,
         experiment.image_shape,
         experiment.num_classes or None,
         whitening=experiment.whitening,
-        weight_decay=decay,
+        weight_decay=_decay_in_loss(config, "pretrain"),
+        decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
         learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
         queue_size=config.loss.queue_size,
@@ -441,16 +437,17 @@ def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
     )
 
 
-def make_classifier(experiment: Experiment, *, freeze_encoder: bool, weight_decay: float = 0.0) -> models.Classifier:
-    """Encoder and linear classifier."""
+def make_classifier(experiment: Experiment, *, train: Optional[str] = None) -> models.Classifier:
+    """Encoder and linear classifier, to be trained in stage `train`: both in 'pretrain', the classifier in 'linear'."""
     config = experiment.config
     return models.make_classifier(
         config.model,
         experiment.image_shape,
         experiment.num_classes,
-        freeze_encoder=freeze_encoder,
+        freeze_encoder=train != "pretrain",
         whitening=experiment.whitening,
-        weight_decay=weight_decay,
+        weight_decay=_decay_in_loss(config, train) if train else 0.0,
+        decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
     )
 
@@ -618,33 +615,68 @@ def _fit(experiment: Experiment, model: keras.Model, stage: Stage, *callbacks: k
     )
 
 
-def _compile_classifier(
-    model: models.Classifier, optimizer: keras.optimizers.Optimizer, hardware: config_lib.HardwareOptions
+def compile_classifier(
+    model: models.Classifier, optimizer: keras.optimizers.Optimizer, config: config_lib.Config
 ) -> None:
+    """Compiles the model with cross-entropy and accuracy."""
     model.compile(
         optimizer,
-        models.CrossEntropy(name="cross_entropy"),
+        models.CrossEntropy(label_smoothing=config.pretrain.label_smoothing, name="cross_entropy"),
         weighted_metrics=[models.Accuracy("top1")],
-        jit_compile=hardware.jit_compile,
-        steps_per_execution=hardware.steps_per_execution,
+        jit_compile=config.hardware.jit_compile,
+        steps_per_execution=config.hardware.steps_per_execution,
     )
 
 
-def _pretrain_optimizer(
-    options: config_lib.PretrainOptions, schedule: optimizers.WarmupThenDecay
+def make_schedule(experiment: Experiment, stage: str) -> optimizers.WarmupThenDecay:
+    """The learning rate of a training stage, step by step."""
+    config, epochs = experiment.config, experiment.epochs(stage)
+    option = functools.partial(_option_of_stage, config, stage)
+    peak = option("learning_rate")
+    if config.pretrain.scale_learning_rate:  # Goyal et al. 2017
+        peak *= epochs.batch_size / 256
+    return optimizers.WarmupThenDecay(
+        peak,
+        int(option("warmup_epochs") * epochs.steps_per_epoch),
+        epochs.total_steps,
+        option("schedule"),
+        option("decay_rate"),
+        [times * epochs.steps_per_epoch for times in option("decay_epochs") or ()],
+    )
+
+
+def make_optimizer(
+    experiment: Experiment, stage: str, model: keras.Model, schedule: optimizers.WarmupThenDecay
 ) -> keras.optimizers.Optimizer:
+    """The optimizer of a training stage for its model."""
+    config = experiment.config
+    option = functools.partial(_option_of_stage, config, stage)
+    decaying = {id(weight) for weight in model.decaying_weights}
+    undecayed = [weight for weight in model.trainable_weights if id(weight) not in decaying]
+    # The authors' LARS leaves alone what does not decay. Our online classifier, which they do not have, would then be
+    # trained at rates that are meant to be scaled, and tell nothing.
+    online = getattr(model, "online_classifier", None)
+    scaled = {id(weight) for weight in online.trainable_weights} if online is not None else set()
     return optimizers.make_optimizer(
-        options.optimizer, schedule, momentum=options.momentum, weight_decay=options.weight_decay
+        option("optimizer"),
+        schedule,
+        momentum=config.pretrain.momentum,
+        weight_decay=option("weight_decay"),
+        undecayed=undecayed,
+        unadapted=[weight for weight in undecayed if id(weight) not in scaled],
+        clip_norm=config.pretrain.clip_norm,
     )
 
 
-def _schedule(peak: float, warmup_epochs: float, epochs: pipeline.Epochs) -> optimizers.WarmupThenDecay:
-    return optimizers.WarmupThenDecay(peak, int(warmup_epochs * epochs.steps_per_epoch), epochs.total_steps)
+def _option_of_stage(config: config_lib.Config, stage: str, name: str) -> Any:
+    """Value of an option that both training stages have; those of the linear one have 'linear_' before their names."""
+    return getattr(config.linear, f"linear_{name}") if stage == "linear" else getattr(config.pretrain, name)
 
 
-def _decay_in_loss(optimizer: str, weight_decay: float) -> float:
+def _decay_in_loss(config: config_lib.Config, stage: str) -> float:
     """The part of the weight decay that is a term of the loss: none where the optimizer decays by itself."""
-    return 0.0 if optimizer in optimizers.DECAY_IN_OPTIMIZER else weight_decay
+    in_optimizer = _option_of_stage(config, stage, "optimizer") in optimizers.DECAY_IN_OPTIMIZER
+    return 0.0 if in_optimizer else _option_of_stage(config, stage, "weight_decay")
 
 
 def _last_training_stage(experiment: Experiment) -> str:

@@ -90,6 +90,13 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"tpu": ""}, "--tpu= is empty"),
         ({"precision": "float16", "tpu": "a"}, "--precision=float16: is not for TPUs; use --precision=bfloat16"),
         ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than the 5 epochs"),
+        ({"linear_warmup_epochs": 50.0}, "--linear_warmup_epochs=50: must be less than the 50 epochs"),
+        ({"decay_epochs": (1.0,)}, "--decay_epochs=1: changes nothing with --schedule=cosine"),
+        ({"linear_decay_rate": 0.5}, "--linear_decay_rate=0.5: changes nothing with --linear_schedule=cosine"),
+        ({"schedule": "piecewise"}, "--schedule=piecewise: needs --decay_epochs"),
+        ({"schedule": "piecewise", "decay_epochs": (2.0, 1.0)}, "--decay_epochs=2,1: must rise"),
+        ({"schedule": "exponential", "decay_epochs": (1.0, 2.0)}, "--decay_epochs=1,2: give one number"),
+        ({"label_smoothing": 1.0}, "--label_smoothing=1.0: must be at most 0.99"),
     ],
 )
 def test_what_is_not_allowed_is_named_with_what_is(values, complaint):

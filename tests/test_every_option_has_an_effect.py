@@ -64,6 +64,8 @@ ANOTHER = {
     "normalize_embedding": False,
     "projection_layers": (8, 2),
     "projection_batch_norm": True,
+    "initialization": "pytorch",
+    "zero_classifier": True,
     "normalize_projection": False,
     "sync_batch_norm": True,
     "contrastive_loss": "npairs",
@@ -77,18 +79,29 @@ ANOTHER = {
     "momentum_encoder": 0.5,
     "microbatch_size": 16,
     "scale_by_temperature": True,
+    "loss_weight": 2.0,
     "pretrain_epochs": 13,
     "batch_size": 32,
     "optimizer": "sgd",
     "learning_rate": 0.3,
     "warmup_epochs": 2.0,
+    "scale_learning_rate": True,
+    "schedule": "constant",
+    "decay_rate": 0.5,
+    "decay_epochs": (2.0,),
     "momentum": 0.5,
     "weight_decay": 0.1,
+    "decay_normalization": True,
+    "label_smoothing": 0.1,
+    "clip_norm": 1.0,
     "linear_epochs": 7,
     "linear_batch_size": 32,
     "linear_optimizer": "adam",
     "linear_learning_rate": 0.3,
     "linear_warmup_epochs": 2.0,
+    "linear_schedule": "constant",
+    "linear_decay_rate": 0.5,
+    "linear_decay_epochs": (2.0,),
     "linear_weight_decay": 0.1,
     "linear_augment": "none",
     "precision": "bfloat16",
@@ -122,13 +135,17 @@ TOGETHER = {
     "randaugment_layers": {"augment": ("randaugment",)},
     "randaugment_magnitude": {"augment": ("randaugment",)},
     "momentum_encoder": {"queue_size": 32},
+    "decay_rate": {"schedule": "piecewise", "decay_epochs": (3.0,)},
+    "decay_epochs": {"schedule": "piecewise", "decay_epochs": (3.0,)},
+    "linear_decay_rate": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
+    "linear_decay_epochs": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
     "unlabelled_share": {"unlabelled": "digits"},
 }
 
 
 def seen_in(model, stage, options):
     """What a stage was about to do, in numbers and names that can be compared."""
-    rates = [float(stage.learning_rate(step)) for step in (1, stage.epochs.total_steps // 2)]
+    rates = [float(stage.learning_rate(step)) for step in (1, 20, stage.epochs.total_steps // 2)]
     batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
     answer = model(tf.cast(models.prepared(model, *batch[:2])[0], tf.float32))
     return (
@@ -139,6 +156,7 @@ def seen_in(model, stage, options):
         model.optimizer.get_config(),
         model.loss.get_config(),
         model._jit_compile,
+        model.compiled_loss._user_loss_weights,
         int(model._steps_per_execution),
         [(weight.name, weight.shape.as_list()) for weight in model.weights],
         [getattr(layer, "synchronized", None) for layer in model.encoder.layers],

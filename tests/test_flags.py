@@ -19,8 +19,14 @@ def parse(*arguments):
 
 # Flags that another must be given with.
 NEEDED = {
+    "decay_epochs": ["--schedule=exponential"],
+    "decay_rate": ["--schedule=piecewise", "--decay_epochs=3"],
+    "linear_decay_epochs": ["--linear_schedule=exponential"],
+    "linear_decay_rate": ["--linear_schedule=piecewise", "--linear_decay_epochs=3"],
+    "linear_schedule": ["--linear_decay_epochs=3"],
     "mix_alpha": ["--mix=mixup"],
     "momentum_encoder": ["--queue_size=8"],
+    "schedule": ["--decay_epochs=3"],
     "tpu_project": ["--tpu=x"],
     "tpu_zone": ["--tpu=x"],
     "unlabelled_share": ["--unlabelled=x"],
@@ -102,6 +108,7 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
             ("--mode=ce", "--dataset=digits", "--projection_layers=1,x"),
             "--projection_layers=1,x: must be whole numbers with commas",
         ),
+        (("--mode=ce", "--dataset=digits", "--decay_epochs=1,x"), "--decay_epochs=1,x: must be numbers with commas"),
         (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
         (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
         (("--mode=ce", "--dataset"), "--dataset"),

@@ -49,7 +49,7 @@ def make_model(values):
     if config.run.mode == "ce":
         freeze = config.run.stages == ("linear",)
         model = models.make_classifier(config.model, SHAPE, 3, freeze_encoder=freeze, weight_decay=1e-4)
-        experiment._compile_classifier(model, optimizer, config.hardware)
+        experiment.compile_classifier(model, optimizer, config)
         return model, (tf.constant(views[:, 0]), tf.maximum(labels, 0), tf.ones([IMAGES]))
     model = models.make_contrastive_model(
         config.model,

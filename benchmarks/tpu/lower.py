@@ -89,10 +89,8 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
             model: keras.Model = experiment.make_contrastive_model(run)
             model.compile(optimizer, experiment.make_contrastive_loss(config, model))
         else:
-            frozen = recipe.stage == "linear"
-            decay = config.linear.linear_weight_decay if frozen else config.pretrain.weight_decay
-            model = experiment.make_classifier(run, freeze_encoder=frozen, weight_decay=decay)
-            experiment._compile_classifier(model, optimizer, config.hardware)
+            model = experiment.make_classifier(run, train=recipe.stage)
+            experiment.compile_classifier(model, optimizer, config)
         optimizer.build(model.trainable_variables)
     return model
 

@@ -32,26 +32,38 @@ class Epochs:
 
     Attributes:
       batch_size: images in a batch, over all replicas.
-      steps_per_epoch: whole batches in one pass; the remainder of a pass is left out, another one each time.
-      epochs: number of passes.
+      images: in one pass, of those with labels if there are unlabelled ones too.
+      epochs: number of passes. A batch may begin in one and end in the next; at the very end less than one is left out.
       unlabelled: how many images of a batch are of the unlabelled ones; a pass is one over the others.
       classes_per_batch: how many classes the others are of, the same number of images of each; None for any.
     """
 
     batch_size: int
-    steps_per_epoch: int
+    images: int
     epochs: int
     unlabelled: int = 0
     classes_per_batch: Optional[int] = None
 
     @property
-    def total_steps(self) -> int:
-        return self.steps_per_epoch * self.epochs
-
-    @property
     def labelled(self) -> int:
         """Images in a batch that are not of the unlabelled ones."""
         return self.batch_size - self.unlabelled
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return self.images / self.labelled
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_before(self.epochs)
+
+    def steps_before(self, epoch: int) -> int:
+        """Steps that end within the passes before `epoch`, which is counted from 0."""
+        return epoch * self.images // self.labelled
+
+    def epoch_of(self, step: int) -> int:
+        """The pass in which a step, counted from 0, ends."""
+        return ((step + 1) * self.labelled - 1) // self.images
 
 
 def plan_epochs(
@@ -107,7 +119,9 @@ def plan_epochs(
                 f"--classes_per_batch={classes_per_batch}: must divide the {labelled} labelled images of a batch; the "
                 f"nearest is {nearest}"
             )
-    return Epochs(batch_size, images.size // labelled, epochs, of_unlabelled, classes_per_batch)
+    # Batches of so many images of each class are drawn anew for each pass, so a pass has whole ones.
+    of_pass = images.size if classes_per_batch is None else images.size // labelled * labelled
+    return Epochs(batch_size, of_pass, epochs, of_unlabelled, classes_per_batch)
 
 
 def training_batches(
@@ -124,7 +138,8 @@ def training_batches(
 
     A step's global batch holds the same images whatever the number of pipelines and replicas if the images are at most
     `SMALL_BYTES`, or chosen by class. Of larger ones each pipeline reads its own part only, the same in every epoch.
-    No image is in a batch twice, but those of a class that is smaller than its share of a batch.
+    No image is in a batch twice, but where one pass ends in it and the next begins, or where images are chosen by class
+    and a class is smaller than its share.
 
     Args:
       images: what to train on.
@@ -143,9 +158,8 @@ def training_batches(
     dataset = _views(images, make_views, of_labelled, seed, start_step, context, channels)
     if epochs.unlabelled:
         assert unlabelled is not None
-        steps = unlabelled.size // epochs.unlabelled
-        passes = -(-epochs.total_steps // steps)
-        of_unlabelled = Epochs(epochs.unlabelled, steps, passes)
+        passes = -(-epochs.total_steps * epochs.unlabelled // unlabelled.size)
+        of_unlabelled = Epochs(epochs.unlabelled, unlabelled.size, passes)
         others = _views(unlabelled, make_views, of_unlabelled, seed, start_step, context, channels, labelled=False)
         pattern = sampling.is_unlabelled(epochs.batch_size, epochs.unlabelled)
         turns = tf.data.Dataset.from_tensor_slices(pattern[: epochs.batch_size // context.num_input_pipelines])
@@ -232,7 +246,8 @@ def _examples_of_epochs(
     data = images.data
     pool = _pool_of(images, epochs, context)
     parts = records.file_parts(data, pool.split, pool.first)
-    start_epoch, steps_done = divmod(start_step, epochs.steps_per_epoch)
+    of_pass = epochs.images if pool.shared else pool.size
+    start_epoch, done = divmod(start_step * pool.batch_size, of_pass)
 
     def shuffled(examples: tf.data.Dataset, epoch: tf.Tensor, buffer: int) -> tf.data.Dataset:
         return examples.shuffle(buffer, seed=_pair(seed, epoch), reshuffle_each_iteration=False)
@@ -241,17 +256,18 @@ def _examples_of_epochs(
         return shuffled(records.columns(parts), epoch, len(parts))
 
     def in_epochs(of_epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
-        """The rest of each epoch, this pipeline's share of it, with the number of the epoch."""
+        """What is left of one epoch after the other, this pipeline's share of it, with the number of the epoch."""
 
         def rest_of(epoch: tf.Tensor) -> tf.data.Dataset:
-            done = tf.where(epoch == start_epoch, steps_done, 0) * pool.batch_size
-            examples = of_epoch(epoch).take(epochs.steps_per_epoch * pool.batch_size).skip(tf.cast(done, tf.int64))
-            if pool.shared and context.num_input_pipelines > 1:
-                shares = examples.batch(epochs.batch_size // context.num_input_pipelines)
-                examples = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
-            return examples.map(lambda *example: (epoch, *example))
+            skipped = tf.where(epoch == start_epoch, tf.constant(done, tf.int64), 0)
+            return of_epoch(epoch).skip(skipped).map(lambda *example: (epoch, *example))
 
-        return tf.data.Dataset.range(start_epoch, epochs.epochs).flat_map(rest_of)
+        examples = tf.data.Dataset.range(start_epoch, tf.int64.max).flat_map(rest_of)
+        examples = examples.take((epochs.total_steps - start_step) * pool.batch_size)
+        if pool.shared and context.num_input_pipelines > 1:
+            shares = examples.batch(epochs.batch_size // context.num_input_pipelines)
+            examples = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
+        return examples
 
     buffer = max(min(pool.size, SHUFFLE_BYTES * images.size // images.bytes), pool.batch_size)
     if epochs.classes_per_batch is not None:
@@ -282,7 +298,7 @@ def _balanced_order(images: TrainingImages, epochs: Epochs, seed: int) -> Callab
         sampling.balanced_epoch,
         members,
         sizes,
-        steps=epochs.steps_per_epoch,
+        steps=epochs.images // epochs.batch_size,
         classes_per_batch=epochs.classes_per_batch,
         per_class=epochs.batch_size // epochs.classes_per_batch,
     )

@@ -12,14 +12,32 @@ from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class CrossEntropy(keras.losses.Loss):
-    """Cross-entropy of logits `[batch, classes]` and labels: integers `[batch]`, or distributions of that shape."""
+    """Cross-entropy of logits `[batch, classes]` and labels: integers `[batch]`, or distributions of that shape.
+
+    Args:
+      label_smoothing: this share of each label is spread over all classes alike (Szegedy et al. 2016).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.label_smoothing = label_smoothing
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Of each image, `[batch]`."""
         if y_true.shape.rank == 2 and y_true.shape[1] == y_pred.shape[1] > 1:
-            return tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred)
-        labels = tf.cast(tf.reshape(y_true, [-1]), tf.int32)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)
+            known = tf.reduce_sum(y_true, axis=1)  # 0 for an unlabelled image, which is a row of zeros
+            cross_entropy = tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred)
+        else:
+            known = 1.0
+            labels = tf.cast(tf.reshape(y_true, [-1]), tf.int32)
+            cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)
+        if not self.label_smoothing:
+            return cross_entropy
+        uniform = tf.reduce_logsumexp(y_pred, axis=1) - tf.reduce_mean(y_pred, axis=1)
+        return (1 - self.label_smoothing) * cross_entropy + self.label_smoothing * known * uniform
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
@@ -40,6 +58,7 @@ class Classifier(keras.Model):
       normalize_embedding: L2-normalise the embedding before the classifier.
       weight_decay: λ of the L2 term λ/2·‖w‖² on what is trained, but for scale and shift of normalisation.
       decay_normalization: whether these decay too.
+      initializer: of the classifier's kernel; None for Glorot's uniform one.
       seed: of the classifier's weights.
 
     Attributes:
@@ -56,6 +75,7 @@ class Classifier(keras.Model):
         normalize_embedding: bool = True,
         weight_decay: float = 0.0,
         decay_normalization: bool = False,
+        initializer: Optional[keras.initializers.Initializer] = None,
         seed: int = 0,
         name: str = "classifier",
     ) -> None:
@@ -69,7 +89,7 @@ class Classifier(keras.Model):
         self.prepare: Optional[Prepare] = None
         self.linear = keras.layers.Dense(
             num_classes,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            kernel_initializer=initializer or keras.initializers.GlorotUniform(seed=seed),
             dtype="float32",
             name="linear",
         )

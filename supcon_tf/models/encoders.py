@@ -1,17 +1,17 @@
 """Encoders: residual networks from images to embeddings (He et al. 2016).
 
-As in the paper: post-activation blocks, the stride of a bottleneck in its 3x3 convolution, and blocks that start as
-the identity because their last batch normalisation starts with gamma 0 (Goyal et al. 2017).
+As in the paper: post-activation blocks, the stride of a bottleneck in its 3x3 convolution, and blocks that begin as
+the identity because their last batch normalisation begins with a scale of 0 (Goyal et al. 2017).
 """
 
 import functools
-import hashlib
 from typing import Callable, Dict, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import UserError, did_you_mean
+from supcon_tf.models import initialization as initial
 
 
 def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable) -> tf.Tensor:
@@ -19,7 +19,7 @@ def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: 
     x = conv(images, channels, 3, stride, name=f"{name}_conv1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(norm(x, name=f"{name}_norm1"))
     x = conv(x, channels, 3, 1, name=f"{name}_conv2")
-    return norm(x, name=f"{name}_norm2", gamma="zeros")
+    return norm(x, name=f"{name}_norm2", last=True)
 
 
 def bottleneck_block(
@@ -31,7 +31,7 @@ def bottleneck_block(
     x = conv(x, channels, 3, stride, name=f"{name}_conv2")
     x = keras.layers.ReLU(name=f"{name}_relu2")(norm(x, name=f"{name}_norm2"))
     x = conv(x, 4 * channels, 1, 1, name=f"{name}_conv3")
-    return norm(x, name=f"{name}_norm3", gamma="zeros")
+    return norm(x, name=f"{name}_norm3", last=True)
 
 
 class Architecture(NamedTuple):
@@ -61,6 +61,7 @@ def build_encoder(
     stem: str = "auto",
     whitening: Tuple[Sequence[float], Sequence[float]] = ((0.0,), (1.0,)),
     synchronized_batch_norm: bool = False,
+    initialization: str = "default",
     seed: int = 0,
 ) -> keras.Model:
     """An encoder with fresh weights, from images to embeddings that are not normalised.
@@ -78,6 +79,7 @@ def build_encoder(
       whitening: means and standard deviations, of each channel or of all, of images scaled to [-1, 1]; they become 0
         and 1.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
+      initialization: how the weights begin, see `--initialization`.
       seed: the initial weights follow from it.
 
     Raises:
@@ -88,8 +90,8 @@ def build_encoder(
         raise UserError(f"--encoder={name}: no such encoder{hint}")
     block, blocks, channels = ARCHITECTURES[name]
     channels = max(int(width * channels), 1)
-    conv = functools.partial(_conv, seed=seed)
-    norm = functools.partial(_norm, synchronized=synchronized_batch_norm)
+    conv = functools.partial(_conv, initialization=initialization, seed=seed)
+    norm = functools.partial(_norm, synchronized=synchronized_batch_norm, initialization=initialization)
 
     inputs = keras.Input(image_shape, name="images", dtype=tf.float32)
     # Scaled to [-1, 1] and whitened before any rounding to bfloat16: (image / 127.5 - 1 - mean) / std.
@@ -120,13 +122,9 @@ def build_encoder(
     return keras.Model(inputs, embeddings, name="encoder")
 
 
-def derived_seed(seed: int, name: str) -> int:
-    """A seed for the weights called `name`, unlike those for other names; from 0 to 2^31 - 1."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _conv(images: tf.Tensor, channels: int, size: int, stride: int, *, name: str, seed: int) -> tf.Tensor:
+def _conv(
+    images: tf.Tensor, channels: int, size: int, stride: int, *, name: str, initialization: str, seed: int
+) -> tf.Tensor:
     """Convolution without bias. With a stride the padding does not depend on the size of the image, as SAME does."""
     if stride > 1 and size > 1:
         before = (size - 1) // 2
@@ -138,15 +136,14 @@ def _conv(images: tf.Tensor, channels: int, size: int, stride: int, *, name: str
         strides=stride,
         padding="valid" if stride > 1 else "same",
         use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(
-            1.0, mode="fan_in", distribution="truncated_normal", seed=derived_seed(seed, name)
-        ),
+        kernel_initializer=initial.of_convolution(initialization, initial.derived_seed(seed, name)),
         name=name,
     )(images)
 
 
-def _norm(images: tf.Tensor, *, name: str, synchronized: bool, gamma: str = "ones") -> tf.Tensor:
-    """Batch normalisation whose scale starts at `gamma`."""
+def _norm(images: tf.Tensor, *, name: str, synchronized: bool, initialization: str, last: bool = False) -> tf.Tensor:
+    """Batch normalisation, perhaps the last of a residual branch."""
+    gamma = initial.of_last_scale(initialization) if last else "ones"
     return keras.layers.BatchNormalization(
         momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, synchronized=synchronized, name=name
     )(images)

@@ -9,6 +9,7 @@ from supcon_tf.models.classifier import Classifier
 from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.heads import ProjectionHead
+from supcon_tf.models.initialization import of_classifier
 
 Whitening = Tuple[Sequence[float], Sequence[float]]  # see build_encoder
 
@@ -37,6 +38,7 @@ def make_contrastive_model(
         batch_norm=options.projection_batch_norm,
         normalize=options.normalize_projection,
         synchronized_batch_norm=options.sync_batch_norm,
+        initialization=options.initialization,
         seed=seed,
     )
     return ContrastiveModel(
@@ -63,7 +65,7 @@ def make_classifier(
         _make_encoder(options, image_shape, whitening, seed),
         num_classes,
         normalize_embedding=options.normalize_embedding,
-        seed=seed,
+        initializer=of_classifier(options.initialization, seed, zero=options.zero_classifier),
         **further,
     )
 
@@ -78,5 +80,6 @@ def _make_encoder(
         stem=options.stem,
         whitening=whitening,
         synchronized_batch_norm=options.sync_batch_norm,
+        initialization=options.initialization,
         seed=seed,
     )

@@ -5,7 +5,7 @@ from typing import Any, Dict, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models.encoders import derived_seed
+from supcon_tf.models.initialization import derived_seed, of_projection
 
 
 def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
@@ -24,6 +24,7 @@ class ProjectionHead(keras.layers.Layer):
       batch_norm: whether hidden layers have batch normalisation instead of a bias.
       normalize: whether projections are L2-normalised.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
+      initialization: how the weights begin, see `--initialization`.
       seed: the initial weights follow from it.
     """
 
@@ -33,6 +34,7 @@ class ProjectionHead(keras.layers.Layer):
         batch_norm: bool = False,
         normalize: bool = True,
         synchronized_batch_norm: bool = False,
+        initialization: str = "default",
         seed: int = 0,
         name: str = "projection_head",
         **kwargs: Any,
@@ -43,18 +45,18 @@ class ProjectionHead(keras.layers.Layer):
             "batch_norm": batch_norm,
             "normalize": normalize,
             "synchronized_batch_norm": synchronized_batch_norm,
+            "initialization": initialization,
             "seed": seed,
         }
         stack = []
         for index, units in enumerate(layers, start=1):
             hidden = index < len(layers)
-            # Not N(0, 0.01) as in the authors' code, with which a head of two layers hardly learned.
             stack.append(
                 keras.layers.Dense(
                     units,
                     use_bias=hidden and not batch_norm,
-                    kernel_initializer=keras.initializers.VarianceScaling(
-                        2.0 if hidden else 1.0, seed=derived_seed(seed, f"projection_dense{index}")
+                    kernel_initializer=of_projection(
+                        initialization, derived_seed(seed, f"projection_dense{index}"), hidden=hidden
                     ),
                     dtype=self.dtype_policy,
                     name=f"dense{index}",

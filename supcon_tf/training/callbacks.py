@@ -192,7 +192,7 @@ class Progress(StepCallback):
         self._last_line = now
 
     def _text(self, logs: Dict[str, Any]) -> str:
-        epoch = min(self.step // self._epochs.steps_per_epoch + 1, self._epochs.epochs)
+        epoch = min(self._epochs.epoch_of(self.step) + 1, self._epochs.epochs)
         figures = [f"{words} {float(logs[name]):.3f}" for name, words in self._shown.items() if name in logs]
         return ", ".join([f"epoch {epoch}/{self._epochs.epochs}", *figures])
 
@@ -225,7 +225,7 @@ class Curves(StepCallback):
             self._last_time = (time.monotonic(), self.step)
 
     def after_step(self, logs: Dict[str, Any]) -> None:
-        end_of_epoch = self.step % self._epochs.steps_per_epoch == 0
+        end_of_epoch = self.step == self._epochs.steps_before(self._epochs.epoch_of(self.step - 1) + 1)
         if self.has_passed(self._every) or (end_of_epoch and self._epochs.steps_per_epoch < self._every):
             self._write_point({name: float(value) for name, value in logs.items()})
 

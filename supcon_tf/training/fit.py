@@ -101,7 +101,6 @@ def fit(
             tensorboard.write_options(writer, described)
         watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
         watching.append(progress)
-    epochs = stage.epochs
     with (
         contextlib.closing(progress),
         contextlib.closing(checkpoints),
@@ -117,28 +116,40 @@ def fit(
             agree=agree,
             agree_every=distribute.steps_between_agreements(strategy, options.log_every),
         )
-        while checkpoints.step < epochs.total_steps:
-            step = checkpoints.step
-            epoch, within_epoch = divmod(step, epochs.steps_per_epoch)
-            batches = strategy.distribute_datasets_from_function(
-                lambda context, step=step: stage.make_batches(step, context)
-            )
-            # Keras counts whole epochs, so the rest of an interrupted one is a call of its own.
-            model.fit(
-                batches,
-                initial_epoch=epoch,
-                epochs=epoch + 1 if within_epoch else epochs.epochs,
-                steps_per_epoch=epochs.steps_per_epoch - within_epoch,
-                validation_data=stage.validation,
-                validation_steps=stage.validation_steps,
-                callbacks=[*watching, saving],
-                verbose=0,
-            )
+        _train(model, stage, checkpoints.step, [*watching, saving])
         # Asked for while the last epoch was being evaluated and saved? It also keeps the others from reading what the
         # chief has not written yet.
         (signal,) = agree([stop.signal or 0])
         if signal:
             raise Interrupted(f"stopped and saved at step {checkpoints.step}; the same command continues", signal)
+
+
+def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """What `keras.Model.fit` does, for epochs that differ by a step, the first of which may have begun."""
+    strategy, epochs = model.distribute_strategy, stage.epochs
+    batches = iter(strategy.distribute_datasets_from_function(lambda context: stage.make_batches(first_step, context)))
+    watching = keras.callbacks.CallbackList(list(callbacks), model=model)
+    with strategy.scope():
+        take_steps = model.make_train_function()
+    at_a_time = int(model._steps_per_execution)
+    step = first_step
+    watching.on_train_begin()
+    for epoch in range(epochs.epoch_of(step), epochs.epochs):
+        begin, end = step, epochs.steps_before(epoch + 1)
+        model.reset_metrics()
+        watching.on_epoch_begin(epoch)
+        while step < end:
+            steps = min(at_a_time, end - step)
+            model._steps_per_execution.assign(steps)
+            watching.on_train_batch_begin(step - begin)
+            logs = take_steps(batches)
+            step += steps
+            watching.on_train_batch_end(step - begin - 1, logs)
+        if stage.validation is not None:
+            figures = model.evaluate(stage.validation, steps=stage.validation_steps, verbose=0, return_dict=True)
+            logs = {**logs, **{f"val_{name}": value for name, value in figures.items()}}
+        watching.on_epoch_end(epoch, logs)
+    watching.on_train_end()
 
 
 @contextlib.contextmanager

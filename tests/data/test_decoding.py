@@ -14,7 +14,7 @@ from supcon_tf.errors import UserError
 from tests.data import numbered
 
 BROKEN = (17, 60)
-EPOCHS = pipeline.Epochs(batch_size=25, steps_per_epoch=4, epochs=2)
+EPOCHS = pipeline.Epochs(batch_size=25, images=100, epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -32,17 +32,28 @@ def batches(digits, epochs, **options):
     ]
 
 
-EPOCHS = pipeline.Epochs(batch_size=256, steps_per_epoch=4, epochs=2)
+EPOCHS = pipeline.Epochs(batch_size=256, images=1197, epochs=2)
 
 
-def test_each_epoch_shows_each_image_at_most_once_in_an_order_of_its_own(digits):
+def test_each_pass_shows_each_image_once_in_an_order_of_its_own(digits):
     seen = batches(digits, EPOCHS)
-    assert len(seen) == 8
-    first, second = (np.concatenate([views for views, _ in seen[e : e + 4]]) for e in (0, 4))
-    for epoch in (first, second):
-        assert len(np.unique(epoch[:, 65])) == 1024  # the last number of a seed is the example
-    assert np.any(first[:, 65] != second[:, 65])
-    assert np.all(first[:, 64] != second[0, 64])  # the first one changes with the epoch
+    assert len(seen) == 9 and all(len(views) == 256 for views, _ in seen)
+    views = np.concatenate([views for views, _ in seen])
+    first, second = views[:1197], views[1197:]
+    assert len(np.unique(first[:, 65])) == 1197  # the last number of a seed is the example
+    assert len(np.unique(second[:, 65])) == len(second) == 9 * 256 - 1197
+    assert np.any(first[: len(second), 65] != second[:, 65])
+    assert np.all(first[:, 64] != second[0, 64])  # the first one changes with the pass
+
+
+@pytest.mark.parametrize("batch_size, images, epochs", [(256, 1197, 2), (7, 10, 6), (5, 5, 3), (6144, 1281167, 350)])
+def test_steps_are_counted_by_the_passes_in_which_they_end(batch_size, images, epochs):
+    counted = pipeline.Epochs(batch_size, images, epochs)
+    assert counted.total_steps == int(epochs * images / batch_size)
+    for step in (0, 1, counted.total_steps // 2, counted.total_steps - 1):
+        assert counted.epoch_of(step) == int(((step + 1) * batch_size - 1) / images)
+        assert counted.steps_before(counted.epoch_of(step)) <= step < counted.steps_before(counted.epoch_of(step) + 1)
+    assert counted.epoch_of(counted.total_steps) == epochs
 
 
 def test_labels_stay_with_their_images(digits):
@@ -54,7 +65,7 @@ def test_labels_stay_with_their_images(digits):
             assert as_stored[view[:64].astype(np.uint8).tobytes()] == label
 
 
-@pytest.mark.parametrize("start", [1, 4, 6])
+@pytest.mark.parametrize("start", [1, 4, 5, 6])
 def test_a_run_that_starts_in_the_middle_sees_what_an_undisturbed_one_sees_there(digits, start):
     whole = batches(digits, EPOCHS)
     rest = batches(digits, EPOCHS, start_step=start)
@@ -87,7 +98,7 @@ def test_workers_share_the_images_of_each_step_of_one_worker(digits, pipelines, 
 @pytest.mark.parametrize("pipelines", [1, 2, 3])
 def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pipelines, monkeypatch):
     monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
-    epochs = pipeline.Epochs(batch_size=240, steps_per_epoch=4, epochs=2)
+    epochs = pipeline.Epochs(batch_size=240, images=1197, epochs=2)
     index_of = {}
     for index, features in enumerate(digits.builder.as_dataset(split="train").as_numpy_iterator()):
         index_of.setdefault(features["image"].tobytes(), set()).add(index)
@@ -95,17 +106,18 @@ def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pip
     for worker in range(pipelines):
         context = tf.distribute.InputContext(pipelines, worker, pipelines)
         seen = batches(digits, epochs, context=context)
-        assert len(seen) == 8 and all(len(views) == 240 // pipelines for views, _ in seen)
+        assert len(seen) == 9 and all(len(views) == 240 // pipelines for views, _ in seen)
         for views, _ in seen:  # an image's randomness follows from its place in the whole split
             assert all(view[65] in index_of[view[:64].astype(np.uint8).tobytes()] for view in views)
-        by_epoch = [np.concatenate([views[:, 65] for views, _ in seen[e : e + 4]]) for e in (0, 4)]
-        assert all(len(set(epoch)) == 960 // pipelines for epoch in by_epoch)
-        assert list(by_epoch[0]) != list(by_epoch[1])
-        parts.append({*by_epoch[0], *by_epoch[1]})
+        numbers, of_pass = np.concatenate([views[:, 65] for views, _ in seen]), 1197 // pipelines
+        assert len(set(numbers[:of_pass])) == of_pass
+        assert len(set(numbers[of_pass:])) == len(numbers) - of_pass
+        assert list(numbers[:100]) != list(numbers[of_pass:][:100])
+        parts.append({*numbers})
         rest = batches(digits, epochs, context=context, start_step=5)
         for (views, _), (expected, _) in zip(rest, seen[5:]):
             np.testing.assert_array_equal(views, expected)
-        assert len(rest) == 3
+        assert len(rest) == 4
     assert sum(map(len, parts)) == len(set.union(*parts))
 
 
@@ -127,10 +139,10 @@ def numbers_and_seeds(seen):
     return numbers, [views[:, 65].tolist() for views, _ in seen]
 
 
-SHORT = pipeline.Epochs(batch_size=40, steps_per_epoch=5, epochs=3)
-BALANCED = dataclasses.replace(SHORT, classes_per_batch=4)
-HALF = pipeline.Epochs(batch_size=40, steps_per_epoch=8, epochs=2, unlabelled=16)
-BALANCED_HALF = dataclasses.replace(HALF, classes_per_batch=3)
+SHORT = pipeline.Epochs(batch_size=40, images=230, epochs=3)
+BALANCED = dataclasses.replace(SHORT, images=200, classes_per_batch=4)
+HALF = pipeline.Epochs(batch_size=40, images=230, epochs=2, unlabelled=16)
+BALANCED_HALF = dataclasses.replace(HALF, images=216, classes_per_batch=3)
 
 
 def same(seen, expected):
@@ -187,7 +199,7 @@ def test_large_data_are_read_from_their_files_in_an_order_of_each_epoch(files, m
     monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 0)
     monkeypatch.setattr(records, "FILES_AT_A_TIME", 1)
     file_of = [number for number, part in enumerate(records.file_parts(files, "train")) for _ in range(part.take)]
-    epochs = pipeline.Epochs(batch_size=10, steps_per_epoch=23, epochs=3)
+    epochs = pipeline.Epochs(batch_size=10, images=230, epochs=3)
     _, examples = numbers_and_seeds(batches(TrainingImages(files, cache="off"), epochs))
     first_files = {frozenset(file_of[example] for example in examples[step]) for step in (0, 23, 46)}
     assert len(first_files) > 1
@@ -199,7 +211,7 @@ def test_a_subset_keeps_the_classes_shares_and_the_images_seeds(files):
     stored = numbered.stored_numbers(files)
     images = TrainingImages(files, max_examples=50)
     assert images.size == 50
-    numbers, examples = numbers_and_seeds(batches(images, pipeline.Epochs(25, 2, 2)))
+    numbers, examples = numbers_and_seeds(batches(images, pipeline.Epochs(25, 50, 2)))
     for epoch in (numbers[:2], numbers[2:]):
         flat = [number for batch in epoch for number in batch]
         expected = [n for c in range(5) for n in [number for number in stored if number % 5 == c][:10]]
@@ -239,7 +251,7 @@ def test_unlabelled_images_take_their_share_of_each_batch(files, others, small, 
     if not small:
         monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
     seen = batches(files, HALF, unlabelled=TrainingImages(others))
-    assert len(seen) == 16
+    assert len(seen) == 19
     stored = numbered.stored_numbers(others)
     passed = []
     for views, labels in seen:
@@ -249,10 +261,10 @@ def test_unlabelled_images_take_their_share_of_each_batch(files, others, small, 
         assert [stored[place] for place in places] == [numbered.number_of(view[:64]) for view in unlabelled]
         assert np.all(views[labels >= 0][:, 65] < 230)
         passed.append(places.tolist())
-    # Four batches of 16 are an epoch of the 70, whatever the epoch of the labelled ones.
-    for start in range(0, 16, 4):
-        assert len({place for batch in passed[start : start + 4] for place in batch}) == 64
-    alone = batches(files, pipeline.Epochs(24, 8, 2))
+    # Passes over these 70 are their own, whatever the pass of the labelled ones.
+    places = [place for batch in passed for place in batch]
+    assert all(len(set(places[start : start + 70])) == 70 for start in (0, 70, 140, 210))
+    alone = batches(files, pipeline.Epochs(24, 230, 2))
     for (views, labels), (expected, expected_labels) in zip(seen, alone):
         np.testing.assert_array_equal(views[labels >= 0], expected)
         np.testing.assert_array_equal(labels[labels >= 0], expected_labels)
@@ -287,7 +299,7 @@ def test_each_replica_has_whole_unlabelled_images(files, others, batch_size, rep
         unlabelled=TrainingImages(others),
         unlabelled_share=share,
     )
-    assert epochs == pipeline.Epochs(batch_size, 230 // (batch_size - unlabelled), 2, unlabelled)
+    assert epochs == pipeline.Epochs(batch_size, 230, 2, unlabelled)
 
 
 @pytest.mark.parametrize(
@@ -342,5 +354,6 @@ def test_batch_that_replicas_cannot_share_equally_is_refused(digits):
         pipeline.plan_epochs(TrainingImages(digits), 10, 1, 4, "batch_size")
 
 
-def test_an_epoch_is_the_whole_batches_of_a_pass(digits):
-    assert pipeline.plan_epochs(TrainingImages(digits), 256, 3, 2, "batch_size") == pipeline.Epochs(256, 4, 3)
+def test_an_epoch_is_a_pass_of_whole_batches_only_where_classes_are_balanced(digits):
+    plan = [pipeline.plan_epochs(TrainingImages(digits), 250, 3, 2, "x", classes_per_batch=c) for c in (None, 5)]
+    assert plan == [pipeline.Epochs(250, 1197, 3), pipeline.Epochs(250, 1000, 3, classes_per_batch=5)]

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models import Classifier, build_encoder
+from supcon_tf.models import Classifier, CrossEntropy, build_encoder
 
 SHAPE = (8, 8, 1)
 
@@ -60,3 +60,20 @@ def test_saved_and_loaded_classifier_answers_the_same(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Classifier": Classifier})
     np.testing.assert_allclose(loaded(images), expected, atol=1e-6)
+
+
+def test_label_smoothing_is_that_of_keras_for_both_kinds_of_labels():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 5)).astype(np.float32), rng.integers(0, 5, 6)
+    expected = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(np.eye(5)[labels], logits)
+    logits = tf.constant(logits)
+    np.testing.assert_allclose(CrossEntropy(label_smoothing=0.1)(tf.constant(labels), logits), expected, rtol=1e-6)
+    one_hot = tf.one_hot(labels, 5)
+    np.testing.assert_allclose(CrossEntropy(label_smoothing=0.1)(one_hot, logits), expected, rtol=1e-6)
+    assert float(CrossEntropy(label_smoothing=0.1)(tf.zeros([1, 5]), logits[:1])) == 0.0  # of an unlabelled image
+
+
+@pytest.mark.parametrize("initializer", [keras.initializers.Zeros(), keras.initializers.Ones()])
+def test_the_classifier_begins_as_told(initializer):
+    kernel = make_classifier(freeze_encoder=True, initializer=initializer).linear.kernel
+    np.testing.assert_array_equal(kernel, initializer(kernel.shape))

@@ -232,6 +232,17 @@ def test_kernels_are_drawn_apart_with_variance_one_over_fan_in(resnet50):
     assert len(leading) == len(kernels)
 
 
+def test_kernels_may_begin_as_those_of_pytorch():
+    encoder = build_encoder("resnet50", (32, 32, 3), initialization="pytorch")
+    for layer in encoder.layers:
+        if hasattr(layer, "kernel"):
+            height, width, _, channels = layer.kernel.shape
+            tolerance = 5 / np.sqrt(2 * layer.kernel.shape.num_elements())
+            assert np.std(layer.kernel) * np.sqrt(height * width * channels / 2) == pytest.approx(1, rel=tolerance)
+        if hasattr(layer, "gamma"):
+            assert np.all(layer.gamma == 1)
+
+
 def test_embeddings_are_float32_and_convolutions_bfloat16_under_mixed_precision(small, bfloat16):
     encoder = build_encoder("small", (8, 8, 1))
     encoder.set_weights(small.get_weights())

@@ -125,7 +125,7 @@ def test_head_of_float32_stays_so_under_mixed_precision(bfloat16):
 
 
 def test_config_makes_the_same_head():
-    head = ProjectionHead((16, 8), True, False, True, 3, name="head")
+    head = ProjectionHead((16, 8), True, False, True, "pytorch", 3, name="head")
     again = ProjectionHead.from_config(head.get_config())
     assert again.get_config() == head.get_config()
     head.build((None, 20))
@@ -143,3 +143,16 @@ def test_saved_heads_give_the_same_projections(tmp_path):
     model.save(tmp_path / "saved_model")
     restored = tf.saved_model.load(str(tmp_path / "saved_model"))
     np.testing.assert_allclose(restored(random_embeddings()), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "initialization, deviations",
+    [("tensorflow", (0.01, 0.01)), ("pytorch", (3 * 400, 3 * 300)), ("default", (200, 300))],
+)
+def test_kernels_begin_as_told(initialization, deviations):
+    head = ProjectionHead((300, 200), initialization=initialization)
+    head.build((None, 400))
+    for layer, expected in zip(dense_layers(head), deviations):
+        # A number of inputs stands for the deviation that follows from it.
+        expected = expected if expected < 1 else expected**-0.5
+        assert np.std(layer.kernel) == pytest.approx(expected, rel=0.02)

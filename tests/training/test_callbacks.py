@@ -113,7 +113,7 @@ def test_an_execution_of_several_steps_counts_each(tmp_path):
 
 def test_curves_have_a_point_where_an_execution_passed_one(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "curves"))
-    curve = callbacks.Curves(writer, Epochs(batch_size=1, steps_per_epoch=6, epochs=1), lambda step: 1.0, every=4)
+    curve = callbacks.Curves(writer, Epochs(batch_size=1, images=6, epochs=1), lambda step: 1.0, every=4)
     fit(tmp_path, [1, 2, 3, 4, 5, 6], curve, steps_per_execution=3)
     curves = read_curves(str(tmp_path / "curves"), ["train/loss"])
     np.testing.assert_allclose(curves["train/loss"], [(6, (1 + 4 + 9 + 16 + 25 + 36) / 6)], rtol=1e-5)
@@ -121,7 +121,7 @@ def test_curves_have_a_point_where_an_execution_passed_one(tmp_path):
 
 def test_curves_hold_the_mean_since_the_last_point(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "curves"))
-    epochs = Epochs(batch_size=1, steps_per_epoch=4, epochs=2)
+    epochs = Epochs(batch_size=1, images=4, epochs=2)
     fit(tmp_path, [1, 2, 3, 4], callbacks.Curves(writer, epochs, lambda step: 0.5 * step, every=2), epochs=2)
     tags = ["train/loss", "train/learning_rate", "train/images_per_second"]
     curves = read_curves(str(tmp_path / "curves"), tags)

@@ -13,7 +13,7 @@ from supcon_tf.run_dir import RunDir
 from supcon_tf.training.checkpoints import latest_step
 from supcon_tf.training.fit import Stage, fit
 
-EPOCHS = Epochs(batch_size=2, steps_per_epoch=3, epochs=2)
+EPOCHS = Epochs(batch_size=2, images=7, epochs=2)  # of 3 steps and 4
 
 
 def make_batches(start_step, context):
@@ -78,7 +78,7 @@ def test_where_a_stage_goes_on_is_said(tmp_path, capsys):
         run(tmp_path, InterruptAt(step=2))
     assert "goes on" not in capsys.readouterr().err
     run(tmp_path)
-    assert capsys.readouterr().err.startswith("pretrain  goes on after step 2 of 6\n")
+    assert capsys.readouterr().err.startswith("pretrain  goes on after step 2 of 7\n")
 
 
 @pytest.mark.parametrize("asked", [True, False])
