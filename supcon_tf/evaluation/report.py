@@ -32,7 +32,7 @@ def report_html(
 
     Args:
       title: its heading.
-      metrics: as `evaluate_classifier` returns them.
+      metrics: as `evaluate_classifier` or `evaluate_multi_label` returns them.
       class_names: in the order of the labels.
       options: name → value, of the run.
       stages: stage → name of a curve → its points.
@@ -40,19 +40,26 @@ def report_html(
     figures = "".join(
         f"<td class=figure>{metrics[name]:{form}}<small>{words}</small></td>"
         for name, words, form in (
+            ("mean_average_precision", "mean average precision", ".2%"),
             ("top1", "top-1 accuracy", ".2%"),
             ("top5", "top-5 accuracy", ".2%"),
             ("cross_entropy", "cross-entropy (nats)", ".3f"),
             ("images", "held-out images", ","),
         )
-        if name != "top5" or len(class_names) > 5
+        if name in metrics and (name != "top5" or len(class_names) > 5)
     )
     parts = [f"<h1>{html.escape(title)}</h1><table><tr>{figures}</tr></table>"]
     for stage, by_name in stages.items():
         drawings = "".join(curves.svg(name, points) for name, points in by_name.items())
         parts.append(f"<h2>Stage {html.escape(stage)}</h2>{drawings}")
-    if metrics["confusion_matrix"] is not None:
+    if metrics.get("confusion_matrix") is not None:
         parts.append(_classes_html(np.array(metrics["confusion_matrix"]), class_names))
+    if "average_precision" in metrics:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}<td>{'–' if value is None else f'{value:.1%}'}</tr>"
+            for name, value in zip(class_names, metrics["average_precision"])
+        )
+        parts.append(f"<h2>Average precision of each class</h2><table>{rows}</table>")
     rows = "".join(f"<tr><th>{name}<td>{html.escape(_text(value))}</tr>" for name, value in options.items())
     parts.append(f"<h2>Options</h2><table class=options>{rows}</table>")
     body = "\n".join(parts)

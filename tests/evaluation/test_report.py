@@ -55,6 +55,14 @@ def test_without_a_confusion_matrix_the_rest_stands():
     assert "60.00%" in text and "Most frequent mistakes" not in text
 
 
+def test_of_images_with_several_classes_the_average_precision_of_each_is_shown():
+    metrics = {"mean_average_precision": 0.4, "average_precision": [0.25, None, 0.55], "cross_entropy": 2, "images": 9}
+    text = " ".join(make_page(metrics=metrics).text)
+    for words in ("40.00%", "mean average precision", "25.0%", "a<b –", "55.0%"):
+        assert words in text, words
+    assert "top-1" not in text and "Most frequent mistakes" not in text
+
+
 def test_drawing_goes_from_corner_to_corner():
     drawing = Checker(svg("loss", [(0, 2.0), (50, 1.0), (100, 0.0)]))
     points = next(attributes["points"] for tag, attributes in drawing.tags if tag == "polyline").split()
