@@ -1,6 +1,6 @@
 """Encoders, heads, and the models that are trained."""
 
-from supcon_tf.models.classifier import Accuracy, Classifier, CrossEntropy
+from supcon_tf.models.classifier import Accuracy, Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy
 from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.from_options import make_classifier, make_contrastive_model
@@ -12,8 +12,10 @@ __all__ = [
     "Classifier",
     "ContrastiveModel",
     "CrossEntropy",
+    "HitAtOne",
     "Prepare",
     "ProjectionHead",
+    "SigmoidCrossEntropy",
     "build_encoder",
     "make_classifier",
     "make_contrastive_model",

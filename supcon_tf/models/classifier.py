@@ -40,6 +40,29 @@ class CrossEntropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
+class SigmoidCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of each class by itself, of logits and labels 0 or 1, both `[batch, classes]`.
+
+    The mean over images and classes is the mean over images of the sum over classes, so that each class's weights have
+    the gradient of a binary classifier alone. Weights are `[batch, classes]`, 0 for what is not known of an image.
+    """
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Of each image and class, times the number of classes, `[batch, classes]`."""
+        labels = tf.cast(y_true, y_pred.dtype)
+        return y_pred.shape[-1] * tf.nn.sigmoid_cross_entropy_with_logits(labels, y_pred)
+
+
+class HitAtOne(keras.metrics.Mean):
+    """Share of images of which the class with the largest logit is one; labels and weights `[batch, classes]`."""
+
+    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> None:
+        likeliest_class = tf.argmax(y_pred, axis=1)
+        hits = tf.gather(y_true, likeliest_class, batch_dims=1)
+        return super().update_state(hits, tf.gather(sample_weight, likeliest_class, batch_dims=1))
+
+
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of images whose class has the largest logit; of a distribution, whose likeliest class has."""
 
@@ -114,7 +137,8 @@ class Classifier(keras.Model):
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """One step on (images `[batch, height, width, channels]`, labels `[batch]`[, weights `[batch]`]).
 
-        Instead of the images there may be a dictionary of what `prepare` makes them from.
+        For `SigmoidCrossEntropy` labels and weights are `[batch, classes]`. Instead of the images there may be a
+        dictionary of what `prepare` makes them from.
         """
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         images, labels = prepared(self, images, labels)

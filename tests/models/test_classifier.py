@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models import Classifier, CrossEntropy, build_encoder
+from supcon_tf.models import Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy, build_encoder
 
 SHAPE = (8, 8, 1)
 
@@ -77,3 +77,25 @@ def test_label_smoothing_is_that_of_keras_for_both_kinds_of_labels():
 def test_the_classifier_begins_as_told(initializer):
     kernel = make_classifier(freeze_encoder=True, initializer=initializer).linear.kernel
     np.testing.assert_array_equal(kernel, initializer(kernel.shape))
+
+
+def test_classes_are_trained_as_binary_classifiers_by_themselves():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 3)).astype(np.float32), rng.integers(0, 2, size=(6, 3))
+    weights = rng.integers(0, 2, size=(6, 3)).astype(np.float32)
+    probabilities = 1 / (1 + np.exp(-logits))
+    expected = -(weights * np.log(np.where(labels == 1, probabilities, 1 - probabilities))).sum(axis=1).mean()
+    given = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        loss = SigmoidCrossEntropy()(labels, given, sample_weight=weights)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, given), weights * (probabilities - labels) / 6, atol=1e-6)
+
+
+def test_a_hit_is_a_likeliest_class_that_is_there_and_what_is_not_known_counts_nothing():
+    metric = HitAtOne("hit_at_1")
+    logits = tf.constant([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    labels, weights = tf.constant([[1, 0], [0, 1], [0, 1], [0, 0]]), tf.constant([[1.0, 1], [1, 1], [1, 1], [1, 0]])
+    metric.update_state(labels, logits, sample_weight=weights)
+    assert float(metric.result()) == pytest.approx(2 / 3)
