@@ -18,6 +18,7 @@ class ServableModel(tf.Module):
       view: images `[..., height, width, channels]` uint8 → what the encoder takes; the one of evaluation.
       image_shape: `[height, width, channels]` of what `view` returns.
       class_names: in the order of the labels; empty if the model does not classify.
+      multi_label: whether an image may have several classes, or none.
     """
 
     def __init__(
@@ -26,12 +27,15 @@ class ServableModel(tf.Module):
         view: Callable[[tf.Tensor], tf.Tensor],
         image_shape: Sequence[int],
         class_names: Sequence[str],
+        *,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
         self._model = model
         self._view = view
         self._image_shape = tuple(image_shape)
         self._classifies = bool(class_names)
+        self._multi_label = multi_label
         self.class_names: Optional[tf.saved_model.Asset] = None
         if class_names:
             path = os.path.join(tempfile.mkdtemp(), CLASS_NAMES)
@@ -47,6 +51,9 @@ class ServableModel(tf.Module):
         number in the asset `classes.txt`. `serve_encoded`: `encoded`, `[batch]` strings, each a JPEG or PNG → the
         same. `embed`: `images` → `embedding` `[batch, dim]` float32, L2-normalised. A model that does not classify
         returns the embedding everywhere.
+
+        Where an image may have several classes each probability is that of one class, whatever the others are, and they
+        don't add up to 1; `classes` is still the most probable one, likely or not.
         """
         channels = self._image_shape[-1]
         images = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")
@@ -81,7 +88,8 @@ class ServableModel(tf.Module):
     def _answer(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
         if not self._classifies:
             return self._embedding(views)
-        probabilities = tf.nn.softmax(self._model(views, training=False))
+        logits = self._model(views, training=False)
+        probabilities = tf.nn.sigmoid(logits) if self._multi_label else tf.nn.softmax(logits)
         return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=1)}
 
     def _embedding(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:

@@ -87,6 +87,16 @@ def test_embedding_is_normalised_also_where_the_model_is_not(tmp_path):
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1.0, rtol=1e-5)
 
 
+def test_where_an_image_may_have_several_classes_each_has_a_probability_of_its_own():
+    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+    model.linear.bias.assign([2.0, 1.0, -3.0])
+    servable = ServableModel(model, make_view, (12, 12, 3), NAMES, multi_label=True)
+    image = tf.constant(make_images(3)[0][np.newaxis])
+    answer = servable.serve(image)
+    np.testing.assert_allclose(answer["probabilities"], tf.sigmoid(model(make_view(image))), atol=1e-6)
+    assert answer["classes"] == np.argmax(answer["probabilities"])
+
+
 def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_path):
     model = ContrastiveModel(build_encoder("small", (12, 12, 3), width=0.25), ProjectionHead((8,)))
     path = str(tmp_path / "saved_model")
