@@ -59,6 +59,11 @@ class Experiment:
         return len(self.data.class_names)
 
     @property
+    def online_classes(self) -> int:
+        """Classes of the online classifier; 0 where an image has none or several, and pretraining goes without."""
+        return 0 if self.data.multi_label else self.num_classes
+
+    @property
     def chief(self) -> bool:
         """Whether this process writes and speaks."""
         return distribute.is_chief(self.strategy)
@@ -143,7 +148,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     past = run_dir.begun(config.data.dataset)
     facts = catalogue.facts(config.data.dataset)
     config = settle(config, facts, past)
-    data = load.load(config.data, labels=config.run.mode != "simclr")
+    data = load.load(config.data, labels=config.run.mode != "simclr", one_class_for=_one_class_for(config))
     height, width, channels = data.image_shape
     own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
     image_size = config.data.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
@@ -176,6 +181,22 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
             flush=True,
         )
     return experiment
+
+
+def _one_class_for(config: config_lib.Config) -> Optional[str]:
+    """What needs an image to have one class, and what to do instead; None if nothing does."""
+    options, mix = config.data, config.augment.mix
+    if config.run.mode == "supcon":
+        return "--mode=supcon takes as positives the images of one; use --mode=simclr or --mode=ce"
+    if options.label_noise:
+        return f"--label_noise={options.label_noise:g} replaces one by another; leave it out"
+    if config.pretrain.label_smoothing:
+        return f"--label_smoothing={config.pretrain.label_smoothing:g} spreads one over the others; leave it out"
+    if options.classes_per_batch is not None:
+        return f"--classes_per_batch={options.classes_per_batch} draws images by their one class; leave it out"
+    if mix != "none":
+        return f"--mix={mix} mixes distributions over classes, of which each image has one; leave it out"
+    return None
 
 
 def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]) -> config_lib.Config:
@@ -307,7 +328,8 @@ def pretrain(experiment: Experiment) -> None:
         at_a_time=config.pretrain.microbatch_size,
     )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
-    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *_validation(experiment))
+    validation = _validation(experiment) if experiment.online_classes else (None, None)
+    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *validation)
     _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
 
 
@@ -320,7 +342,8 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     schedule = make_schedule(experiment, "pretrain")
     with experiment.strategy.scope():
         model = make_classifier(experiment, train="pretrain")
-        compile_classifier(model, make_optimizer(experiment, "pretrain", model, schedule), config)
+        optimizer = make_optimizer(experiment, "pretrain", model, schedule)
+        compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
     policy = config.augment.augment[0]
     model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
     make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
@@ -338,7 +361,8 @@ def train_linear_classifier(experiment: Experiment) -> None:
     schedule = make_schedule(experiment, "linear")
     with experiment.strategy.scope():
         model = make_classifier(experiment, train="linear")
-        compile_classifier(model, make_optimizer(experiment, "linear", model, schedule), config)
+        optimizer = make_optimizer(experiment, "linear", model, schedule)
+        compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
     policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
     model.prepare = preparation(experiment, (policy,))
@@ -357,14 +381,19 @@ def evaluate(experiment: Experiment) -> None:
         model = make_classifier(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
     batches, steps = _evaluation_batches(experiment, str(data.eval_split))
-    figures = evaluation.evaluate_classifier(model, batches, steps, num_classes=experiment.num_classes)
+    if data.multi_label:
+        figures = evaluation.evaluate_multi_label(model, batches, steps)
+    else:
+        figures = evaluation.evaluate_classifier(model, batches, steps, num_classes=experiment.num_classes)
     if not experiment.chief:
         return
     writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, "evaluate"))
     tensorboard.write_options(writer, experiment.described())
-    tensorboard.write_figures(writer, {name: figures[name] for name in ("top1", "top5", "cross_entropy")})
+    shown = ("mean_average_precision", "top1", "top5", "cross_entropy")
+    tensorboard.write_figures(writer, {name: figures[name] for name in shown if name in figures})
     writer.close()
-    tags = ("train/loss", "train/online_accuracy", "train/top1", "validation/online_accuracy", "validation/top1")
+    accuracies = ("online_accuracy", "top1", "hit_at_1")
+    tags = ("train/loss", *(f"{part}/{name}" for part in ("train", "validation") for name in accuracies))
     curves = {
         trained: evaluation.read_curves(os.path.join(run_dir.tensorboard, trained), tags)
         for trained in dict.fromkeys(("pretrain", stage))
@@ -390,8 +419,10 @@ def export(experiment: Experiment) -> None:
         model = make_contrastive_model(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
     set_precision(experiment.config.hardware.precision)
-    class_names = experiment.data.class_names
-    servable = ServableModel(model, experiment.evaluation_view, experiment.image_shape, class_names)
+    data = experiment.data
+    servable = ServableModel(
+        model, experiment.evaluation_view, experiment.image_shape, data.class_names, multi_label=data.multi_label
+    )
     write_saved_model(servable, run_dir.saved_model)
 
 
@@ -401,9 +432,13 @@ def summary(experiment: Experiment) -> str:
     rows = []
     figures = read_json(run_dir.metrics)
     if figures is not None:
-        rows.append(("top-1", f"{figures['top1']:.2%} of {figures['images']:,} held-out images"))
-        if experiment.num_classes > 5:
-            rows.append(("top-5", f"{figures['top5']:.2%}"))
+        held_out = f"{figures['images']:,} held-out images"
+        if experiment.data.multi_label:
+            rows.append(("mean AP", f"{figures['mean_average_precision']:.2%} on {held_out}"))
+        else:
+            rows.append(("top-1", f"{figures['top1']:.2%} of {held_out}"))
+            if experiment.num_classes > 5:
+                rows.append(("top-5", f"{figures['top5']:.2%}"))
         rows.append(("report", run_dir.report))
     exported = tf.saved_model.contains_saved_model(run_dir.saved_model)
     if exported:
@@ -425,7 +460,7 @@ def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
     return models.make_contrastive_model(
         config.model,
         experiment.image_shape,
-        experiment.num_classes or None,
+        experiment.online_classes or None,
         whitening=experiment.whitening,
         weight_decay=_decay_in_loss(config, "pretrain"),
         decay_normalization=config.pretrain.decay_normalization,
@@ -519,7 +554,14 @@ def contrastive_batches(experiment: Experiment) -> MakeBatches:
     """Start step and input context → batches of all views of each image, and labels."""
     options = experiment.config.augment
     make_views = _make_views(experiment, options, options.num_views, options.mix)
-    return _batches(experiment, make_views, experiment.epochs("pretrain"))
+    make_batches = _batches(experiment, make_views, experiment.epochs("pretrain"))
+    if not experiment.data.multi_label:
+        return make_batches
+
+    def unlabelled(views: Any, labels: tf.Tensor) -> Tuple[Any, tf.Tensor]:
+        return views, -tf.ones_like(labels[:, 0])  # nor does mode simclr look at them
+
+    return lambda start_step, context: make_batches(start_step, context).map(unlabelled)
 
 
 def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs, mix: str = "none") -> MakeBatches:
@@ -599,7 +641,7 @@ def _validation(experiment: Experiment) -> Tuple[Optional[tf.data.Dataset], Opti
 def _classifier_stage(
     experiment: Experiment, name: str, make_batches: MakeBatches, schedule: optimizers.WarmupThenDecay
 ) -> Stage:
-    shown = {"loss": "loss", "top1": "accuracy"}
+    shown = {"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"}
     return Stage(name, experiment.epochs(name), make_batches, schedule, shown, *_validation(experiment))
 
 
@@ -616,13 +658,19 @@ def _fit(experiment: Experiment, model: keras.Model, stage: Stage, *callbacks: k
 
 
 def compile_classifier(
-    model: models.Classifier, optimizer: keras.optimizers.Optimizer, config: config_lib.Config
+    model: models.Classifier,
+    optimizer: keras.optimizers.Optimizer,
+    config: config_lib.Config,
+    *,
+    multi_label: bool = False,
 ) -> None:
     """Compiles the model with cross-entropy and accuracy."""
     model.compile(
         optimizer,
-        models.CrossEntropy(label_smoothing=config.pretrain.label_smoothing, name="cross_entropy"),
-        weighted_metrics=[models.Accuracy("top1")],
+        models.SigmoidCrossEntropy(name="cross_entropy")
+        if multi_label
+        else models.CrossEntropy(label_smoothing=config.pretrain.label_smoothing, name="cross_entropy"),
+        weighted_metrics=[models.HitAtOne("hit_at_1") if multi_label else models.Accuracy("top1")],
         jit_compile=config.hardware.jit_compile,
         steps_per_execution=config.hardware.steps_per_execution,
     )

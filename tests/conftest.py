@@ -9,7 +9,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from supcon_tf import config
+from supcon_tf.data import load
 from supcon_tf.data.digits import Digits
+from tests import voc
 
 # So that tests can put MirroredStrategy on several devices; it must be said before TensorFlow looks at its devices.
 tf.config.set_logical_device_configuration(
@@ -44,3 +47,14 @@ def digits_dir(tmp_path_factory):
     tfds.disable_progress_bar()
     Digits(data_dir=data_dir).download_and_prepare()
     return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def voc_dir(tmp_path_factory):
+    """A data directory in which a small voc/2007 is prepared by TFDS from tars."""
+    folder = tmp_path_factory.mktemp("voc")
+    voc.write_tars(folder)
+    with voc.taken_for_the_originals(folder):
+        options = config.DataOptions(dataset="voc/2007", data_dir=str(folder / "data"), source_files=str(folder))
+        load.load(options, labels=True)
+    return str(folder / "data")

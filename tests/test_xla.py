@@ -39,7 +39,7 @@ OPTIONS = [
 ]
 
 
-def make_model(values):
+def make_model(values, multi_label=False):
     """A model as the experiment compiles it, and a batch for it."""
     config = config_lib.from_values({"mode": "supcon", "pretrain_epochs": 20, **SMALL, **values})
     experiment.set_precision(config.hardware.precision)
@@ -49,7 +49,10 @@ def make_model(values):
     if config.run.mode == "ce":
         freeze = config.run.stages == ("linear",)
         model = models.make_classifier(config.model, SHAPE, 3, freeze_encoder=freeze, weight_decay=1e-4)
-        experiment.compile_classifier(model, optimizer, config)
+        experiment.compile_classifier(model, optimizer, config, multi_label=multi_label)
+        if multi_label:
+            several = tf.one_hot(labels, 3, dtype=tf.int32)
+            return model, (tf.constant(views[:, 0]), several, tf.ones([IMAGES, 3]))
         return model, (tf.constant(views[:, 0]), tf.maximum(labels, 0), tf.ones([IMAGES]))
     model = models.make_contrastive_model(
         config.model,
@@ -64,9 +67,9 @@ def make_model(values):
     return model, (tf.constant(views), labels)
 
 
-def lowered(values):
+def lowered(values, multi_label=False):
     """The step's HLO."""
-    model, batch = make_model(values)
+    model, batch = make_model(values, multi_label)
     checkpoints._create_slots(model.optimizer, model.trainable_variables)
     model.compiled_loss.build(model(tf.cast(batch[0], tf.float32)))
     if model.compiled_metrics is not None:
@@ -92,6 +95,10 @@ def test_step_of_every_form_and_option_has_static_shapes(values):
 
 def test_step_of_the_linear_stage_has_static_shapes():
     assert_static(lowered({"mode": "ce", "stages": ("linear",)}))
+
+
+def test_step_of_images_with_several_classes_has_static_shapes():
+    assert_static(lowered({"mode": "ce"}, multi_label=True))
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """What is known of data sets by name: how large their images are seen, how they are cropped, scaled and split.
 
 A value holds where neither a flag nor a recipe says otherwise. Data sets that are not listed get `Facts()`. Names are
-those of TensorFlow Datasets, without configuration and version. Imports no TensorFlow.
+those of TensorFlow Datasets, without version, and with the configuration only where it differs from the rest. Imports
+no TensorFlow.
 
 Sources, by their names in the comments below:
   authors' release: google-research/supcon, the TensorFlow code of the paper: preprocessing.py, inputs.py, scripts.
@@ -75,7 +76,7 @@ CATALOGUE: Dict[str, Facts] = {
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     # The paper's transfer data sets, beside CIFAR. TFDS has no Birdsnap, of which caltech_birds2011 is the nearest, and
-    # no FGVC Aircraft. Its VOC 2007 has several classes for each image.
+    # no FGVC Aircraft.
     "food101": TRANSFER,
     "caltech_birds2011": TRANSFER,
     "sun397": TRANSFER,  # the protocol's split is the configuration standard-part1-120k
@@ -84,6 +85,8 @@ CATALOGUE: Dict[str, Facts] = {
     "oxford_iiit_pet": TRANSFER,
     "caltech101": TRANSFER,  # TFDS splits as the protocol does: 30 training images of each class
     "oxford_flowers102": TRANSFER._replace(train_split="train+validation"),  # protocol: 2,040 training images
+    "voc": TRANSFER._replace(train_split="train+validation"),  # 2007, the default; protocol: 5,011 training images
+    "voc/2012": TRANSFER,  # the labels of its test images are secret, so it is evaluated on 'validation'
     # Corruptions of evaluation images (Hendrycks & Dietterich 2019), those of ImageNet cropped to 224 pixels already.
     "cifar10_corrupted": CIFAR10._replace(trained_on="cifar10"),
     "imagenet2012_corrupted": IMAGENET._replace(eval_crop=1.0, trained_on="imagenet2012"),
@@ -127,7 +130,7 @@ NOT_IN_TFDS = ("aircraft", "birdsnap", "fgvcaircraft")
 
 def facts(dataset: str) -> Facts:
     """What is known of `--dataset`, which may have a configuration and a version."""
-    return CATALOGUE.get(base_name(dataset), Facts())
+    return CATALOGUE.get(dataset.partition(":")[0], CATALOGUE.get(base_name(dataset), Facts()))
 
 
 def base_name(dataset: str) -> str:

@@ -77,7 +77,10 @@ def decode_or_skip(
         bad_images.note(name, split, int(bad))
         return np.int32(-1)
 
-    label = tf.cond(is_good, lambda: label, lambda: tf.ensure_shape(tf.numpy_function(note, [index], tf.int32), []))
+    def unlabelled() -> tf.Tensor:
+        return tf.fill(label.shape, tf.ensure_shape(tf.numpy_function(note, [index], tf.int32), []))
+
+    label = tf.cond(is_good, lambda: label, unlabelled)
     return image, label
 
 

@@ -24,6 +24,7 @@ FOLDER = "folder:"
 SUGGESTIONS = 7
 LABELS_TO_LOOK_AT = 32  # before a split counts as unlabelled
 UNLABELLED_SPLITS = ("unlabelled", "unlabeled")
+NO_DIFFICULT = "_no_difficult"  # what TFDS's VOC puts after the name of a feature of classes
 
 NOT_FOUND = (AssertionError, FileNotFoundError, tf.errors.NotFoundError)  # what builders raise without their files
 
@@ -37,10 +38,13 @@ class ImageData:
 
     Attributes:
       builder: reads it.
-      image_key, label_key: names of its features; no label key if nothing is labelled.
+      image_key, label_key: names of its features; no label key if nothing is labelled. The label is one class for an
+        image, or a sequence of several.
       class_names: by label; empty if nothing is labelled.
       image_shape: `(height, width, channels)` to decode to; None for sizes that vary; 1 or 3 channels.
       train_split, validation_split, eval_split: in TFDS's slicing syntax; None if there is no such part.
+      no_difficult_key: where an image has several classes, the feature that leaves out those of which it has only
+        objects marked difficult; None if there is no such feature.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -51,25 +55,32 @@ class ImageData:
     train_split: str
     validation_split: Optional[str]
     eval_split: Optional[str]
+    no_difficult_key: Optional[str] = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return self.label_key is not None and _is_sequence_of_classes(self.builder.info.features[self.label_key])
 
     def num_examples(self, split: str) -> int:
         """Number of images in `split`, which may be a slice."""
         return self.builder.info.splits[split].num_examples
 
 
-def load(options: config.DataOptions, *, labels: bool) -> ImageData:
+def load(options: config.DataOptions, *, labels: bool, one_class_for: Optional[str] = None) -> ImageData:
     """Finds the data set, prepares it unless it is, and settles which images are for what.
 
     Args:
       options: the flags about data.
       labels: whether classes are needed.
+      one_class_for: what needs an image to have one class and not several, as the end of a sentence; None for nothing.
 
     Raises:
       UserError: an unknown, unsuitable or unobtainable data set, or a split that it does not have.
     """
     with _quiet():
         builder = _find(options, labels)
-        image_key, label_key = _choose_keys(options, builder, labels)
+        image_key, label_key, no_difficult_key = _choose_keys(options, builder, labels, one_class_for)
         _check_is_trained_on(options)
         if not builder.info.splits:
             _prepare(options, builder)
@@ -87,6 +98,7 @@ def load(options: config.DataOptions, *, labels: bool) -> ImageData:
         train_split=train,
         validation_split=validation,
         eval_split=evaluation,
+        no_difficult_key=no_difficult_key,
     )
 
 
@@ -140,9 +152,12 @@ def _why_not_found(name: str, error: Exception) -> str:
 
 
 def _choose_keys(
-    options: config.DataOptions, builder: tfds.core.DatasetBuilder, labels: bool
-) -> Tuple[str, Optional[str]]:
-    """Names of the features that are the image and its class: those of TFDS's supervised pair, else the only ones."""
+    options: config.DataOptions, builder: tfds.core.DatasetBuilder, labels: bool, one_class_for: Optional[str]
+) -> Tuple[str, Optional[str], Optional[str]]:
+    """Names of the features that are the image, its class or classes, and these without difficult ones.
+
+    They are those of TFDS's supervised pair, else the only ones; several classes count where there is no single one.
+    """
     features = builder.info.features
     named = features.items() if isinstance(features, tfds.features.FeaturesDict) else ()
     supervised = builder.info.supervised_keys or ()
@@ -150,18 +165,20 @@ def _choose_keys(
     classes = [key for key, feature in named if isinstance(feature, tfds.features.ClassLabel)]
     images = [key for key in images if key in supervised] or images
     classes = [key for key in classes if key in supervised] or classes
+    several = [key for key, feature in named if _is_sequence_of_classes(feature)] if not classes else []
+    label_keys = classes or [key for key in several if not key.endswith(NO_DIFFICULT)]
     fit = len(images) == 1 and len(features[images[0]].shape) == 3 and features[images[0]].np_dtype == np.uint8
-    if not fit or (labels and len(classes) != 1):
-        several = [key for key, feature in named if _is_sequence_of_classes(feature)]
-        if fit and several and not classes:
-            raise UserError(
-                f"--dataset={options.dataset}: has several classes for an image ({several[0]}) where one is needed; "
-                "--mode=simclr learns from its images without"
-            )
+    if fit and several and one_class_for:
+        raise UserError(
+            f"--dataset={options.dataset}: has several classes for an image ({several[0]}); {one_class_for}"
+        )
+    if not fit or (labels and len(label_keys) != 1):
         found = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in named) or type(features).__name__
         wanted = "one image and one class label" if labels else "one image"
         raise UserError(f"--dataset={options.dataset}: {wanted} are needed of each example, but it has {found}")
-    return images[0], classes[0] if len(classes) == 1 else None
+    label_key = label_keys[0] if len(label_keys) == 1 else None
+    no_difficult_key = f"{label_key}{NO_DIFFICULT}"
+    return images[0], label_key, no_difficult_key if no_difficult_key in several else None
 
 
 def _is_sequence_of_classes(feature: tfds.features.FeatureConnector) -> bool:
@@ -354,7 +371,7 @@ def _is_labelled(builder: tfds.core.DatasetBuilder, split: str, label_key: str) 
     """Whether a split has labels; those of some test sets are secret, which TFDS writes as -1."""
     only_labels = tfds.decode.PartialDecoding({label_key: True})
     examples = builder.as_dataset(split=split, decoders=only_labels).take(LABELS_TO_LOOK_AT)
-    return any(example[label_key] >= 0 for example in examples.as_numpy_iterator())
+    return any(np.any(example[label_key] >= 0) for example in examples.as_numpy_iterator())
 
 
 def _one_line(error: Exception) -> str:

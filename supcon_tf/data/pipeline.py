@@ -151,7 +151,8 @@ def training_batches(
       unlabelled: what the unlabelled images of a batch are of; they are gone through in epochs of their own.
 
     Returns:
-      Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled).
+      Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled; or
+      `[local_batch, classes]` where an image has several classes, as from `records.parse`).
     """
     of_labelled = dataclasses.replace(epochs, batch_size=epochs.labelled, unlabelled=0)
     channels = images.data.image_shape[2]
@@ -352,7 +353,7 @@ def evaluation_batches(
 
     Returns:
       `evaluation_steps` batches (images `[local_batch, size, size, channels]`, labels `[local_batch]` int32, weights
-      `[local_batch]` float32).
+      `[local_batch]` float32); labels and weights are `[local_batch, classes]` where an image has several classes.
     """
 
     def view_and_label(index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
@@ -362,7 +363,7 @@ def evaluation_batches(
     stored = records.read(records.columns(records.file_parts(data, split)))
     dataset = stored.map(lambda index, record: (index, *records.parse(data, record)))
     padding = evaluation_steps(data, split, batch_size) * batch_size - data.num_examples(split)
-    filling = dataset.take(1).map(lambda index, encoded, label: (index, encoded, tf.constant(-1))).repeat(padding)
+    filling = dataset.take(1).map(lambda index, encoded, label: (index, encoded, -tf.ones_like(label))).repeat(padding)
     shares = dataset.concatenate(filling).batch(batch_size // context.num_input_pipelines, drop_remainder=True)
     dataset = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
     dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)
@@ -376,7 +377,7 @@ def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:
 
 
 def with_weights(images: tf.Tensor, labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images, labels and weights: 1, or 0 for an unlabelled image, whose label becomes 0."""
+    """Images, labels and weights: 1, or 0 for an unlabelled image, whose label becomes 0; or so for each class."""
     return images, tf.maximum(labels, 0), tf.cast(labels >= 0, tf.float32)
 
 

@@ -96,12 +96,26 @@ def _side_by_side(parts: tf.data.Dataset, of_file: Callable[[FilePart], tf.data.
 
 
 def parse(data: ImageData, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """A record → encoded image and label int32, −1 where there is none."""
+    """A record → encoded image and label int32, −1 where there is none.
+
+    Where an image has several classes the label is `[classes]`: 1 for those it has, 0 for the others, and −1 for one of
+    which it has only objects marked difficult. VOC's own lists of images mark them so, and its evaluation leaves them
+    out.
+    """
     features = data.builder.info.features.deserialize_example(
         record, decoders={data.image_key: tfds.decode.SkipDecoding()}
     )
     label = features[data.label_key] if data.label_key else -1
+    if data.multi_label:
+        there = _has_classes(data, label)
+        certain = _has_classes(data, features[data.no_difficult_key]) if data.no_difficult_key else there
+        label = tf.where(certain, 1, tf.where(there, -1, 0))
     return features[data.image_key], tf.cast(label, tf.int32)
+
+
+def _has_classes(data: ImageData, classes: tf.Tensor) -> tf.Tensor:
+    """Numbers of classes, any many → whether each class is among them, `[classes]` bool."""
+    return tf.reduce_any(tf.one_hot(classes, len(data.class_names), True, False), axis=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,7 +127,7 @@ class Index:
       file: number of each example's file, `[examples]` int64.
       offset: byte of the file at which its record begins, `[examples]` int64.
       length: of its record in bytes, `[examples]` int64.
-      labels: `[examples]` int32, −1 where there is none.
+      labels: `[examples]` int32, −1 where there is none; or `[examples, classes]`, as from `parse`.
     """
 
     paths: Tuple[str, ...]

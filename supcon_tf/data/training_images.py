@@ -21,7 +21,7 @@ class TrainingImages:
 
     Attributes:
       data: where they come from.
-      max_examples: at most so many, stratified by class; None for all.
+      max_examples: at most so many, stratified by class, or the first where an image has several; None for all.
       label_noise: share of the images whose label is replaced by another class.
       seed: of the run; the label noise follows from it.
       cache: 'memory' to hold the encoded images there, 'off', or 'auto'.
@@ -57,6 +57,8 @@ class TrainingImages:
         """Indices of the images, ascending; None for all."""
         if self.max_examples is None or self.max_examples >= self.data.num_examples(self.data.train_split):
             return None
+        if self.data.multi_label:
+            return np.arange(self.max_examples)
         return sampling.stratified_subset(self.index.labels, self.max_examples)
 
     @functools.cached_property

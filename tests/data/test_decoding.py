@@ -123,6 +123,16 @@ def test_channels_are_converted(data, own, wanted):
     np.testing.assert_allclose(image, expected, atol=1)
 
 
+def test_of_an_image_with_several_classes_none_is_known_if_it_cannot_be_decoded(data):
+    label = tf.constant([1, 0, -1])
+    for content, expected in ((numbered.NOT_AN_IMAGE, [-1, -1, -1]), (None, [1, 0, -1])):
+        encoded = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)) if content is None else tf.constant(content)
+        found = decoding.decode_or_skip(
+            data, encoded, label, bad_images=decoding.BadImages(), split="train", index=tf.constant(0)
+        )[1]
+        np.testing.assert_array_equal(found, expected)
+
+
 class FakeBuilder:
     """Says of what kind its images are."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from supcon_tf import config
 from supcon_tf.data import load, source_files
 from supcon_tf.errors import UserError
-from tests import imagenet
+from tests import imagenet, voc
 
 # Images by split, for each configuration of the data set below. The labels of 'secret' are -1.
 SPLITS = {
@@ -213,7 +213,6 @@ def test_impossible_splits_are_refused_in_one_line(data_dir, configuration, spli
         ("Stanford-Cars", "did you mean cars196"),
         ("FGVC_Aircraft", "does not have it: download it and give folder:PATH"),
         ("birdsnap", "does not have it: download it and give folder:PATH"),
-        ("voc/2007", r"has several classes for an image \(labels\) where one is needed; --mode=simclr"),
         ("cifar10_corrupted/fog_3", "has only images to evaluate on; train with --dataset=cifar10, or give"),
         ("imagenet2012_corrupted/fog_3", "has only images to evaluate on; train with --dataset=imagenet2012"),
         ("celeb_a", "one image and one class label are needed .*landmarks"),
@@ -342,9 +341,20 @@ def test_unlabelled_images_that_are_not_found_are_named_by_their_flag(name, digi
         load.load_unlabelled(config.DataOptions(dataset="x", data_dir=digits_dir, unlabelled=name))
 
 
-def test_images_with_several_classes_can_be_learned_from_without(tmp_path, offline):
-    with pytest.raises(UserError, match="cannot be downloaded from here"):  # so it is not for what it is
-        load.load(config.DataOptions(dataset="voc/2007", data_dir=str(tmp_path)), labels=False)
+def test_several_classes_are_refused_where_one_is_needed_before_anything_is_prepared(tmp_path, offline):
+    with pytest.raises(
+        UserError, match=r"^--dataset=voc: has several classes for an image \(labels\); --flag needs one$"
+    ):
+        options = config.DataOptions(dataset="voc", data_dir=str(tmp_path))
+        load.load(options, labels=True, one_class_for="--flag needs one")
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_several_classes_are_found_with_those_that_are_not_difficult(voc_dir, labels):
+    data = load.load(config.DataOptions(dataset="voc/2007", data_dir=voc_dir), labels=labels)
+    assert (data.multi_label, data.label_key, data.no_difficult_key) == (True, "labels", "labels_no_difficult")
+    assert data.class_names == voc.CLASSES
+    assert (data.train_split, data.validation_split, data.eval_split) == ("train", "validation", "test")
 
 
 def test_corrupted_images_can_be_split_by_hand(tmp_path, offline):

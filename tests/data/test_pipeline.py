@@ -8,6 +8,7 @@ from supcon_tf import config
 from supcon_tf.data import load, memory, pipeline, records, training_images
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
+from tests import voc
 from tests.data import numbered
 
 
@@ -219,6 +220,20 @@ def test_a_subset_keeps_the_classes_shares_and_the_images_seeds(files):
     assert [[stored[example] for example in batch] for batch in examples] == numbers
 
 
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_of_images_with_several_classes_a_subset_is_the_first_ones(voc_dir, cache):
+    data = load.load(config.DataOptions(dataset="voc/2007", data_dir=voc_dir), labels=True)
+
+    def number(image, seed):
+        return tf.ensure_shape(tf.shape(image)[1] - voc.LEAST_WIDTH, [])
+
+    images = TrainingImages(data, max_examples=6, cache=cache)
+    first = data.builder.as_dataset(split="train[:6]").as_numpy_iterator()
+    ((numbers, labels),) = pipeline.training_batches(images, number, pipeline.Epochs(6, 1, 1), seed=1)
+    assert sorted(numbers.numpy()) == sorted(voc.number_of(example["image"]) for example in first)
+    np.testing.assert_array_equal(labels == 1, [voc.marks(number) == 1 for number in numbers.numpy()])
+
+
 def test_a_subset_of_all_is_all(files):
     same(batches(TrainingImages(files, max_examples=1000), SHORT), batches(files, SHORT))
 
@@ -342,6 +357,22 @@ def test_unlabelled_images_have_no_weight():
     _, labels, weights = pipeline.with_weights(tf.zeros([3, 1]), tf.constant([2, -1, 0]))
     np.testing.assert_array_equal(labels, [2, 0, 0])
     np.testing.assert_array_equal(weights, [1, 0, 1])
+
+
+def test_evaluation_of_images_with_several_classes_gives_difficult_ones_and_filling_no_weight(voc_dir):
+    data = load.load(config.DataOptions(dataset="voc/2007", data_dir=voc_dir), labels=True)
+
+    def number(image):
+        return tf.ensure_shape(tf.shape(image)[1] - voc.LEAST_WIDTH, [])
+
+    found = {}
+    for numbers, labels, weights in pipeline.evaluation_batches(data, "test", number, 8).as_numpy_iterator():
+        assert labels.shape == weights.shape == (8, 20)
+        found.update({n: (row, weight) for n, row, weight in zip(numbers, labels, weights) if weight.any()})
+    assert sorted(found) == list(range(22, 42))
+    for n, (row, weight) in found.items():
+        np.testing.assert_array_equal(weight, voc.marks(n) != 0)
+        np.testing.assert_array_equal(row, voc.marks(n) == 1)
 
 
 def test_batch_larger_than_the_data_is_refused(digits):

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.data import decoding, records
+from supcon_tf import config
+from supcon_tf.data import decoding, load, records
 from supcon_tf.errors import UserError
+from tests import voc
 from tests.data import numbered
 
 
@@ -48,6 +50,19 @@ def test_any_example_can_be_read_by_itself(data, split):
 def test_label_is_that_of_the_image_or_none(data):
     for _, record in records.read(records.columns(records.file_parts(data, "train[:9]"))):
         assert int(records.parse(data, record)[1]) == number(data, record) % 5
+
+
+@pytest.mark.parametrize(("split", "images"), [("train+validation", range(22)), ("test", range(22, 42))])
+def test_label_says_of_each_class_whether_it_is_there_or_only_difficult(voc_dir, split, images):
+    data = load.load(config.DataOptions(dataset="voc/2007", data_dir=voc_dir), labels=True)
+    found = {}
+    for _, record in records.read(records.columns(records.file_parts(data, split))):
+        encoded, label = records.parse(data, record)
+        found[voc.number_of(decoding.decode(data, encoded))] = label.numpy()
+    assert sorted(found) == list(images)
+    for number, label in found.items():
+        # VOC's marks are 1, 0 for difficult, and −1 for not there.
+        np.testing.assert_array_equal(label, np.select([voc.marks(number) == 1, voc.marks(number) == 0], [1, -1], 0))
 
 
 def test_other_formats_are_refused(data, monkeypatch):
