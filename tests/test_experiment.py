@@ -143,7 +143,7 @@ def test_images_are_whitened_once_in_training_evaluation_and_the_exported_model(
     views, _ = next(iter(experiment_lib.contrastive_batches(experiment)(0, tf.distribute.InputContext())))
     assert views.dtype == tf.uint8  # the pipeline leaves it to the encoder
     trained = experiment_lib.make_contrastive_model(experiment)
-    evaluated = experiment_lib.make_classifier(experiment, freeze_encoder=True)
+    evaluated = experiment_lib.make_classifier(experiment)
     for model in (trained, evaluated):
         checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
         np.testing.assert_allclose(model.embed(tf.constant(seen)), expected, atol=1e-5)
@@ -167,6 +167,6 @@ def test_a_continued_run_keeps_its_constants_although_the_data_have_changed(tmp_
 def test_without_whitening_images_stay_between_minus_one_and_one(tmp_path):
     _, experiment = prepare(tmp_path, whitening="none")
     assert experiment.whitening == catalogue.NO_WHITENING and experiment.described()["whitening"] == "none"
-    encoder = experiment_lib.make_classifier(experiment, freeze_encoder=True).encoder
+    encoder = experiment_lib.make_classifier(experiment).encoder
     rescale = encoder.get_layer("rescale")
     np.testing.assert_allclose(rescale(np.array([[[[0, 127.5, 255]]]]))[0, 0, 0], [-1, 0, 1], atol=1e-6)

@@ -229,7 +229,7 @@ def test_of_images_with_several_classes_a_subset_is_the_first_ones(voc_dir, cach
 
     images = TrainingImages(data, max_examples=6, cache=cache)
     first = data.builder.as_dataset(split="train[:6]").as_numpy_iterator()
-    ((numbers, labels),) = pipeline.training_batches(images, number, pipeline.Epochs(6, 1, 1), seed=1)
+    ((numbers, labels),) = pipeline.training_batches(images, number, pipeline.Epochs(6, 6, 1), seed=1)
     assert sorted(numbers.numpy()) == sorted(voc.number_of(example["image"]) for example in first)
     np.testing.assert_array_equal(labels == 1, [voc.marks(number) == 1 for number in numbers.numpy()])
 
