@@ -12,7 +12,7 @@ help:  ## this list
 demo: .venv/runtime  ## train on small images of digits that come with the environment
 	$(python) app.py --mode=supcon --dataset=digits
 
-test: .venv/dev  ## run the tests; PYTEST_ARGS="-m 'not slow'" leaves out the slow ones
+test: .venv/dev  ## run the tests; PYTEST_ARGS="-m 'not slow and not recipes'" leaves out the slow ones
 	$(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope $(PYTEST_ARGS)
 
 lint: .venv/dev  ## check style and types

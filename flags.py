@@ -25,7 +25,8 @@ Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear 
   python app.py --mode=ce --dataset=folder:/path/to/images
   python app.py --mode=supcon --dataset=cifar10 --print_config
 
-With no more than --mode and --dataset, the recipe of that pair sets the rest; a flag given by hand wins over it.
+With no more than --mode and --dataset, the recipe of that pair (and of --encoder, if there is one) sets the rest; a
+flag given by hand wins over it.
 """
 
 
@@ -195,7 +196,8 @@ def _find_recipe(by_hand: Mapping[str, Any]) -> Optional[pathlib.Path]:
     mode, dataset = by_hand.get("mode"), by_hand.get("dataset")
     if mode not in config_lib.MODES or dataset is None:
         return None  # the checks that follow say what is missing or wrong
-    for name in (f"{dataset.split(':')[0].replace('/', '_')}_{mode}", f"default_{mode}"):
+    of_pair = f"{dataset.split(':')[0].replace('/', '_')}_{mode}"
+    for name in (f"{of_pair}_{by_hand.get('encoder')}", of_pair, f"default_{mode}"):
         if name in names:
             return RECIPES / f"{name}.cfg"
     return None

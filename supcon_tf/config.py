@@ -99,8 +99,8 @@ class RunOptions:
     seed: int = option(0, "Everything random in the run follows from this number.", minimum=0, maximum=2**31 - 1)
     recipe: Optional[str] = option(
         None,
-        "Name of a file in recipes/ (without .cfg), path of a flagfile, or 'none'. Default: <dataset>_<mode>, else "
-        "default_<mode>. A flag given by hand wins over the recipe.",
+        "Name of a file in recipes/ (without .cfg), path of a flagfile, or 'none'. Default: dataset_mode_encoder, "
+        "else dataset_mode, else default_mode. A flag given by hand wins over the recipe.",
         identity=False,
     )
     log_every: int = option(

@@ -311,7 +311,7 @@ def pretrain(experiment: Experiment) -> None:
         return
     config = experiment.config
     epochs = experiment.epochs("pretrain")
-    schedule = make_schedule(experiment, "pretrain")
+    schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
         model = make_contrastive_model(experiment)
         model.compile(
@@ -339,7 +339,7 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
         return
     config = experiment.config
     epochs = experiment.epochs("pretrain")
-    schedule = make_schedule(experiment, "pretrain")
+    schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
         model = make_classifier(experiment, train="pretrain")
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
@@ -358,7 +358,7 @@ def train_linear_classifier(experiment: Experiment) -> None:
     config = experiment.config
     options = config.linear
     epochs = experiment.epochs("linear")
-    schedule = make_schedule(experiment, "linear")
+    schedule = make_schedule(config, "linear", epochs)
     with experiment.strategy.scope():
         model = make_classifier(experiment, train="linear")
         optimizer = make_optimizer(experiment, "linear", model, schedule)
@@ -676,9 +676,8 @@ def compile_classifier(
     )
 
 
-def make_schedule(experiment: Experiment, stage: str) -> optimizers.WarmupThenDecay:
+def make_schedule(config: config_lib.Config, stage: str, epochs: pipeline.Epochs) -> optimizers.WarmupThenDecay:
     """The learning rate of a training stage, step by step."""
-    config, epochs = experiment.config, experiment.epochs(stage)
     option = functools.partial(_option_of_stage, config, stage)
     peak = option("learning_rate")
     if config.pretrain.scale_learning_rate:  # Goyal et al. 2017

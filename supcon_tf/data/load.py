@@ -38,11 +38,11 @@ class ImageData:
 
     Attributes:
       builder: reads it.
-      image_key, label_key: names of its features; no label key if nothing is labelled. The label is one class for an
-        image, or a sequence of several.
+      image_key, label_key: names of its features; no label key if nothing is labelled.
       class_names: by label; empty if nothing is labelled.
       image_shape: `(height, width, channels)` to decode to; None for sizes that vary; 1 or 3 channels.
       train_split, validation_split, eval_split: in TFDS's slicing syntax; None if there is no such part.
+      multi_label: whether an image may have several classes, or none; its label is then a sequence.
       no_difficult_key: where an image has several classes, the feature that leaves out those of which it has only
         objects marked difficult; None if there is no such feature.
     """
@@ -55,12 +55,8 @@ class ImageData:
     train_split: str
     validation_split: Optional[str]
     eval_split: Optional[str]
+    multi_label: bool = False
     no_difficult_key: Optional[str] = None
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have several classes, or none."""
-        return self.label_key is not None and _is_sequence_of_classes(self.builder.info.features[self.label_key])
 
     def num_examples(self, split: str) -> int:
         """Number of images in `split`, which may be a slice."""
@@ -98,6 +94,7 @@ def load(options: config.DataOptions, *, labels: bool, one_class_for: Optional[s
         train_split=train,
         validation_split=validation,
         eval_split=evaluation,
+        multi_label=label_key is not None and _is_sequence_of_classes(features[label_key]),
         no_difficult_key=no_difficult_key,
     )
 

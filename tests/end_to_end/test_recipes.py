@@ -1,0 +1,85 @@
+"""Two steps of both stages of every recipe, on images of noise, narrow and small: that its parts fit each other.
+
+Under XLA and at the encoder's depth this takes an hour on 2 cores: `make test PYTEST_ARGS="-m recipes"`. Else it is
+done for a few that are unlike each other, without XLA and with one block in each group of the encoder.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import flags
+from supcon_tf import config as config_lib
+from supcon_tf import experiment, optimizers
+from supcon_tf.data.load import ImageData
+from supcon_tf.data.training_images import TrainingImages
+from supcon_tf.models import encoders
+from supcon_tf.run_dir import RunDir
+from supcon_tf.training import checkpoints
+from tests.test_recipes import RECIPES
+
+SHAPE, CLASSES, IMAGES = (32, 32, 3), 5, 8
+NARROW = 1 / 16
+UNLIKE = (
+    *("imagenet2012_supcon", "imagenet2012_simclr", "imagenet2012_ce_resnet200", "imagenet2012_supcon_queue"),
+    *("cifar10_supcon", "cifar10_simclr_tensorflow"),
+)
+
+
+def tiny(recipe):
+    """The recipe's run, narrow, on batches of a few small images."""
+    asked = flags.parse(["app.py", f"--recipe={recipe}", *(["--dataset=x"] if "default" in recipe else [])]).config
+    values = {**config_lib.values(asked), "encoder_width": NARROW, "image_size": SHAPE[0], "queue_size": 0}
+    if asked.loss.queue_size:
+        values["queue_size"] = 12
+    config = config_lib.from_values(values)
+    names = tuple(map(str, range(CLASSES)))
+    data = ImageData(None, "image", "label", names, SHAPE, "train", None, "test")
+    strategy = tf.distribute.get_strategy()
+    return experiment.Experiment(config, strategy, RunDir(""), data, SHAPE, flip=True, images=TrainingImages(data))
+
+
+def two_steps(model, *batch):
+    """Trains; asserts that the loss is finite and that the weights move."""
+    checkpoints._create_slots(model.optimizer, model.trainable_variables)
+    before = [weight.numpy() for weight in model.trainable_variables]
+    losses = [model.train_on_batch(*batch, return_dict=True)["loss"] for _ in range(2)]
+    assert np.all(np.isfinite(losses))
+    assert any(np.any(weight.numpy() != was) for weight, was in zip(model.trainable_variables, before))
+
+
+def run_both_stages(recipe, jit_compile):
+    run = tiny(recipe)
+    config = run.config
+    experiment.set_precision(config.hardware.precision)
+    labels = tf.constant(np.arange(IMAGES) % CLASSES // 2, tf.int32)
+    schedule = optimizers.WarmupThenDecay(0.1, 0, 10)
+    views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
+    if config.run.mode != "ce":
+        model = experiment.make_contrastive_model(run)
+        loss = experiment.make_contrastive_loss(config, model)
+        optimizer = experiment.make_optimizer(run, "pretrain", model, schedule)
+        model.compile(optimizer, loss, loss_weights=config.loss.loss_weight, jit_compile=jit_compile)
+        two_steps(model, tf.constant(views), labels)
+    stage = "pretrain" if config.run.mode == "ce" else "linear"
+    classifier = experiment.make_classifier(run, train=stage)
+    optimizer = experiment.make_optimizer(run, stage, classifier, schedule)
+    experiment.compile_classifier(classifier, optimizer, config)
+    classifier.jit_compile = jit_compile
+    two_steps(classifier, tf.constant(views[:, 0]), labels, tf.ones([IMAGES]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", UNLIKE)
+def test_a_recipes_parts_fit_each_other(recipe, monkeypatch):
+    for name, architecture in encoders.ARCHITECTURES.items():
+        blocks = (1,) * len(architecture.blocks)
+        monkeypatch.setitem(encoders.ARCHITECTURES, name, architecture._replace(blocks=blocks))
+    run_both_stages(recipe, jit_compile=False)
+
+
+@pytest.mark.slow
+@pytest.mark.recipes
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_runs_under_xla(recipe):
+    run_both_stages(recipe, jit_compile=True)
