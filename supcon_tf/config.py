@@ -692,7 +692,7 @@ def _check_loss(config: Config) -> None:
     if loss.positives_cap is not None and loss.queue_size:
         raise UserError(f"--positives_cap={loss.positives_cap}: contradicts --queue_size; leave one of them out")
     if loss.learn_temperature and loss.scale_by_temperature:
-        raise UserError("--learn_temperature: contradicts --scale_by_temperature; a loss times what it learns shrinks")
+        raise UserError("--learn_temperature: contradicts --scale_by_temperature; add --noscale_by_temperature")
     if simclr and loss.positives_cap is not None:
         raise UserError(f"--positives_cap={loss.positives_cap}: needs labels, which mode simclr does not look at")
     if loss.contrastive_loss == "supcon":
@@ -701,7 +701,8 @@ def _check_loss(config: Config) -> None:
         raise UserError(f"--contrastive_loss={loss.contrastive_loss}: needs labels; use --mode=supcon")
     if loss.contrastive_loss == "npairs" and config.augment.num_views != 2:
         raise UserError(f"--num_views={config.augment.num_views}: --contrastive_loss=npairs needs 2")
-    of_supcon = ("learn_temperature", "scale_by_temperature", "summation", "denominator", "anchors", "positives_cap")
+    # Recipes may set a temperature and multiply by it.
+    of_supcon = ("learn_temperature", "summation", "denominator", "anchors", "positives_cap")
     for name in (*of_supcon, "queue_size"):
         value = getattr(loss, name)
         if value != getattr(LossOptions, name):
