@@ -46,7 +46,8 @@ def test_python_code_compiles(code):
 
 
 def test_options_that_the_text_names_exist():
-    known = {option.name for option in flags.config_lib.options()} | {"print_config", "help", "logdir"}
+    options = {option.name for option in flags.config_lib.options()}
+    known = options | {f"no{name}" for name in options} | {"print_config", "help", "logdir"}
     for name in re.findall(r"--([a-z_]+)", README):
         assert name in known, name
 
