@@ -671,6 +671,9 @@ def _check_mix(config: Config) -> None:
         return
     if augment.num_views < 2:
         raise UserError(f"--num_views={augment.num_views}: {mix} needs at least 2 in mode supcon")
+    if config.data.unlabelled is not None:
+        # What of a mixed image has no label would be shared with its partner alone, and places pair the two kinds.
+        raise UserError(f"--unlabelled={config.data.unlabelled}: contradicts {mix}; leave one of them out")
     # Of the forms of the loss, mixed labels have the paper's.
     for name in ("contrastive_loss", "summation", "denominator", "anchors", "positives_cap", "queue_size"):
         value = getattr(loss, name)

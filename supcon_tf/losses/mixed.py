@@ -23,7 +23,10 @@ class MixedSupConLoss(keras.losses.Loss):
 
         L_i = log Σ_{a ∈ A(i)} exp(s_ia) − Σ_{j ∈ A(i)} w_ij s_ij / Σ_{j ∈ A(i)} w_ij,    s_ij = z_i·z_j / temperature
 
-    Where every label is one class, that is Eq. 2. An image whose label is all zeros is unlabelled: a class of its own.
+    Where every label is one class, that is Eq. 2. An image that could not be decoded has a label of zeros, so that the
+    label of one mixed with it sums to less than 1. L_i is multiplied by that sum, as cross-entropy is: an image without
+    a label is no anchor, but one more to tell the others from.
+
     As Σ_j w_ij z_j = y_i·C with C the sums of y_j z_j over the batch, one for each class, memory stays linear in it.
 
     >>> loss = MixedSupConLoss(temperature=0.1)
@@ -56,7 +59,7 @@ class MixedSupConLoss(keras.losses.Loss):
         """Each image's loss, the mean over its views.
 
         Args:
-          y_true: `[batch, classes]`, rows sum to 1, or to 0 for unlabelled.
+          y_true: `[batch, classes]`, rows sum to 1, or to less where a part of the image has no label.
           y_pred: projections `[batch, views, dim]`, of two views at least.
 
         Returns:
@@ -83,13 +86,10 @@ class MixedSupConLoss(keras.losses.Loss):
         sums_of_classes = tf.linalg.matmul(gather(y), gather(tf.reduce_sum(z, axis=1)), transpose_a=True)
         images_of_classes = tf.reduce_sum(gather(y), axis=0)
         itself = tf.reduce_sum(y * y, axis=1, keepdims=True)
-        # The part of an unlabelled image that no class has is a class of its own.
-        own = 1 - tf.reduce_sum(y, axis=1, keepdims=True)
-        to_positives = tf.reduce_sum(z * tf.linalg.matmul(y, sums_of_classes)[:, tf.newaxis], axis=2)
-        to_positives += own * own * to_own - itself * lengths
-        weights = (tf.cast(views, tf.float32) * tf.linalg.matvec(y, images_of_classes))[:, tf.newaxis]
-        weights += own * own * other_views - itself
-        losses += (to_own / other_views - to_positives / weights) / temperature
+        to_positives = tf.reduce_sum(z * tf.linalg.matmul(y, sums_of_classes)[:, tf.newaxis], axis=2) - itself * lengths
+        weights = (tf.cast(views, tf.float32) * tf.linalg.matvec(y, images_of_classes))[:, tf.newaxis] - itself
+        losses += (to_own / other_views - tf.math.divide_no_nan(to_positives, weights)) / temperature
+        losses *= tf.reduce_sum(y, axis=1, keepdims=True)
         of_images = tf.reduce_mean(losses, axis=1)
         return temperature * of_images if self.scale_by_temperature else of_images
 

@@ -29,10 +29,9 @@ def equation(projections, labels, temperature):
         others = np.arange(len(rows)) != i
         similarities = rows[others] @ anchor / temperature
         weights = labels[image_of[others]] @ labels[image_of[i]]
-        # The part of a label that no class has is a class of the image's own.
-        own = (1 - labels.sum(axis=1))[image_of[i]]
-        weights += own**2 * (image_of[others] == image_of[i])
-        losses[i] = np.log(np.sum(np.exp(similarities))) - weights @ similarities / weights.sum()
+        of_class = labels[image_of[i]].sum()
+        mean = weights @ similarities / weights.sum() if of_class else 0
+        losses[i] = of_class * (np.log(np.sum(np.exp(similarities))) - mean)
     return losses.reshape(images, views)
 
 
@@ -47,18 +46,22 @@ def test_value_is_that_of_the_equation(temperature, views):
     np.testing.assert_allclose(scaled, temperature * expected, rtol=1e-5, atol=1e-5)
 
 
-def test_unlabelled_images_are_classes_of_their_own():
+def test_image_without_a_label_is_no_anchor_and_one_mixed_with_it_by_the_rest():
     projections, labels = make_batch(1)
     labels[2] = 0
-    labels[5] *= 0.6  # mixed with an unlabelled one
+    labels[5] *= 0.6
     expected = equation(oracle.normalized(projections), labels, 0.1).mean(axis=1)
-    found = MixedSupConLoss(0.1).call(tf.constant(labels), tf.constant(projections))
+    given = tf.constant(projections, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        found = MixedSupConLoss(0.1).call(tf.constant(labels), given)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert found[2] == 0 and np.isfinite(tape.gradient(found, given)).all()
 
 
 def test_with_one_class_for_each_image_it_is_the_supervised_contrastive_loss():
     projections, _ = make_batch(2)
-    classes = np.array([0, 0, 1, 2, 1, 3, -1, 0])
+    classes = np.array([0, 0, 1, 2, 1, 3, 2, 0])
     expected = SupConLoss(0.1).call(tf.constant(classes), tf.constant(projections))
     found = MixedSupConLoss(0.1).call(tf.one_hot(classes, CLASSES), tf.constant(projections))
     # Images that are alone in their class have positives all the same: their own other views.
