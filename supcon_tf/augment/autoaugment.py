@@ -1,10 +1,11 @@
 """AutoAugment (Cubuk et al. 2019, arXiv 1805.09501): one of 25 pairs of operations, each applied or left out.
 
-A level stands for the same argument in each policy (see `levels.argument_at`). The paper's tables leave that open, and
-others read them otherwise: torchvision posterizes to between 4 and 8 bits, fewer at higher levels.
+What an operation does at a level is, for the table `v0`, what that code says, `levels.argument_at`. For the two tables
+that the paper has, Posterize and Solarize keep to the paper's ranges and get stronger with the level.
 """
 
-from typing import Dict, NamedTuple, Optional, Tuple
+import functools
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 
@@ -23,7 +24,7 @@ class Policy(NamedTuple):
     """Pairs of steps of which one pair is drawn, all equally likely."""
 
     pairs: Tuple[Tuple[Step, Step], ...]
-    translate: float  # at level 10, in pixels of an image of side 224
+    argument_at: Callable[[str, float], float]  # of an operation at a level, see `levels.argument_at`
 
 
 UNIFORMS = 1 + 2 * (1 + levels.UNIFORMS)  # how many uniform numbers `autoaugment` takes
@@ -58,11 +59,23 @@ V0 = Policy(
         (Step("Solarize", 0.6, 8), Step("Equalize", 0.6, 1)),
         (Step("Color", 0.8, 6), Step("Rotate", 0.4, 5)),
     ),
-    translate=250.0,
+    argument_at=functools.partial(levels.argument_at, translate=250.0),
 )
 
-# The paper gives the range of translations as 150 pixels of an image of side 331.
-_PUBLISHED_TRANSLATE = 150 / 331 * 224
+
+def published_argument_at(operation: str, level: float) -> float:
+    """What `levels.argument_at` says, but within the ranges of the paper's appendix.
+
+    Posterize keeps 8 bits at level 0 and 4 at level 9, the last of ten, with torchvision's rounding. Solarize has the
+    threshold of the authors' code for CIFAR-10, 256 at level 0 and 0 at level 10. Translations are by up to 150 pixels
+    of an image of side 331.
+    """
+    if operation == "Posterize":
+        return 8 - round(4 * level / 9)
+    if operation == "Solarize":
+        return 256 - int(256 * level / 10)
+    return levels.argument_at(operation, level, translate=150 / 331 * 224)
+
 
 # The paper's policy for ImageNet.
 IMAGENET = Policy(
@@ -93,7 +106,7 @@ IMAGENET = Policy(
         (Step("Color", 0.6, 4), Step("Contrast", 1.0, 8)),
         (Step("Equalize", 0.8), Step("Equalize", 0.6)),
     ),
-    translate=_PUBLISHED_TRANSLATE,
+    argument_at=published_argument_at,
 )
 
 # The paper's policy for CIFAR-10.
@@ -125,7 +138,7 @@ CIFAR10 = Policy(
         (Step("Equalize", 0.8), Step("Invert", 0.1)),
         (Step("TranslateY", 0.7, 9), Step("AutoContrast", 0.9)),
     ),
-    translate=_PUBLISHED_TRANSLATE,
+    argument_at=published_argument_at,
 )
 
 POLICIES: Dict[str, Policy] = {
@@ -167,12 +180,12 @@ def draw_pair(for_pair: tf.Tensor, for_steps: tf.Tensor, policy: Policy) -> Tupl
     """
     operations = [[levels.OPERATIONS.index(step.operation) for step in pair] for pair in policy.pairs]
     probabilities = [[step.probability for step in pair] for pair in policy.pairs]
-    arguments = [[_argument(step, policy.translate) for step in pair] for pair in policy.pairs]
+    arguments = [[_argument(step, policy) for step in pair] for pair in policy.pairs]
     pair = levels.choice(for_pair, len(policy.pairs))
     applied = for_steps < tf.gather(tf.constant(probabilities), pair)
     indices = tf.where(applied, tf.gather(tf.constant(operations), pair), levels.NOTHING)
     return indices, tf.gather(tf.constant(arguments), pair)
 
 
-def _argument(step: Step, translate: float) -> float:
-    return 0.0 if step.level is None else levels.argument_at(step.operation, step.level, translate)
+def _argument(step: Step, policy: Policy) -> float:
+    return 0.0 if step.level is None else policy.argument_at(step.operation, step.level)

@@ -65,9 +65,22 @@ def test_policies_are_those_tested_here():
 
 
 def test_translations_are_those_of_the_authors():
-    assert autoaugment.V0.translate == 250
+    assert autoaugment.V0.argument_at("TranslateX", 10) == 250
     for policy in (autoaugment.IMAGENET, autoaugment.CIFAR10):
-        assert policy.translate * 331 / 224 == pytest.approx(150)
+        assert policy.argument_at("TranslateY", 10) * 331 / 224 == pytest.approx(150)
+
+
+def test_published_tables_have_the_published_ranges():
+    for policy in (autoaugment.IMAGENET, autoaugment.CIFAR10):
+        bits = [policy.argument_at("Posterize", level) for level in range(10)]
+        # torchvision: 8 - (torch.arange(10) / (9 / 4)).round().int()
+        assert bits == [8, 8, 7, 7, 6, 6, 5, 5, 4, 4]
+        # The authors' code for CIFAR-10: 256 - int(level * 256 / 10).
+        thresholds = [policy.argument_at("Solarize", level) for level in range(11)]
+        assert thresholds == [256, 231, 205, 180, 154, 128, 103, 77, 52, 26, 0]
+        # torchvision has torch.linspace(255.0, 0.0, 10).
+        np.testing.assert_allclose(thresholds[:10], np.linspace(255, 0, 10), atol=26)
+        assert policy.argument_at("Color", 5) == levels.argument_at("Color", 5)
 
 
 @pytest.mark.parametrize("policy", TABLES)
@@ -97,8 +110,7 @@ def test_each_pair_is_drawn_whole_and_as_often_as_any_other(policy):
                 for index, argument, (name, _, level) in zip(indices.numpy(), arguments.numpy(), pair):
                     assert index == (INDICES[name] if change < 0 else levels.NOTHING)
                     if level is not None:
-                        translate = autoaugment.POLICIES[policy].translate
-                        assert argument == pytest.approx(levels.argument_at(name, level, translate))
+                        assert argument == pytest.approx(autoaugment.POLICIES[policy].argument_at(name, level))
 
 
 def uniforms_for(pair, applied, signs):
@@ -132,7 +144,7 @@ def test_the_chosen_operations_are_applied_in_order_and_no_other(channels):
     )
     np.testing.assert_array_equal(
         result(3, (True, True), policy="autoaugment_imagenet"),
-        operations.posterize(operations.posterize(image, 2), 2),
+        operations.posterize(image, 5),
     )
 
 
