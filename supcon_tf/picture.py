@@ -1,11 +1,15 @@
-"""A picture of what each policy makes of an image: `python -m supcon_tf.picture PICTURE.png [IMAGE...]`."""
+"""A picture of what each policy makes of images: `python -m supcon_tf.picture PICTURE.png [IMAGE...]`."""
 
 import functools
 import os
 import sys
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
+
+from supcon_tf.errors import UserError
+
+USAGE = "usage: python -m supcon_tf.picture PICTURE.png [IMAGE...]"
 
 SEED = 2
 VIEWS = 3  # of each image
@@ -70,27 +74,66 @@ def photographs() -> List[np.ndarray]:
 
 def main(argv: List[str]) -> int:
     """Writes the picture; returns the exit status."""
+    if {"-h", "--help"} & set(argv[1:]):
+        print(USAGE)
+        return 0
     if len(argv) < 2:
-        print("usage: python -m supcon_tf.picture PICTURE.png [IMAGE...]", file=sys.stderr)
+        print(USAGE, file=sys.stderr)
         return 2
+    try:
+        write(argv[1], argv[2:])
+    except UserError as error:
+        print(f"picture: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def write(path: str, images: Sequence[str]) -> None:
+    """The picture of the files `images`, or of the photographs if there are none, to the file `path`.
+
+    Raises:
+      UserError: a file that cannot be read or written, or that is no place for the picture.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from PIL import Image
 
     from supcon_tf.augment.views import POLICIES
 
-    images = []
-    for path in argv[2:]:
-        try:
-            with Image.open(path) as image:
-                images.append(np.asarray(image.convert("RGB")))
-        except OSError as error:
-            print(f"picture: {path}: is not an image that can be read: {error}", file=sys.stderr)
-            return 2
-    picture = draw(images or photographs(), tuple(POLICIES))
+    if not path.endswith(".png"):
+        raise UserError(f"{path}: the picture comes first and has to end in .png; {USAGE}")
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise UserError(f"{path}: there is no such folder")
+    if os.path.exists(path) and _mode(path) != "P":  # photographs have no palette
+        raise UserError(f"{path}: exists and is not such a picture; delete it first, or name another")
+    originals = [_read(image) for image in images] or photographs()
+    picture = draw(originals, tuple(POLICIES))
     # With a palette it takes a third of the bytes, and dithered no sky looks posterized.
     dithered = picture.quantize(palette=picture.quantize(), dither=Image.Dither.FLOYDSTEINBERG)
-    dithered.save(argv[1], "PNG", optimize=True)
-    return 0
+    try:
+        dithered.save(path, "PNG", optimize=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _read(path: str) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise UserError(f"{path}: is not an image that can be read: {error}") from error
+
+
+def _mode(path: str) -> Optional[str]:
+    """What Pillow calls the kind of an image's pixels; None for another file."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return str(image.mode)
+    except OSError:
+        return None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from supcon_tf import picture
@@ -35,16 +36,39 @@ def test_command_writes_the_same_bytes_each_time(tmp_path, monkeypatch):
     monkeypatch.setattr("supcon_tf.augment.views.POLICIES", {"crop_flip": ()})
     Image.fromarray(image_of(0)).save(tmp_path / "image.png")
     written = []
-    for name in ("first.png", "second.png"):
+    for name in ("first.png", "second.png", "first.png"):
         assert picture.main(["picture", str(tmp_path / name), str(tmp_path / "image.png")]) == 0
         written.append((tmp_path / name).read_bytes())
-    assert written[0] == written[1]
+    assert written[0] == written[1] == written[2]
 
 
 def test_file_that_is_not_an_image_is_named(tmp_path, capsys):
     (tmp_path / "image.png").write_text("no image")
     assert picture.main(["picture", str(tmp_path / "picture.png"), str(tmp_path / "image.png")]) == 2
     assert "image.png: is not an image" in capsys.readouterr().err
+
+
+def test_help_is_help_and_no_file(capsys):
+    assert picture.main(["picture", "--help"]) == 0 and picture.USAGE in capsys.readouterr().out
+    assert picture.main(["picture"]) == 2 and picture.USAGE in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("photograph.jpg", "has to end in .png"),
+        ("photograph.png", "exists and is not such a picture"),
+        ("nowhere/picture.png", "there is no such folder"),
+    ],
+)
+def test_no_photograph_is_overwritten_and_no_folder_made(name, complaint, tmp_path, capsys):
+    for photograph in ("photograph.jpg", "photograph.png"):
+        Image.fromarray(image_of(0)).save(tmp_path / photograph)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert picture.main(["picture", str(tmp_path / name)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"picture: {tmp_path / name}: ") and complaint in line
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_photographs_of_scikit_learn_are_there():
