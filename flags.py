@@ -166,7 +166,7 @@ def _parse(arguments: Sequence[str], source: str) -> Dict[str, Any]:
     try:
         positional = flag_values([source, *arguments])[1:]
     except absl_flags.UnrecognizedFlagError as error:
-        hint = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in (*flag_values, "help")])
+        hint = did_you_mean(error.flagname, (*flag_values, "help")).replace("mean ", "mean --")
         raise UserError(f"{where}--{error.flagname}: no such option{hint or '; --help lists them'}") from None
     except absl_flags.IllegalFlagValueError as error:
         given = str(error).replace("flag ", "", 1).split(": ")[0]

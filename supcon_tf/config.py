@@ -560,7 +560,11 @@ def _check_value(option: Option, value: Any) -> None:
         raise UserError(f"--{option.name}= is empty; give at least one value")
     for element in elements:
         if rules["choices"] and element not in rules["choices"]:
-            hint = did_you_mean(str(element), rules["choices"]) or f"; one of {', '.join(rules['choices'])}"
+            one_of = f"; one of {', '.join(rules['choices'])}"
+            if element == "":
+                what = "is empty" if len(elements) == 1 else "has an empty element"
+                raise UserError(f"{as_flag(option.name, value)}: {what}{one_of}")
+            hint = did_you_mean(str(element), rules["choices"]) or one_of
             raise UserError(f"--{option.name}={element}: unknown{hint}")
         if isinstance(element, float) and not math.isfinite(element):
             raise UserError(f"--{option.name}={element}: must be a finite number")

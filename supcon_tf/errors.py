@@ -12,9 +12,18 @@ class UserError(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean NAME?' with the known name nearest to `name`, or '' where none is near."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    """'; did you mean NAME?' with the known name nearest to `name`, or '' where none is near; case does not count.
+
+    What begins with `name` is nearest. Words of a few letters have to be nearer than others, or 'no' would be taken for
+    'on'.
+    """
+    lower = {one.lower(): one for one in known}
+    short = [word for word in lower if min(len(word), len(name)) < 4]
+    long = [word for word in lower if word not in short]
+    nearest = [word for word in lower if len(name) > 2 and word.startswith(name.lower())]
+    nearest += difflib.get_close_matches(name.lower(), short, 1, 0.8)
+    nearest += difflib.get_close_matches(name.lower(), long, 1, 0.5)
+    return f"; did you mean {lower[nearest[0]]}?" if nearest else ""
 
 
 class WorkersLost(Exception):

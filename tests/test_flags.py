@@ -100,6 +100,8 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
             ("--mode=ce", "--dataset=digits", "--temprature=1"),
             "--temprature: no such option; did you mean --temperature?",
         ),
+        (("--mode=ce", "--dataset=digits", "--sed=1"), "--sed: no such option; did you mean --seed?"),
+        (("--mode=ce", "--dataset=digits", "--lr=1"), "--lr: no such option; --help lists them"),
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
         (("--mode=ce", "--dataset=digits", "--eval_crop=x"), "--eval_crop=x: must be a number"),
