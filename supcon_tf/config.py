@@ -182,8 +182,8 @@ class DataOptions:
     unlabelled: Optional[str] = option(
         None,
         "More images for mode 'supcon' to learn from without their labels, each a class of its own in the contrastive "
-        "loss: a data set by name (its split 'unlabelled', else 'train') or folder:PATH. An epoch stays a pass over "
-        "the images of --dataset.",
+        "loss: a data set by name (its split 'unlabelled', else 'train') or folder:PATH; of the same data set, those "
+        "that are neither trained on with labels nor evaluated on. An epoch stays a pass over the images of --dataset.",
     )
     unlabelled_share: float = option(
         0.5,

@@ -155,11 +155,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     flip = {"on": True, "off": False, "auto": facts.flip}
     image_shape = (image_size, image_size, channels)
     images = training_images(config, data)
-    unlabelled = None
-    if config.data.unlabelled is not None:
-        unlabelled = dataclasses.replace(
-            images, data=load.load_unlabelled(config.data), max_examples=None, label_noise=0.0
-        )
+    unlabelled = None if config.data.unlabelled is None else unlabelled_images(config.data, images)
     flipping = flip[config.augment.flip]
     experiment = Experiment(config, strategy, run_dir, data, image_shape, flipping, images, unlabelled)
     for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
@@ -261,6 +257,24 @@ def training_images(config: config_lib.Config, data: load.ImageData) -> Training
         cache=options.cache,
         bad_images=decoding.BadImages() if options.on_bad_image == "skip" else None,
     )
+
+
+def unlabelled_images(options: config_lib.DataOptions, images: TrainingImages) -> TrainingImages:
+    """What to contrast without labels: of another data set all, of the same what `images` and evaluation leave over.
+
+    Raises:
+      UserError: nothing is left over.
+    """
+    data = load.load_unlabelled(options)
+    same = data.builder.data_path == images.data.builder.data_path
+    left_out = images.taken(data.train_split).tolist() if same else ()
+    unlabelled = dataclasses.replace(images, data=data, max_examples=None, left_out=left_out, label_noise=0.0)
+    if not unlabelled.size:
+        raise UserError(
+            f"--unlabelled={options.unlabelled}: all its images are trained on with labels, or evaluated on; give "
+            "--max_examples, or other images"
+        )
+    return unlabelled
 
 
 @contextlib.contextmanager

@@ -140,7 +140,8 @@ TOGETHER = {
     "decay_epochs": {"schedule": "piecewise", "decay_epochs": (3.0,)},
     "linear_decay_rate": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
     "linear_decay_epochs": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
-    "unlabelled_share": {"unlabelled": "digits"},
+    "unlabelled": {"max_examples": 600},
+    "unlabelled_share": {"unlabelled": "digits", "max_examples": 600},
 }
 
 

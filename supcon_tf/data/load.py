@@ -118,6 +118,13 @@ def load_unlabelled(options: config.DataOptions) -> ImageData:
     return dataclasses.replace(data, train_split=split, eval_split=None)
 
 
+def places(data: ImageData, spec: Optional[str], split: str) -> np.ndarray:
+    """Where the images that `spec` means, in its order, are in the whole of `split`; −1 for those of other splits."""
+    ranges = _ranges(data.builder, "train_split", spec)
+    parts = [np.arange(start, stop) if name == split else np.full(stop - start, -1) for name, start, stop in ranges]
+    return np.concatenate([np.empty([0], np.int64), *parts])
+
+
 def _find(options: config.DataOptions, labels: bool) -> tfds.core.DatasetBuilder:
     """The builder of `--dataset`; its data may not be prepared yet."""
     name = options.dataset

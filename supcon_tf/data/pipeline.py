@@ -148,7 +148,8 @@ def training_batches(
       seed: of the run.
       start_step: steps already done.
       context: which of how many pipelines this is, and of how many replicas.
-      unlabelled: what the unlabelled images of a batch are of; they are gone through in epochs of their own.
+      unlabelled: what the unlabelled images of a batch are of, none of them one of `images`; they are gone through in
+        epochs of their own.
 
     Returns:
       Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled; or

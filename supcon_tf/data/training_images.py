@@ -7,9 +7,8 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.data import memory, records, sampling
+from supcon_tf.data import load, memory, records, sampling
 from supcon_tf.data.decoding import BadImages
-from supcon_tf.data.load import ImageData
 
 CACHE_SHARE = 4  # encoded images may take a fourth of the available memory,
 CACHE_BYTES = 1 << 30  # or this much where the system does not say what is available
@@ -22,14 +21,16 @@ class TrainingImages:
     Attributes:
       data: where they come from.
       max_examples: at most so many, stratified by class, or the first where an image has several; None for all.
+      left_out: indices not to train on, where `max_examples` is None.
       label_noise: share of the images whose label is replaced by another class.
       seed: of the run; the label noise follows from it.
       cache: 'memory' to hold the encoded images there, 'off', or 'auto'.
       bad_images: takes note of images that cannot be decoded, and are skipped; None to stop at them.
     """
 
-    data: ImageData
+    data: load.ImageData
     max_examples: Optional[int] = None
+    left_out: Sequence[int] = ()
     label_noise: float = 0.0
     seed: int = 0
     cache: str = "auto"
@@ -38,7 +39,7 @@ class TrainingImages:
     @property
     def size(self) -> int:
         """Number of images."""
-        images = self.data.num_examples(self.data.train_split)
+        images = self.data.num_examples(self.data.train_split) - len(self.left_out)
         return images if self.max_examples is None else min(images, self.max_examples)
 
     @property
@@ -55,11 +56,22 @@ class TrainingImages:
     @functools.cached_property
     def kept(self) -> Optional[np.ndarray]:
         """Indices of the images, ascending; None for all."""
+        if len(self.left_out):
+            return np.setdiff1d(np.arange(self.data.num_examples(self.data.train_split)), self.left_out)
         if self.max_examples is None or self.max_examples >= self.data.num_examples(self.data.train_split):
             return None
         if self.data.multi_label:
             return np.arange(self.max_examples)
         return sampling.stratified_subset(self.index.labels, self.max_examples)
+
+    def taken(self, split: str) -> np.ndarray:
+        """Indices of the images of a whole split of the data set that are trained on here, watched or evaluated on."""
+        trained_on = load.places(self.data, self.data.train_split, split)
+        if self.kept is not None:
+            trained_on = trained_on[self.kept]
+        held_out = [load.places(self.data, spec, split) for spec in (self.data.validation_split, self.data.eval_split)]
+        taken = np.unique(np.concatenate([trained_on, *held_out]))
+        return taken[taken >= 0]
 
     @functools.cached_property
     def label_shifts(self) -> Optional[np.ndarray]:

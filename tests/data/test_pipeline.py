@@ -285,6 +285,19 @@ def test_unlabelled_images_take_their_share_of_each_batch(files, others, small, 
         np.testing.assert_array_equal(labels[labels >= 0], expected_labels)
 
 
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_images_that_are_labelled_or_evaluated_on_can_be_kept_from_the_unlabelled(others, cache):
+    splits = {"train_split": "train[10:60]", "validation_split": "train[60:63]", "eval_split": "train[65:]"}
+    images = TrainingImages(dataclasses.replace(others, **splits), max_examples=20)
+    unlabelled = TrainingImages(others, left_out=images.taken("train").tolist(), cache=cache)
+    assert unlabelled.size == 42
+    seen = batches(images, pipeline.Epochs(30, 20, 2, unlabelled=21), unlabelled=unlabelled)
+    shown = {numbered.number_of(view[:64]) for views, labels in seen for view in views[labels < 0]}
+    labelled = {numbered.number_of(view[:64]) for views, labels in seen for view in views[labels >= 0]}
+    held_out = set(numbered.stored_numbers(others)[60:63] + numbered.stored_numbers(others)[65:])
+    assert len(labelled) == 20 and shown == set(range(70)) - labelled - held_out
+
+
 @pytest.mark.parametrize(
     "epochs, start, pipelines",
     [(BALANCED, 7, 4), (HALF, 13, 2), (BALANCED_HALF, 3, 4)],

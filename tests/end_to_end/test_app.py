@@ -268,7 +268,7 @@ def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tm
     sampling += ["--stages=pretrain,linear"]
     assert main(["app.py", *given, *sampling]) == 0
     printed = capsys.readouterr()
-    assert "500 training images and 1,197 without labels of 8x8, 10 classes" in printed.err
+    assert "500 training images and 697 without labels of 8x8, 10 classes" in printed.err
     assert "classmates" not in printed.err and "warning" not in printed.err
     assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 2 * (500 // 40)
     assert latest_step(str(tmp_path / "checkpoints" / "linear")) == 500 // 100
@@ -292,6 +292,7 @@ def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tm
             "--microbatch_size=50: must divide the 256 images of a replica's batch; the nearest is 64",
         ),
         (["--unlabelled=digts"], "--unlabelled=digts"),
+        (["--unlabelled=digits"], "--unlabelled=digits: all its images are trained on with labels"),
         (
             ["--classes_per_batch=7"],
             "--classes_per_batch=7: must divide the 256 labelled images of a batch; the nearest",
