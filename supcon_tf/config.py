@@ -610,6 +610,12 @@ def _check_together(config: Config) -> None:
     if config.run.mode != "ce" and views > 1 and set(augment.augment) == {"none"}:
         raise UserError("--augment=none: makes the views of an image equal; use another, or --num_views=1")
     _check_mix(config)
+    of_linear = config.linear.linear_augment if config.run.mode != "ce" else "same"
+    if not any(policy.endswith("randaugment") for policy in (*augment.augment, of_linear)):
+        for name in ("randaugment_layers", "randaugment_magnitude"):
+            value = getattr(augment, name)
+            if value != getattr(AugmentOptions, name):
+                raise UserError(f"{as_flag(name, value)}: changes nothing where no policy of --augment is RandAugment")
     if augment.augment_on_device == "on" and augment.blur_on_device == "off":
         raise UserError("--blur_on_device=off: contradicts --augment_on_device=on; leave one of them out")
     if hardware.precision == "float16" and hardware.tpu is not None:

@@ -73,6 +73,11 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"mix": "mixup", "num_views": 1}, "--num_views=1: --mix=mixup needs at least 2"),
         ({"mix": "cutmix", "summation": "in"}, "--summation=in: contradicts --mix=cutmix"),
         ({"mix": "mixup", "unlabelled": "x"}, "--unlabelled=x: contradicts --mix=mixup; leave one of them out"),
+        ({"randaugment_layers": 3}, "--randaugment_layers=3: changes nothing where no policy of --augment is RandA"),
+        (
+            {"randaugment_magnitude": 5.0, "mode": "ce", "linear_augment": "randaugment"},
+            "--randaugment_magnitude=5: changes nothing",
+        ),
         ({"mix_alpha": 0.3}, "--mix_alpha=0.3: changes nothing without --mix"),
         ({"augment_on_device": "on", "blur_on_device": "off"}, "--blur_on_device=off: contradicts"),
         ({"summation": "inside"}, "--summation=inside: unknown"),
