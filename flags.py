@@ -80,7 +80,20 @@ def parse(argv: Sequence[str]) -> Command:
         from_recipe["recipe"] = recipe_path.stem
         sources["recipe"] = "mode and data set"
     sources.update({name: "command line" for name in by_hand})
-    return Command(config_lib.from_values({**from_recipe, **by_hand}), sources, print_config)
+    try:
+        config = config_lib.from_values({**from_recipe, **by_hand})
+    except UserError as error:
+        raise UserError(_with_source(str(error), {**from_recipe, **by_hand}, sources)) from None
+    return Command(config, sources, print_config)
+
+
+def _with_source(complaint: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    """'--flag=value: ...' with the recipe after the flag, if that is where the value is from."""
+    for name, value in values.items():
+        flag = config_lib.as_flag(name, value)
+        if complaint.startswith(f"{flag}: ") and sources.get(name, "").startswith("recipe "):
+            return complaint.replace(flag, f"{flag} ({sources[name]})", 1)
+    return complaint
 
 
 def config_text(config: config_lib.Config, sources: Mapping[str, str]) -> str:

@@ -256,8 +256,8 @@ class AugmentOptions:
     randaugment_magnitude: float = option(10.0, "Strength of RandAugment's operations.", minimum=0, maximum=10)
     mix: str = option(
         "none",
-        "Mix each image of a batch, and its label, with another: 'mixup' or 'cutmix'. For mode 'ce', and for 'supcon', "
-        "where mixed labels weight the positives.",
+        "Mix each image of a batch, and its label, with another, in the stage 'pretrain' alone: 'mixup' or 'cutmix'. "
+        "For mode 'ce', and for 'supcon', where mixed labels weight the positives.",
         choices=MIXES,
     )
     mix_alpha: float = option(

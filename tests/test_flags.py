@@ -124,6 +124,14 @@ def test_mistakes_get_one_line(arguments, complaint):
     assert complaint in str(error.value) and "\n" not in str(error.value)
 
 
+def test_contradicted_value_of_a_recipe_is_said_to_be_of_it():
+    with pytest.raises(UserError) as error:
+        parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2")
+    assert str(error.value) == ("--warmup_epochs=4 (recipe digits_supcon): must be less than the 2 epochs of its stage")
+    with pytest.raises(UserError, match="^--warmup_epochs=3: must be less"):
+        parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2", "--warmup_epochs=3")
+
+
 def test_mistake_in_a_recipe_names_the_file(tmp_path):
     recipe = tmp_path / "mine.cfg"
     recipe.write_text("--temprature=0.3\n")

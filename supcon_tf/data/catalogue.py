@@ -142,5 +142,5 @@ def hint(dataset: str) -> str:
     """'; ...' with what to say in place of a name that TFDS does not know, or '' where nothing is known."""
     plain = "".join(character for character in base_name(dataset).lower() if character.isalnum())
     if plain in NOT_IN_TFDS:
-        return "; TensorFlow Datasets does not have it: download it and give folder:PATH"
+        return "; download it and give folder:PATH"
     return f"; did you mean {OTHER_NAMES[plain]}?" if plain in OTHER_NAMES else ""
