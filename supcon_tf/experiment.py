@@ -292,11 +292,13 @@ def _bad_images_named(experiment: Experiment) -> Iterator[None]:
             others = experiment.unlabelled.data
             places.append(("unlabelled", str(options.unlabelled), others, others.train_split))
         for flag, name, where, split in places:
-            index = None if split is None else decoding.find_bad_image(where, split)
-            if index is not None:
+            found = None if split is None else decoding.find_bad_image(where, split)
+            if found is not None:
+                index, file = found
                 raise UserError(
-                    f"--{flag}={name}: example {index} of '{split}' cannot be decoded; delete "
-                    f"{where.builder.info.data_dir} to have the data prepared anew, or add --on_bad_image=skip"
+                    f"--{flag}={name}: example {index} of '{split}'{file and f' ({file})'} cannot be decoded; add "
+                    "--on_bad_image=skip, or, if it is whole in the original, delete "
+                    f"{where.builder.info.data_dir} to have the data prepared anew"
                 ) from error
         raise
 

@@ -6,6 +6,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from supcon_tf.data import records
 from supcon_tf.data.load import ImageData
@@ -101,13 +102,19 @@ def is_about_decoding(error: Exception) -> bool:
     return isinstance(error, tf.errors.InvalidArgumentError) and any(op in str(error).lower() for op in OF_DECODING)
 
 
-def find_bad_image(data: ImageData, split: str) -> Optional[int]:
-    """Index of an image of the split that cannot be decoded; None if all can. Decodes one after the other."""
+def find_bad_image(data: ImageData, split: str) -> Optional[Tuple[int, str]]:
+    """An image of the split that cannot be decoded: its index, and its file's name if the data set has that.
 
-    def index_and_success(index: tf.Tensor, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        return index, _try_to_decode(data, records.parse(data, record)[0])[1]
+    None if all can. Decodes one after the other.
+    """
+
+    def with_success(index: tf.Tensor, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return index, record, _try_to_decode(data, records.parse(data, record)[0])[1]
 
     examples = records.read(records.columns(records.file_parts(data, split)))
-    examples = examples.map(index_and_success, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    bad = examples.filter(lambda _, is_good: not is_good).take(1)
-    return next((int(index) for index, _ in bad.as_numpy_iterator()), None)
+    examples = examples.map(with_success, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    features = data.builder.info.features
+    for index, record, _ in examples.filter(lambda index, record, is_good: not is_good).take(1):
+        example = features.deserialize_example(record, decoders={data.image_key: tfds.decode.SkipDecoding()})
+        return int(index), tf.compat.as_str(example["file_name"].numpy()) if "file_name" in features else ""
+    return None

@@ -20,7 +20,11 @@ class Numbered(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     broken = ()
 
     def _info(self):
-        features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": tfds.features.ClassLabel(names=CLASSES)}
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 1)),
+            "label": tfds.features.ClassLabel(names=CLASSES),
+            "file_name": tfds.features.Text(),
+        }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
@@ -33,7 +37,7 @@ class Numbered(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             png = io.BytesIO()
             PIL.Image.fromarray(pixels).save(png, "PNG")
             content = NOT_AN_IMAGE if number in self.broken else png.getvalue()
-            yield number, {"image": content, "label": number % len(CLASSES)}
+            yield number, {"image": content, "label": number % len(CLASSES), "file_name": f"{number}.png"}
 
 
 def prepare(data_dir, *, size=100, files=7, broken=()):

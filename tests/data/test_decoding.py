@@ -93,7 +93,8 @@ def test_the_decoders_error_is_known_and_the_image_is_found(data, broken_places)
         batches(data, None)
     assert decoding.is_about_decoding(error.value)
     assert not decoding.is_about_decoding(tf.errors.InvalidArgumentError(None, None, "shapes do not match"))
-    assert decoding.find_bad_image(data, "train") in broken_places
+    index, file = decoding.find_bad_image(data, "train")
+    assert index in broken_places and file in [f"{number}.png" for number in BROKEN]
     good = next(f"train[{start}:{start + 9}]" for start in range(90) if not broken_places & {*range(start, start + 9)})
     assert decoding.find_bad_image(data, good) is None
 
@@ -105,7 +106,8 @@ def test_stop_names_data_set_split_and_example_in_one_line(data, broken_places):
     with pytest.raises(UserError) as error, experiment._bad_images_named(run):
         batches(data, None)
     message = str(error.value)
-    assert any(f"--dataset=numbered: example {place} of 'train' cannot be" in message for place in broken_places)
+    assert any(f"--dataset=numbered: example {place} of 'train' (" in message for place in broken_places)
+    assert any(f" ({number}.png) cannot be decoded; " in message for number in BROKEN)
     assert "--on_bad_image=skip" in message and "\n" not in message
 
 
