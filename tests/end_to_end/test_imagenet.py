@@ -1,4 +1,4 @@
-"""imagenet2012 as a user runs it, from the tars of a small one."""
+"""imagenet2012 as a user runs it, by its recipe, from the tars of a small one."""
 
 import json
 
@@ -14,22 +14,21 @@ def test_imagenet_is_prepared_trained_on_evaluated_and_exported(tmp_path, capsys
         f"--source_files={tmp_path}",
         f"--data_dir={tmp_path / 'data'}",
         f"--run_dir={tmp_path / 'run'}",
-        "--image_size=32",
-        "--stem=imagenet",
-        "--encoder=small",
-        "--encoder_width=0.25",
+        "--encoder_width=0.0625",
         "--batch_size=8",
         "--linear_batch_size=8",
         "--pretrain_epochs=1",
         "--warmup_epochs=0",
         "--linear_epochs=1",
+        "--linear_warmup_epochs=0",
         "--log_every=1",
     ]
     assert main(["app.py", *arguments]) == 0, capsys.readouterr().err
     printed = capsys.readouterr()
-    assert "supcon on imagenet2012: 24 training images of 32x32, 1,000 classes" in printed.err
+    assert "supcon on imagenet2012: 24 training images of 224x224, 1,000 classes" in printed.err
     assert "of 4 held-out images" in printed.out
     recorded = json.loads((tmp_path / "run/config.json").read_text())
+    assert (recorded["encoder"], recorded["optimizer"], recorded["precision"]) == ("resnet50", "lars", "bfloat16")
     assert (recorded["eval_crop"], recorded["crop_min_area"]) == (0.875, 0.08)
     assert recorded["whitening_constants"] == {"mean": [0.0], "std": [1.0]}
     assert len((tmp_path / "run/saved_model/assets/classes.txt").read_text().split()) == 1000
