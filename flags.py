@@ -121,7 +121,8 @@ def help_text(width: int) -> str:
         lines.append(f"  {form}")
         description = option.metadata["help"]
         if option.metadata["choices"] and option.name in ("encoder", "optimizer", "linear_optimizer", "linear_augment"):
-            description += f" One of {', '.join(option.metadata['choices'])}."
+            ours = "Ours are" if option.metadata["beside"] else "One of"
+            description += f" {ours} {', '.join(option.metadata['choices'])}."
         if option.name in REQUIRED:
             description += " (required)"
         elif option.default is not None:

@@ -8,13 +8,30 @@ import dataclasses
 import hashlib
 import json
 import math
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, get_type_hints
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, get_type_hints
 
 from supcon_tf.errors import UserError, did_you_mean
 
 MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
 ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
+_KERAS_FAMILIES = {
+    "ConvNeXt": ("Base", "Large", "Small", "Tiny", "XLarge"),
+    "DenseNet": ("121", "169", "201"),
+    "EfficientNet": ("B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7"),
+    "EfficientNetV2": ("B0", "B1", "B2", "B3", "L", "M", "S"),
+    "Inception": ("ResNetV2", "V3"),
+    "MobileNet": ("", "V2", "V3Large", "V3Small"),
+    "NASNet": ("Large", "Mobile"),
+    "RegNetX": ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320"),
+    "RegNetY": ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320"),
+    "ResNet": ("101", "101V2", "152", "152V2", "50", "50V2"),
+    "ResNetRS": ("101", "152", "200", "270", "350", "420", "50"),
+    "VGG": ("16", "19"),
+    "Xception": ("",),
+}
+# The models of keras.applications in Keras 2.15
+KERAS_ENCODERS = tuple(f"keras:{family}{size}" for family, sizes in _KERAS_FAMILIES.items() for size in sizes)
 OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
 SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
 INITIALIZATIONS = ("default", "tensorflow", "pytorch")
@@ -45,6 +62,7 @@ def option(
     help: str,
     *,
     choices: Optional[Sequence[str]] = None,
+    beside: Optional[Callable[[str], None]] = None,
     minimum: Optional[float] = None,
     maximum: Optional[float] = None,
     above: Optional[float] = None,
@@ -57,6 +75,7 @@ def option(
       default: value where neither the recipe nor the user says otherwise; None means 'found out by the program'.
       help: one or two sentences for `--help`.
       choices: the allowed values (of each element, for a list).
+      beside: raises UserError unless a value is allowed although it is none of these.
       minimum, maximum: inclusive bounds of a number; `above`: an exclusive lower bound.
       identity: whether runs that differ in this option are different runs. False for what changes where or how
         often something is written, but not what is learned.
@@ -65,6 +84,7 @@ def option(
     metadata = {
         "help": help,
         "choices": choices,
+        "beside": beside,
         "minimum": minimum,
         "maximum": maximum,
         "above": above,
@@ -157,7 +177,7 @@ class DataOptions:
         "auto",
         "Shift and scale each channel of the images in [-1, 1] to mean 0 and standard deviation 1: 'auto' (with the "
         "authors' constants for cifar10 and cifar100, not for imagenet2012, digits and fashion_mnist, else with those "
-        "of 10,000 training images), or 'none'.",
+        "of 10,000 training images), or 'none'. An encoder with a scaling of its own (see --encoder) has none.",
         choices=("auto", "none"),
         earlier="none",
     )
@@ -289,11 +309,39 @@ class AugmentOptions:
     )
 
 
+def is_path(encoder: str) -> bool:
+    """Whether this value of `--encoder` is the path of a model."""
+    return "/" in encoder or encoder.endswith((".keras", ".h5"))
+
+
+def _check_other_encoder(encoder: str) -> None:
+    """Raises UserError unless this may be an encoder that is not ours: a model of keras.applications, or a path."""
+    if encoder in KERAS_ENCODERS or is_path(encoder):
+        return
+    others = "keras:NAME (a model of keras.applications), or a path such as ./encoder.keras"
+    known = KERAS_ENCODERS if encoder.startswith("keras:") else (*ENCODERS, *KERAS_ENCODERS)
+    hint = did_you_mean(encoder, known) or f"; one of {', '.join(ENCODERS)}, {others}"
+    raise UserError(f"--encoder={encoder}: unknown{hint}")
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
     """Model"""
 
-    encoder: str = option("resnet50", "Encoder.", choices=ENCODERS)
+    encoder: str = option(
+        "resnet50",
+        "Encoder: one of ours by name; keras:NAME, a model of keras.applications such as keras:EfficientNetV2S, "
+        "without its classifier and with the scaling of images that its family expects; or the path of a Keras model "
+        "of yours (.keras, .h5 or a SavedModel folder with a / in its path), which gets images from 0 to 255. Of a "
+        "feature map the mean over the image is taken. Neither is whitened.",
+        choices=ENCODERS,
+        beside=_check_other_encoder,
+    )
+    encoder_weights: Optional[str] = option(
+        None,
+        "What a keras:NAME encoder begins with: 'imagenet', which Keras downloads, or the path of a .keras or .h5 file "
+        "with weights of that model without its classifier. Default: fresh ones.",
+    )
     encoder_width: float = option(1.0, "Multiplies the number of channels of every layer of the encoder.", above=0)
     stem: str = option(
         "auto",
@@ -564,6 +612,9 @@ def _check_value(option: Option, value: Any) -> None:
             if element == "":
                 what = "is empty" if len(elements) == 1 else "has an empty element"
                 raise UserError(f"{as_flag(option.name, value)}: {what}{one_of}")
+            if rules["beside"]:
+                rules["beside"](element)
+                continue
             hint = did_you_mean(str(element), rules["choices"]) or one_of
             raise UserError(f"--{option.name}={element}: unknown{hint}")
         if isinstance(element, float) and not math.isfinite(element):
@@ -621,6 +672,7 @@ def _check_together(config: Config) -> None:
     if hardware.precision == "float16" and hardware.tpu is not None:
         raise UserError("--precision=float16: is not for TPUs; use --precision=bfloat16")
     _check_data(config)
+    _check_model(config)
     _check_loss(config)
     _check_schedules(config)
 
@@ -665,6 +717,22 @@ def _check_data(config: Config) -> None:
     if data.classes_per_batch is not None and mode == "simclr":
         raise UserError(
             f"--classes_per_batch={data.classes_per_batch}: needs labels, which mode simclr does not look at"
+        )
+
+
+def _check_model(config: Config) -> None:
+    """Raises UserError where options of the model contradict each other or would change nothing."""
+    model, encoder = config.model, f"--encoder={config.model.encoder}"
+    if model.encoder not in ENCODERS:
+        for name in ("encoder_width", "stem", "initialization", "sync_batch_norm"):
+            value, default = getattr(model, name), getattr(ModelOptions, name)
+            if value != default:
+                raise UserError(f"{as_flag(name, value)}: is not for {encoder}; give {as_flag(name, default)}")
+    if model.encoder_weights is not None and model.encoder not in KERAS_ENCODERS:
+        raise UserError(f"--encoder_weights={model.encoder_weights}: is for --encoder=keras:NAME, not for {encoder}")
+    if is_path(model.encoder) and config.hardware.precision != HardwareOptions.precision:
+        raise UserError(
+            f"--precision={config.hardware.precision}: is not for {encoder}, which computes in what it was saved in"
         )
 
 

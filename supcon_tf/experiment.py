@@ -92,6 +92,10 @@ class Experiment:
         """Whether a training stage has been run to its end."""
         return checkpoints.latest_step(self.run_dir.checkpoints(stage)) == self.epochs(stage).total_steps
 
+    def begins(self, stage: str) -> bool:
+        """Whether a training stage has saved nothing yet that it would go on from."""
+        return checkpoints.latest_step(self.run_dir.checkpoints(stage)) is None
+
     def described(self) -> Dict[str, Any]:
         """The options that make the run what it is, with what was found out where they leave it open."""
         mean, std = map(config_lib.value_text, self.whitening)
@@ -212,7 +216,7 @@ def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Map
         "crop_min_area": facts.crop_min_area,
         "eval_crop": facts.eval_crop,
         "image_size": facts.image_size,
-        "stem": facts.stem if config.data.image_size is None else "auto",
+        "stem": facts.stem if config.data.image_size is None and _is_ours(config) else "auto",
         "whitening": "auto",
     }
     if facts.train_split and not any(
@@ -229,7 +233,7 @@ def _find_whitening(
     experiment: Experiment, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]
 ) -> catalogue.Whitening:
     """The constants of the run that is continued, else of the catalogue, else measured, by each process for itself."""
-    if experiment.config.data.whitening == "none":
+    if experiment.config.data.whitening == "none" or not _is_ours(experiment.config):
         return catalogue.NO_WHITENING
     if past is not None and past.get("whitening_constants"):
         constants = past["whitening_constants"]
@@ -238,6 +242,11 @@ def _find_whitening(
         return facts.whitening
     with _bad_images_named(experiment):
         return whitening_lib.measure(experiment.images)
+
+
+def _is_ours(config: config_lib.Config) -> bool:
+    """Whether the encoder is one of ours, which are whitened and have a choice of first layers."""
+    return config.model.encoder in config_lib.ENCODERS
 
 
 def training_images(config: config_lib.Config, data: load.ImageData) -> TrainingImages:
@@ -329,7 +338,9 @@ def pretrain(experiment: Experiment) -> None:
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
-        model = make_contrastive_model(experiment)
+        model = make_contrastive_model(experiment, begins=experiment.begins("pretrain"))
+        if config.pretrain.microbatch_size is not None:
+            models.check_no_dropout(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
         model.compile(
             make_optimizer(experiment, "pretrain", model, schedule),
             make_contrastive_loss(config, model),
@@ -357,7 +368,7 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="pretrain")
+        model = make_classifier(experiment, train="pretrain", begins=experiment.begins("pretrain"))
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
     policy = config.augment.augment[0]
@@ -470,11 +481,17 @@ def summary(experiment: Experiment) -> str:
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 
-def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
-    """Encoder, projection head and, where there are labels, the online classifier."""
+def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> models.ContrastiveModel:
+    """Encoder, projection head and, where there are labels, the online classifier.
+
+    Args:
+      experiment: the run.
+      begins: whether it is trained from its first step on, with `--encoder_weights` if they are given. Otherwise a
+        checkpoint is to be read.
+    """
     config = experiment.config
     return models.make_contrastive_model(
-        config.model,
+        _model_options(config, begins=begins),
         experiment.image_shape,
         experiment.online_classes or None,
         whitening=experiment.whitening,
@@ -488,11 +505,14 @@ def make_contrastive_model(experiment: Experiment) -> models.ContrastiveModel:
     )
 
 
-def make_classifier(experiment: Experiment, *, train: Optional[str] = None) -> models.Classifier:
-    """Encoder and linear classifier, to be trained in stage `train`: both in 'pretrain', the classifier in 'linear'."""
+def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begins: bool = False) -> models.Classifier:
+    """Encoder and linear classifier, to be trained in stage `train`: both in 'pretrain', the classifier in 'linear'.
+
+    `begins`, as above, is about the encoder.
+    """
     config = experiment.config
     return models.make_classifier(
-        config.model,
+        _model_options(config, begins=begins),
         experiment.image_shape,
         experiment.num_classes,
         freeze_encoder=train != "pretrain",
@@ -501,6 +521,10 @@ def make_classifier(experiment: Experiment, *, train: Optional[str] = None) -> m
         decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
     )
+
+
+def _model_options(config: config_lib.Config, *, begins: bool) -> config_lib.ModelOptions:
+    return config.model if begins else dataclasses.replace(config.model, encoder_weights=None)
 
 
 def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveModel) -> keras.losses.Loss:

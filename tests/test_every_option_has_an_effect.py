@@ -119,6 +119,7 @@ ELSEWHERE = {
     "on_bad_image": "tests/data/test_decoding.py",
     "cache": "tests/data/test_pipeline.py",
     "whitening": "tests/test_experiment.py",
+    "encoder_weights": "tests/test_experiment.py",
     "stages": "tests/end_to_end/test_app.py",
     "run_dir": "tests/end_to_end/test_app.py",
     "cpu_devices": "tests/end_to_end/test_app.py",

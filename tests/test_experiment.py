@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import experiment as experiment_lib
@@ -170,3 +171,52 @@ def test_without_whitening_images_stay_between_minus_one_and_one(tmp_path):
     encoder = experiment_lib.make_classifier(experiment).encoder
     rescale = encoder.get_layer("rescale")
     np.testing.assert_allclose(rescale(np.array([[[[0, 127.5, 255]]]]))[0, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
+def save_user_model(path):
+    """A model of the user's for images of any size, and what it makes of one."""
+    images = keras.Input((None, None, 3))
+    features = keras.layers.Conv2D(4, 3, activation="relu", name="mine")(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.BatchNormalization()(features))
+    model.save(path)
+    return model
+
+
+def test_a_users_model_is_trained_and_exported_with_images_as_it_knows_them(tmp_path):
+    model = save_user_model(tmp_path / "mine.keras")
+    given = {"mode": "ce", "stages": ("pretrain", "export"), "encoder": str(tmp_path / "mine.keras")}
+    config, experiment = prepare(tmp_path, **given, encoder_width=1.0)
+    assert experiment.whitening == catalogue.NO_WHITENING
+    begun = experiment_lib.make_contrastive_model(experiment, begins=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 10, 10, 3), np.uint8)
+    expected = tf.math.l2_normalize(tf.reduce_mean(model(images), axis=(1, 2)), axis=1)
+    np.testing.assert_allclose(begun.embed(images), expected, atol=1e-6)
+    experiment_lib.run(config, experiment.strategy)
+    evaluated = experiment_lib.make_classifier(experiment)
+    checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=evaluated.encoder)
+    served = tf.saved_model.load(experiment.run_dir.saved_model).signatures["embed"](images=tf.constant(images))
+    seen = experiment.evaluation_view(tf.constant(images))
+    np.testing.assert_allclose(served["embedding"], evaluated.embed(seen), atol=1e-5)
+    assert np.any(np.abs(evaluated.embed(images) - expected) > 1e-4)
+
+
+def test_encoder_weights_are_read_once_when_training_begins(tmp_path, monkeypatch):
+    def make(*, include_top, weights, input_shape):
+        images = keras.Input(input_shape)
+        return keras.Model(images, keras.layers.Conv2D(4, 3)(images))
+
+    make.__module__ = keras.applications.VGG16.__module__
+    monkeypatch.setattr(keras.applications, "VGG16", make)
+    pretrained = make(include_top=False, weights=None, input_shape=(10, 10, 3))
+    pretrained.save_weights(tmp_path / "weights.h5")
+    options = {"encoder": "keras:VGG16", "encoder_weights": str(tmp_path / "weights.h5"), "encoder_width": 1.0}
+    for mode, stage in (("ce", "train_with_cross_entropy"), ("supcon", "pretrain")):
+        _, experiment = prepare(tmp_path, mode=mode, **options)
+        begun = []
+        monkeypatch.setattr(experiment_lib, "fit", lambda model, *_, begun=begun, **__: begun.append(model))
+        getattr(experiment_lib, stage)(experiment)
+        np.testing.assert_array_equal(begun[0].encoder.get_weights()[0], pretrained.get_weights()[0])
+    (tmp_path / "weights.h5").unlink()
+    monkeypatch.setattr(experiment_lib.Experiment, "begins", lambda *_: False)
+    experiment_lib.pretrain(experiment)
+    experiment_lib.make_classifier(experiment)

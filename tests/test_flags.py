@@ -21,6 +21,7 @@ def parse(*arguments):
 NEEDED = {
     "decay_epochs": ["--schedule=exponential"],
     "decay_rate": ["--schedule=piecewise", "--decay_epochs=3"],
+    "encoder_weights": ["--encoder=keras:VGG16"],
     "linear_decay_epochs": ["--linear_schedule=exponential"],
     "linear_decay_rate": ["--linear_schedule=piecewise", "--linear_decay_epochs=3"],
     "linear_schedule": ["--linear_decay_epochs=3"],

@@ -4,12 +4,14 @@ from typing import Any, Optional, Sequence, Tuple
 
 from tensorflow import keras
 
+from supcon_tf import config
 from supcon_tf.config import ModelOptions
 from supcon_tf.models.classifier import Classifier
 from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.heads import ProjectionHead
 from supcon_tf.models.initialization import of_classifier
+from supcon_tf.models.other_encoders import build_application, load_encoder
 
 Whitening = Tuple[Sequence[float], Sequence[float]]  # see build_encoder
 
@@ -26,7 +28,7 @@ def make_contrastive_model(
     """Encoder and projection head; with an online classifier where `num_classes` is given.
 
     Args:
-      options: of the model.
+      options: of the model; its `encoder_weights` are read, its `warm_start` is not looked at.
       image_shape: height, width and channels of what the encoder sees.
       num_classes: number of classes, or None.
       whitening: means and standard deviations of images in [-1, 1].
@@ -73,6 +75,11 @@ def make_classifier(
 def _make_encoder(
     options: ModelOptions, image_shape: Tuple[int, int, int], whitening: Whitening, seed: int
 ) -> keras.Model:
+    family, _, name = options.encoder.partition(":")
+    if family == "keras":
+        return build_application(name, image_shape, weights=options.encoder_weights, seed=seed)
+    if config.is_path(options.encoder):
+        return load_encoder(options.encoder, image_shape)
     return build_encoder(
         options.encoder,
         image_shape,

@@ -36,12 +36,19 @@ class MemoryQueue(keras.layers.Layer):
         self.momentum = momentum
         self.encoder, self.projection_head = _copy_of(encoder), _copy_of(projection_head)
         self.projection_head.build((None, encoder.output_shape[-1]))
-        for copy, original in ((self.encoder, encoder), (self.projection_head, projection_head)):
-            copy.set_weights(original.get_weights())
+        self.begin_as(encoder, projection_head)
         dim = projection_head.compute_output_shape((None, encoder.output_shape[-1]))[-1]
         self.projections = self.add_weight("projections", [size, dim], tf.float32, **OWN_COPY)
         self.labels = self.add_weight("labels", [size], tf.int32, **OWN_COPY)
         self.filled = self.add_weight("filled", [], tf.int32, **OWN_COPY)
+
+    def begin_as(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
+        """Takes over all their weights."""
+        for copy, original in ((self.encoder, encoder), (self.projection_head, projection_head)):
+            copy.set_weights(original.get_weights())
+            for layer in copy.submodules:
+                if isinstance(layer, keras.layers.Layer):
+                    layer.finalize_state()  # of a Normalization, which computes with what its weights were when built
 
     def contents(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Projections `[size, dim]` float32, oldest first; labels `[size]` int32; whether the slot is filled, bool."""
