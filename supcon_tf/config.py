@@ -32,6 +32,7 @@ _KERAS_FAMILIES = {
 }
 # The models of keras.applications in Keras 2.15
 KERAS_ENCODERS = tuple(f"keras:{family}{size}" for family, sizes in _KERAS_FAMILIES.items() for size in sizes)
+PARTS = ("encoder", "projection_head", "classifier")
 OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
 SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
 INITIALIZATIONS = ("default", "tensorflow", "pytorch")
@@ -340,7 +341,20 @@ class ModelOptions:
     encoder_weights: Optional[str] = option(
         None,
         "What a keras:NAME encoder begins with: 'imagenet', which Keras downloads, or the path of a .keras or .h5 file "
-        "with weights of that model without its classifier. Default: fresh ones.",
+        "with weights of that model without its classifier. With --stages=linear,evaluate,export it is evaluated as it "
+        "is. Default: fresh ones.",
+    )
+    warm_start: Optional[str] = option(
+        None,
+        "Begin with what another run has learned: its --run_dir. The encoder keeps the whitening that it was trained "
+        "with, unless --whitening=none. With --stages=linear,evaluate,export it is not trained further but evaluated "
+        "on --dataset as it is (transfer).",
+    )
+    warm_start_parts: Tuple[str, ...] = option(
+        ("encoder",),
+        "What to take from the run of --warm_start: 'encoder', 'projection_head' (of its stage 'pretrain') and "
+        "'classifier' (of its stage 'linear', in mode 'ce' of 'pretrain').",
+        choices=PARTS,
     )
     encoder_width: float = option(1.0, "Multiplies the number of channels of every layer of the encoder.", above=0)
     stem: str = option(
@@ -734,6 +748,22 @@ def _check_model(config: Config) -> None:
         raise UserError(
             f"--precision={config.hardware.precision}: is not for {encoder}, which computes in what it was saved in"
         )
+    parts = as_flag("warm_start_parts", model.warm_start_parts)
+    if model.warm_start is None:
+        if model.warm_start_parts != ModelOptions.warm_start_parts:
+            raise UserError(f"{parts}: changes nothing without --warm_start")
+        return
+    if config.run.mode == "ce" and "projection_head" in model.warm_start_parts:
+        raise UserError(f"{parts}: mode ce has no projection head; leave that out")
+    if model.encoder_weights is not None and "encoder" in model.warm_start_parts:
+        raise UserError(f"--encoder_weights={model.encoder_weights}: contradicts --warm_start={model.warm_start}")
+
+
+def has_ready_encoder(config: Config) -> bool:
+    """Whether the encoder begins with what was learned elsewhere, and can be evaluated without being trained here."""
+    model = config.model
+    warm = model.warm_start is not None and "encoder" in model.warm_start_parts
+    return warm or model.encoder_weights is not None or is_path(model.encoder)
 
 
 def _check_mix(config: Config) -> None:

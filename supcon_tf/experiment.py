@@ -19,7 +19,7 @@ from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
-from supcon_tf.training import checkpoints, tensorboard
+from supcon_tf.training import checkpoints, tensorboard, warm_start
 from supcon_tf.training.callbacks import ContrastiveWarnings
 from supcon_tf.training.fit import MakeBatches, Stage, fit
 
@@ -96,6 +96,12 @@ class Experiment:
         """Whether a training stage has saved nothing yet that it would go on from."""
         return checkpoints.latest_step(self.run_dir.checkpoints(stage)) is None
 
+    @property
+    def takes_ready_encoder(self) -> bool:
+        """Whether the stage 'linear' trains on an encoder from elsewhere, which the run does not train itself."""
+        asked = "pretrain" in self.config.run.stages
+        return not asked and config_lib.has_ready_encoder(self.config) and self.begins("pretrain")
+
     def described(self) -> Dict[str, Any]:
         """The options that make the run what it is, with what was found out where they leave it open."""
         mean, std = map(config_lib.value_text, self.whitening)
@@ -162,12 +168,21 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     unlabelled = None if config.data.unlabelled is None else unlabelled_images(config.data, images)
     flipping = flip[config.augment.flip]
     experiment = Experiment(config, strategy, run_dir, data, image_shape, flipping, images, unlabelled)
-    for stage in dict.fromkeys(("pretrain", _last_training_stage(experiment))):
-        experiment.epochs(stage)  # says at once what is wrong with a batch size, not after hours of another stage
+    last_stage = _last_training_stage(experiment)
+    trained = (last_stage,) if experiment.takes_ready_encoder else tuple(dict.fromkeys(("pretrain", last_stage)))
+    # Says at once what is wrong with a batch size, not after hours of another stage.
+    total_steps = {stage: experiment.epochs(stage).total_steps for stage in trained}
     _check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
     _check_processes_agree(config, strategy)
+    if config.model.warm_start is not None and past is None:
+        other_run = warm_start.find(config.model.warm_start)
+        warm_start.check(other_run, config.model.warm_start_parts, experiment.num_classes)
     experiment = dataclasses.replace(experiment, whitening=_find_whitening(experiment, facts, past))
-    found = {"prepared_data": data.builder.info.full_name, "whitening_constants": experiment.whitening._asdict()}
+    found = {
+        "prepared_data": data.builder.info.full_name,
+        "whitening_constants": experiment.whitening._asdict(),
+        "total_steps": total_steps,
+    }
     run_dir.claim(config, found, write=experiment.chief)
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
@@ -186,7 +201,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
 def _one_class_for(config: config_lib.Config) -> Optional[str]:
     """What needs an image to have one class, and what to do instead; None if nothing does."""
     options, mix = config.data, config.augment.mix
-    if config.run.mode == "supcon":
+    if config.run.mode == "supcon" and ("pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)):
         return "--mode=supcon takes as positives the images of one; use --mode=simclr or --mode=ce"
     if options.label_noise:
         return f"--label_noise={options.label_noise:g} replaces one by another; leave it out"
@@ -232,16 +247,27 @@ def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Map
 def _find_whitening(
     experiment: Experiment, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]
 ) -> catalogue.Whitening:
-    """The constants of the run that is continued, else of the catalogue, else measured, by each process for itself."""
+    """The constants of the run that is continued, else of the encoder that it begins with, else of the catalogue.
+
+    Else they are measured, by each process for itself.
+    """
     if experiment.config.data.whitening == "none" or not _is_ours(experiment.config):
         return catalogue.NO_WHITENING
     if past is not None and past.get("whitening_constants"):
-        constants = past["whitening_constants"]
-        return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
+        return _recorded_whitening(past)
+    model = experiment.config.model
+    if model.warm_start is not None and "encoder" in model.warm_start_parts:
+        return _recorded_whitening(warm_start.find(model.warm_start).record)
     if facts.whitening is not None:
         return facts.whitening
     with _bad_images_named(experiment):
         return whitening_lib.measure(experiment.images)
+
+
+def _recorded_whitening(record: Mapping[str, Any]) -> catalogue.Whitening:
+    """The constants of a run; those from before there was whitening had none."""
+    constants = record.get("whitening_constants") or catalogue.NO_WHITENING._asdict()
+    return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
 
 
 def _is_ours(config: config_lib.Config) -> bool:
@@ -331,9 +357,18 @@ def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.St
 
 
 def pretrain(experiment: Experiment) -> None:
-    """Stage one of the contrastive modes: encoder and projection head (Khosla et al., 2020, Sec. 3.1)."""
+    """Stage one of the contrastive modes: encoder and projection head (Khosla et al., 2020, Sec. 3.1).
+
+    Raises:
+      UserError: the run has a linear classifier already, on an encoder from elsewhere.
+    """
     if experiment.is_done("pretrain"):
         return
+    if experiment.begins("pretrain") and not experiment.begins("linear"):
+        raise UserError(
+            f"--stages=pretrain: {experiment.run_dir.path} has a linear classifier on an encoder that was not trained "
+            "there; leave 'pretrain' out, or give another --run_dir"
+        )
     config = experiment.config
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
@@ -341,6 +376,10 @@ def pretrain(experiment: Experiment) -> None:
         model = make_contrastive_model(experiment, begins=experiment.begins("pretrain"))
         if config.pretrain.microbatch_size is not None:
             models.check_no_dropout(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
+        if experiment.begins("pretrain"):
+            _warm_start(experiment, encoder=model.encoder, projection_head=model.projection_head)
+            if model.queue is not None:
+                model.queue.begin_as(model.encoder, model.projection_head)
         model.compile(
             make_optimizer(experiment, "pretrain", model, schedule),
             make_contrastive_loss(config, model),
@@ -371,6 +410,8 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
         model = make_classifier(experiment, train="pretrain", begins=experiment.begins("pretrain"))
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
+        if experiment.begins("pretrain"):
+            _warm_start(experiment, encoder=model.encoder, classifier=model.linear)
     policy = config.augment.augment[0]
     model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
     make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
@@ -378,19 +419,28 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
 
 
 def train_linear_classifier(experiment: Experiment) -> None:
-    """Stage two of the contrastive modes: a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3)."""
+    """Stage two of the contrastive modes: a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3).
+
+    The encoder is that of stage one or, if that is not asked for, of the run or file that the options begin with:
+    linear evaluation by transfer, as in Table 4 of the paper.
+    """
     if _last_training_stage(experiment) != "linear" or experiment.is_done("linear"):
         return
-    _require(experiment, "pretrain", needed_by="linear")
+    ready, begins = experiment.takes_ready_encoder, experiment.begins("linear")
+    if not ready:
+        _require(experiment, "pretrain", needed_by="linear")
     config = experiment.config
     options = config.linear
     epochs = experiment.epochs("linear")
     schedule = make_schedule(config, "linear", epochs)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="linear")
+        model = make_classifier(experiment, train="linear", begins=ready and begins)
         optimizer = make_optimizer(experiment, "linear", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
-        checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
+        if begins:
+            _warm_start(experiment, classifier=model.linear, **({"encoder": model.encoder} if ready else {}))
+        if not ready:
+            checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
     policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
     model.prepare = preparation(experiment, (policy,))
     make_batches = classifier_batches(experiment, policy, epochs)
@@ -521,6 +571,15 @@ def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begi
         decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
     )
+
+
+def _warm_start(experiment: Experiment, **parts: tf.Module) -> None:
+    """Gives those of the parts that `--warm_start_parts` names what they have learned in another run."""
+    options = experiment.config.model
+    if options.warm_start is None:
+        return
+    wanted = {name: part for name, part in parts.items() if name in options.warm_start_parts}
+    warm_start.load(warm_start.find(options.warm_start), wanted, dataclasses.asdict(options))
 
 
 def _model_options(config: config_lib.Config, *, begins: bool) -> config_lib.ModelOptions:

@@ -56,6 +56,16 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"encoder": "a.h5", "initialization": "pytorch"}, "--initialization=pytorch: is not for --encoder=a.h5"),
         ({"encoder": "a.h5", "precision": "bfloat16"}, "--precision=bfloat16: is not for --encoder=a.h5"),
         ({"encoder_weights": "imagenet"}, "--encoder_weights=imagenet: is for --encoder=keras:NAME, not for"),
+        ({"warm_start_parts": ("classifier",)}, "--warm_start_parts=classifier: changes nothing without --warm_start"),
+        ({"warm_start": "x", "warm_start_parts": ("head",)}, "--warm_start_parts=head: unknown; one of encoder, proj"),
+        (
+            {"warm_start": "x", "warm_start_parts": ("projection_head",), "mode": "ce"},
+            "--warm_start_parts=projection_head: mode ce has no projection head",
+        ),
+        (
+            {"warm_start": "x", "encoder": "keras:VGG16", "encoder_weights": "imagenet"},
+            "--encoder_weights=imagenet: contradicts --warm_start=x",
+        ),
         ({"temperature": 0.0}, "--temperature=0.0: must be above 0"),
         ({"temperature": float("nan")}, "--temperature=nan: must be a finite number"),
         ({"jitter_probability": 1.5}, "--jitter_probability=1.5: must be at most 1"),

@@ -120,6 +120,8 @@ ELSEWHERE = {
     "cache": "tests/data/test_pipeline.py",
     "whitening": "tests/test_experiment.py",
     "encoder_weights": "tests/test_experiment.py",
+    "warm_start": "tests/training/test_warm_start.py",
+    "warm_start_parts": "tests/training/test_warm_start.py",
     "stages": "tests/end_to_end/test_app.py",
     "run_dir": "tests/end_to_end/test_app.py",
     "cpu_devices": "tests/end_to_end/test_app.py",

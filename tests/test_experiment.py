@@ -220,3 +220,56 @@ def test_encoder_weights_are_read_once_when_training_begins(tmp_path, monkeypatc
     monkeypatch.setattr(experiment_lib.Experiment, "begins", lambda *_: False)
     experiment_lib.pretrain(experiment)
     experiment_lib.make_classifier(experiment)
+
+
+@pytest.fixture
+def pretrained_run(tmp_path):
+    """The folder of a run that has pretrained a small encoder, in so far as it saved it, and that encoder."""
+    _, experiment = prepare(tmp_path / "other")
+    model = experiment_lib.make_contrastive_model(experiment)
+    model.compile("sgd", experiment_lib.make_contrastive_loss(experiment.config, model))
+    model.optimizer.iterations.assign(experiment.epochs("pretrain").total_steps)
+    checkpoints.Checkpoints(model, experiment.run_dir.checkpoints("pretrain")).save()
+    return experiment, model
+
+
+def test_linear_evaluation_by_transfer(pretrained_run, tmp_path, monkeypatch):
+    """On other images: what is trained, evaluated and exported is a classifier on the other run's encoder."""
+    monkeypatch.setattr(Shades, "LEVEL", 120)
+    other, pretrained = pretrained_run
+    stages = {"stages": ("linear", "evaluate", "export")}
+    given = {"warm_start": other.run_dir.path}
+    prepare(tmp_path, **given, **stages, batch_size=1000)  # what the stage that is left out needs is not asked for
+    config, experiment = prepare(tmp_path, **given, **stages)
+    assert experiment_lib._one_class_for(config) is None  # as that stage would
+    assert experiment.whitening == other.whitening
+    experiment_lib.run(config, experiment.strategy)
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["images"] == 24
+    served = tf.saved_model.load(experiment.run_dir.saved_model).signatures["embed"]
+    images = np.random.default_rng(0).integers(0, 256, (3, 10, 10, 3), np.uint8)
+    expected = pretrained.embed(experiment.evaluation_view(tf.constant(images)))
+    np.testing.assert_allclose(served(images=tf.constant(images))["embedding"], expected, atol=1e-5)
+
+    # The same command does nothing, also where the other run is gone; and its encoder is not trained afterwards.
+    tf.io.gfile.rmtree(other.run_dir.path)
+    monkeypatch.setattr(experiment_lib, "fit", None)
+    experiment_lib.run(config, experiment.strategy)
+    with pytest.raises(UserError, match="--stages=pretrain: .* has a linear classifier on an encoder that was not"):
+        experiment_lib.pretrain(prepare(tmp_path, **given)[1])
+
+
+def test_encoder_and_its_queue_begin_as_another_runs_but_for_a_run_that_goes_on(pretrained_run, tmp_path, monkeypatch):
+    other, pretrained = pretrained_run
+    parts = {"warm_start_parts": ("encoder", "projection_head"), "seed": 5}
+    _, experiment = prepare(tmp_path, warm_start=other.run_dir.path, queue_size=16, **parts)
+    begun = []
+    monkeypatch.setattr(experiment_lib, "fit", lambda model, *_, **__: begun.append(model))
+    experiment_lib.pretrain(experiment)
+    monkeypatch.setattr(experiment_lib.Experiment, "begins", lambda *_: False)
+    experiment_lib.pretrain(experiment)
+    warm, fresh = begun
+    for part in ("encoder", "projection_head"):
+        first = getattr(pretrained, part).get_weights()[0]
+        np.testing.assert_array_equal(getattr(warm, part).get_weights()[0], first)
+        np.testing.assert_array_equal(getattr(warm.queue, part).get_weights()[0], first)
+        assert np.any(getattr(fresh, part).get_weights()[0] != first)

@@ -30,6 +30,7 @@ NEEDED = {
     "randaugment_layers": ["--augment=randaugment"],
     "randaugment_magnitude": ["--linear_augment=stacked_randaugment"],
     "schedule": ["--decay_epochs=3"],
+    "warm_start_parts": ["--warm_start=x"],
     "tpu_project": ["--tpu=x"],
     "tpu_zone": ["--tpu=x"],
     "unlabelled_share": ["--unlabelled=x"],

@@ -1,13 +1,17 @@
 """A stage's progress on disk."""
 
 import contextlib
+import re
 import tempfile
-from typing import Iterator, Optional
+from typing import Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import UserError
+
+# What TensorFlow raises where a checkpoint is damaged, or one of something else.
+UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
 
 
 class Checkpoints:
@@ -68,6 +72,12 @@ def latest_step(directory: str) -> Optional[int]:
     return _step_of(tf.train.latest_checkpoint(directory))
 
 
+def shape(directory: str, name: str) -> Tuple[int, ...]:
+    """Shape of the variable that the latest checkpoint in `directory` keeps under `name`."""
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(directory))
+    return tuple(reader.get_variable_to_shape_map()[f"{name}/.ATTRIBUTES/VARIABLE_VALUE"])
+
+
 def restore(directory: str, **parts: tf.Module) -> None:
     """Reads the weights of some parts of the model that the latest checkpoint in `directory` holds.
 
@@ -75,10 +85,51 @@ def restore(directory: str, **parts: tf.Module) -> None:
       directory: a stage's checkpoints.
       parts: name of an attribute of that stage's model → a part with the same variables.
     """
-    model = tf.train.Checkpoint(**parts)
     path = tf.train.latest_checkpoint(directory)
     with _naming(path):
-        tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+        _read(path, parts)
+
+
+def restore_elsewhere(directory: str, given: str, what: str, **parts: tf.Module) -> None:
+    """As `restore`, of another run's checkpoints, whose parts may be others than ours.
+
+    Args:
+      directory: a stage's checkpoints.
+      given: the flag that names the run.
+      what: the parts in words.
+      parts: as of `restore`.
+
+    Raises:
+      UserError: they do not fit; says which shapes differ.
+    """
+    path = tf.train.latest_checkpoint(directory)
+    try:
+        _check_number(path, parts)
+        _read(path, parts)
+    except UNREADABLE as error:
+        raise UserError(f"{given}: its {what} does not fit this run's ({_misfit(error)})") from None
+
+
+def _read(path: str, parts: Mapping[str, tf.Module]) -> None:
+    model = tf.train.Checkpoint(**parts)
+    tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+
+
+def _check_number(path: str, parts: Mapping[str, tf.Module]) -> None:
+    """Raises ValueError where the checkpoint holds another number of variables: of a deeper model some would fit."""
+    names = [name for name, _ in tf.train.list_variables(path) if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")]
+    for attribute, part in parts.items():
+        held = [name for name in names if name.startswith(f"model/{attribute}/") and ".OPTIMIZER_SLOT" not in name]
+        if len(held) != len(part.variables):
+            raise ValueError(f"{len(held)} weights there, {len(part.variables)} here")
+
+
+def _misfit(error: Exception) -> str:
+    """What TensorFlow says of a weight that does not fit, in short."""
+    shapes = re.search(
+        r"tensor with shape (\(.*?\)) .* variable with shape (\(.*?\)) and name (\S+?)(:\d+)?\.?$", str(error)
+    )
+    return f"{shapes[3]} has shape {shapes[1]} there, {shapes[2]} here" if shapes else _first_line(error)
 
 
 def _step_of(path: Optional[str]) -> Optional[int]:
@@ -90,11 +141,14 @@ def _naming(path: str) -> Iterator[None]:
     """Turns the errors of reading a checkpoint into one line that names the file."""
     try:
         yield
-    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-        cause = str(error).split("\n")[0][:120]
+    except UNREADABLE as error:
         raise UserError(
-            f"{path}: cannot be read ({cause}); remove this checkpoint's files, or use another --run_dir"
+            f"{path}: cannot be read ({_first_line(error)}); remove this checkpoint's files, or use another --run_dir"
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0][:120]
 
 
 def _create_slots(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
