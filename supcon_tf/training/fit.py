@@ -131,7 +131,7 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
     watching = keras.callbacks.CallbackList(list(callbacks), model=model)
     with strategy.scope():
         take_steps = model.make_train_function()
-    at_a_time = int(model._steps_per_execution)
+    at_a_time = int(model._steps_per_execution.numpy())
     step = first_step
     watching.on_train_begin()
     for epoch in range(epochs.epoch_of(step), epochs.epochs):
