@@ -738,7 +738,7 @@ def _check_model(config: Config) -> None:
     """Raises UserError where options of the model contradict each other or would change nothing."""
     model, encoder = config.model, f"--encoder={config.model.encoder}"
     if model.encoder not in ENCODERS:
-        for name in ("encoder_width", "stem", "initialization", "sync_batch_norm"):
+        for name in ("encoder_width", "stem", "sync_batch_norm"):
             value, default = getattr(model, name), getattr(ModelOptions, name)
             if value != default:
                 raise UserError(f"{as_flag(name, value)}: is not for {encoder}; give {as_flag(name, default)}")

@@ -53,7 +53,7 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
             "--sync_batch_norm: is not for --encoder=./mine; give --nosync",
         ),
         ({"encoder": "a.keras", "encoder_width": 2.0}, "--encoder_width=2: is not for --encoder=a.keras"),
-        ({"encoder": "a.h5", "initialization": "pytorch"}, "--initialization=pytorch: is not for --encoder=a.h5"),
+        ({"encoder": "a.h5", "sync_batch_norm": True}, "--sync_batch_norm: is not for --encoder=a.h5"),
         ({"encoder": "a.h5", "precision": "bfloat16"}, "--precision=bfloat16: is not for --encoder=a.h5"),
         ({"encoder_weights": "imagenet"}, "--encoder_weights=imagenet: is for --encoder=keras:NAME, not for"),
         ({"warm_start_parts": ("classifier",)}, "--warm_start_parts=classifier: changes nothing without --warm_start"),
