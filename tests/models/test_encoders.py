@@ -75,6 +75,31 @@ def with_more_blocks(encoder, name):
     return total
 
 
+def counted(name, width=1, stem="imagenet", image_channels=3):
+    """Parameters of the encoder called `name` and dimension of its embedding, from Table 1 of He et al. (2016)."""
+    blocks = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3],
+              200: [3, 24, 36, 3]}[int(name[len("resnet"):])]  # fmt: skip
+    bottleneck = int(name[len("resnet") :]) >= 50
+
+    def conv_norm(size, channels_in, channels_out):
+        return size * size * channels_in * channels_out + 2 * channels_out
+
+    before = 64 * width
+    total = conv_norm(7 if stem == "imagenet" else 3, image_channels, before)
+    for group, number in enumerate(blocks):
+        channels = 64 * width * 2**group
+        after = 4 * channels if bottleneck else channels
+        total += conv_norm(1, before, after)  # the shortcut of the first block
+        for _ in range(number):
+            if bottleneck:
+                total += conv_norm(1, before, channels) + conv_norm(3, channels, channels)
+                total += conv_norm(1, channels, after)
+            else:
+                total += conv_norm(3, before, channels) + conv_norm(3, channels, channels)
+            before = after
+    return total, before
+
+
 def numpy_conv(images, kernel, stride, before, after):
     size = kernel.shape[0]
     padded = np.pad(images, [(0, 0), (before, after), (before, after), (0, 0)])
@@ -122,6 +147,29 @@ def test_parameter_counts_of_bottleneck_resnets_are_the_published_ones(resnet50)
     assert resnet50.output_shape == (None, 2048)
     for name in ("resnet101", "resnet152", "resnet200"):
         assert with_more_blocks(resnet50, name) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_depth_is_that_of_the_name_and_a_count_by_hand_the_published_one(name):
+    block, blocks, _ = encoders.ARCHITECTURES[name]
+    convolutions = 3 if block is encoders.bottleneck_block else 2
+    assert 1 + convolutions * sum(blocks) + 1 == int(name[len("resnet") :])  # with the stem and a classifier
+    parameters, dim = counted(name)
+    assert parameters == PUBLISHED[name] + (FIRST_SHORTCUT if convolutions == 2 else 0)
+    assert dim == (2048 if convolutions == 3 else 512)
+
+
+@pytest.mark.parametrize("name, width, stem, channels", [
+    ("resnet18", 2, "small", 1), ("resnet34", 0.25, "imagenet", 3), ("resnet50", 0.5, "small", 3),
+])  # fmt: skip
+def test_a_count_by_hand_holds_for_each_width_and_stem(name, width, stem, channels):
+    encoder = build_encoder(name, (32, 32, channels), width=width, stem=stem)
+    assert (parameters(encoder.layers), encoder.output_shape[-1]) == counted(name, width, stem, channels)
+
+
+def test_wide_resnet50_has_the_published_size():
+    """94 and 375 million with two and four times the channels (Chen et al. 2020, Table 6)."""
+    assert [round(counted("resnet50", width)[0] / 1e6) for width in (1, 2, 4)] == [24, 94, 375]
 
 
 def test_small_encoder_equals_numpy(small):
