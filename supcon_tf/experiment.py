@@ -375,7 +375,7 @@ def pretrain(experiment: Experiment) -> None:
     with experiment.strategy.scope():
         model = make_contrastive_model(experiment, begins=experiment.begins("pretrain"))
         if config.pretrain.microbatch_size is not None:
-            models.check_no_dropout(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
+            models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
         if experiment.begins("pretrain"):
             _warm_start(experiment, encoder=model.encoder, projection_head=model.projection_head)
             if model.queue is not None:

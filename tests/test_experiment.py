@@ -210,8 +210,12 @@ def test_encoder_weights_are_read_once_when_training_begins(tmp_path, monkeypatc
     pretrained = make(include_top=False, weights=None, input_shape=(10, 10, 3))
     pretrained.save_weights(tmp_path / "weights.h5")
     options = {"encoder": "keras:VGG16", "encoder_weights": str(tmp_path / "weights.h5"), "encoder_width": 1.0}
-    for mode, stage in (("ce", "train_with_cross_entropy"), ("supcon", "pretrain")):
-        _, experiment = prepare(tmp_path, mode=mode, **options)
+    for stage, given in (
+        ("train_linear_classifier", {"stages": ("linear",)}),
+        ("train_with_cross_entropy", {"mode": "ce"}),
+        ("pretrain", {}),
+    ):
+        _, experiment = prepare(tmp_path, **given, **options)
         begun = []
         monkeypatch.setattr(experiment_lib, "fit", lambda model, *_, begun=begun, **__: begun.append(model))
         getattr(experiment_lib, stage)(experiment)

@@ -5,7 +5,7 @@ from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.from_options import make_classifier, make_contrastive_model
 from supcon_tf.models.heads import ProjectionHead
-from supcon_tf.models.other_encoders import build_application, check_no_dropout, load_encoder
+from supcon_tf.models.other_encoders import build_application, check_not_random, load_encoder
 from supcon_tf.models.preparation import Prepare, prepared
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "SigmoidCrossEntropy",
     "build_application",
     "build_encoder",
-    "check_no_dropout",
+    "check_not_random",
     "load_encoder",
     "make_classifier",
     "make_contrastive_model",

@@ -121,11 +121,12 @@ def load_encoder(path: str, image_shape: Tuple[int, int, int]) -> keras.Model:
     return _as_encoder(model, image_shape, None)
 
 
-def check_no_dropout(encoder: keras.Model, flag: str) -> None:
-    """Raises UserError for `flag`, which has images pass twice, where an encoder draws something anew each time."""
+def check_not_random(encoder: keras.Model, flag: str) -> None:
+    """Raises UserError for `flag`, which has images pass twice, where a layer draws something anew each time."""
     for layer in encoder.submodules:
-        if isinstance(layer, keras.layers.Dropout) and layer.rate:
-            raise UserError(f"{flag}: its gradient would be wrong with the dropout of the encoder ('{layer.name}')")
+        draws = hasattr(layer, "_random_generator")  # dropout, noise, augmentation
+        if draws and getattr(layer, "rate", None) != 0:
+            raise UserError(f"{flag}: its gradient would be wrong, for the encoder's layer '{layer.name}' is random")
 
 
 def _as_encoder(

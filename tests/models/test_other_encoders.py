@@ -13,7 +13,7 @@ from supcon_tf import config as config_lib
 from supcon_tf.errors import UserError
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_application, load_encoder
-from supcon_tf.models.other_encoders import IMAGENET_DEVIATION, IMAGENET_MEAN, FamilyScaling, check_no_dropout
+from supcon_tf.models.other_encoders import IMAGENET_DEVIATION, IMAGENET_MEAN, FamilyScaling, check_not_random
 
 SHAPE = (32, 32, 3)
 
@@ -243,12 +243,12 @@ def test_queue_begins_with_the_scaling_that_a_users_model_has_measured(tmp_path)
     np.testing.assert_array_equal(model.queue.encoder(images), model.encoder(images))
 
 
-def test_dropout_is_refused_where_images_pass_twice(tmp_path):
+def test_random_layers_are_refused_where_images_pass_twice(tmp_path):
     for dropout in (0.5, 0.0):
         user_model(dropout=dropout).save(tmp_path / f"{dropout}.keras")
-    check_no_dropout(load_encoder(str(tmp_path / "0.0.keras"), SHAPE), "--microbatch_size=2")
-    with pytest.raises(UserError, match="--microbatch_size=2: its gradient would be wrong with .*'drop'"):
-        check_no_dropout(load_encoder(str(tmp_path / "0.5.keras"), SHAPE), "--microbatch_size=2")
+    check_not_random(load_encoder(str(tmp_path / "0.0.keras"), SHAPE), "--microbatch_size=2")
+    with pytest.raises(UserError, match="--microbatch_size=2: its gradient would be wrong, .*'drop'"):
+        check_not_random(load_encoder(str(tmp_path / "0.5.keras"), SHAPE), "--microbatch_size=2")
 
 
 def test_frozen_encoder_keeps_its_batch_statistics(mobilenet, tmp_path):
