@@ -105,6 +105,29 @@ CATALOGUE: Dict[str, Facts] = {
     "svhn_cropped": CHARACTERS,
 }
 
+# Images of each split that has labels, for `--plan` where neither the data nor the network is there. Sources: the data
+# sets' own pages and papers; TFDS's of imagenet2012_subset and oxford_flowers102, whose validation images are its own.
+SIZES: Dict[str, Dict[str, int]] = {
+    "imagenet2012": {"train": 1_281_167, "validation": 50_000},
+    "imagenet2012_subset": {"train": 12_811, "validation": 50_000},  # 1 %, the default
+    "imagenet2012_subset/10pct": {"train": 128_116, "validation": 50_000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "cifar100": {"train": 50_000, "test": 10_000},
+    "food101": {"train": 75_750, "validation": 25_250},
+    "caltech_birds2011": {"train": 5_994, "test": 5_794},
+    "cars196": {"train": 8_144, "test": 8_041},
+    "dtd": {"train": 1_880, "validation": 1_880, "test": 1_880},
+    "oxford_iiit_pet": {"train": 3_680, "test": 3_669},
+    "oxford_flowers102": {"train": 1_020, "validation": 1_020, "test": 6_149},
+    "voc/2007": {"train": 2_501, "validation": 2_510, "test": 4_952},
+    "voc/2012": {"train": 5_717, "validation": 5_823},
+    "digits": {"train": 1_197, "validation": 200, "test": 400},
+    "fashion_mnist": {"train": 60_000, "test": 10_000},
+    "kmnist": {"train": 60_000, "test": 10_000},
+    "mnist": {"train": 60_000, "test": 10_000},
+    "svhn_cropped": {"train": 73_257, "test": 26_032, "extra": 531_131},
+}
+
 # Other names, of small letters and digits alone → name in TFDS; and those of the paper's that TFDS does not have.
 OTHER_NAMES: Dict[str, str] = {
     "cars": "cars196",
@@ -131,6 +154,14 @@ NOT_IN_TFDS = ("aircraft", "birdsnap", "fgvcaircraft")
 def facts(dataset: str) -> Facts:
     """What is known of `--dataset`, which may have a configuration and a version."""
     return CATALOGUE.get(dataset.partition(":")[0], CATALOGUE.get(base_name(dataset), Facts()))
+
+
+def sizes(dataset: str) -> Optional[Dict[str, int]]:
+    """Images of each split of `--dataset`, as far as they are known without looking at it."""
+    name = dataset.partition(":")[0]
+    if name == "voc":
+        name = "voc/2007"  # its default
+    return SIZES.get(name, None if "/" in name else SIZES.get(base_name(dataset)))
 
 
 def base_name(dataset: str) -> str:

@@ -63,13 +63,17 @@ class ImageData:
         return self.builder.info.splits[split].num_examples
 
 
-def load(options: config.DataOptions, *, labels: bool, one_class_for: Optional[str] = None) -> ImageData:
+def load(
+    options: config.DataOptions, *, labels: bool, one_class_for: Optional[str] = None, prepare: bool = True
+) -> ImageData:
     """Finds the data set, prepares it unless it is, and settles which images are for what.
 
     Args:
       options: the flags about data.
       labels: whether classes are needed.
       one_class_for: what needs an image to have one class and not several, as the end of a sentence; None for nothing.
+      prepare: False for who wants to know sizes, shapes and names alone. Nothing is written then, and of a data set
+        that is not prepared the sizes are those that TFDS or `catalogue.SIZES` knows.
 
     Raises:
       UserError: an unknown, unsuitable or unobtainable data set, or a split that it does not have.
@@ -78,9 +82,11 @@ def load(options: config.DataOptions, *, labels: bool, one_class_for: Optional[s
         builder = _find(options, labels)
         image_key, label_key, no_difficult_key = _choose_keys(options, builder, labels, one_class_for)
         _check_is_trained_on(options)
-        if not builder.info.splits:
+        if not builder.info.splits and not prepare:
+            _set_sizes(options, builder)
+        elif not builder.info.splits:
             _prepare(options, builder)
-        if isinstance(builder, folder.Folder):
+        if isinstance(builder, folder.Folder) and prepare:
             folder.report_skipped(builder)
         train, validation, evaluation = _choose_splits(options, builder, label_key)
     features = builder.info.features
@@ -99,8 +105,10 @@ def load(options: config.DataOptions, *, labels: bool, one_class_for: Optional[s
     )
 
 
-def load_unlabelled(options: config.DataOptions) -> ImageData:
+def load_unlabelled(options: config.DataOptions, *, prepare: bool = True) -> ImageData:
     """The data set of `--unlabelled`, all to train on: its split 'unlabelled' if it has that, else 'train'.
+
+    `prepare` is as for `load`.
 
     Raises:
       UserError: as for `load`.
@@ -110,7 +118,7 @@ def load_unlabelled(options: config.DataOptions) -> ImageData:
         options, dataset=str(options.unlabelled), train_split=None, validation_split="none", eval_split=None
     )
     try:
-        data = load(whole, labels=False)
+        data = load(whole, labels=False, prepare=prepare)
     except UserError as error:
         raise UserError(str(error).replace("--dataset=", "--unlabelled=")) from error
     splits = data.builder.info.splits
@@ -220,6 +228,22 @@ def _prepare(options: config.DataOptions, builder: tfds.core.DatasetBuilder) -> 
     if not finished.exists():
         raise UserError(f"--dataset={options.dataset}: {builder.data_dir} is only half a data set; delete that folder")
     builder.info.read_from_directory(builder.data_dir)
+
+
+def _set_sizes(options: config.DataOptions, builder: tfds.core.DatasetBuilder) -> None:
+    """Gives the builder the sizes of its splits, as far as they are known without its data."""
+    if isinstance(builder, folder.Folder):
+        sizes = {split: len(files) for split, files in builder.builder_config.splits.items()}
+    else:
+        known = catalogue.sizes(options.dataset)
+        if known is None:
+            raise UserError(
+                f"--dataset={options.dataset}: its number of images is not known without its data; let a run prepare "
+                "it, or say which --data_dir has it prepared"
+            )
+        sizes = known
+    splits = [tfds.core.SplitInfo(name=name, shard_lengths=[size], num_bytes=0) for name, size in sizes.items()]
+    builder.info.set_splits(tfds.core.splits.SplitDict(splits))
 
 
 def _why_not_prepared(
@@ -373,6 +397,8 @@ def _without(whole: List[Range], taken: List[Range]) -> str:
 
 def _is_labelled(builder: tfds.core.DatasetBuilder, split: str, label_key: str) -> bool:
     """Whether a split has labels; those of some test sets are secret, which TFDS writes as -1."""
+    if not builder.data_path.exists():
+        return True  # of `_set_sizes`, which knows of no others
     only_labels = tfds.decode.PartialDecoding({label_key: True})
     examples = builder.as_dataset(split=split, decoders=only_labels).take(LABELS_TO_LOOK_AT)
     return any(np.any(example[label_key] >= 0) for example in examples.as_numpy_iterator())
