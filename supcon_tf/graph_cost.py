@@ -1,0 +1,261 @@
+"""What a model's training step takes, counted from its graph: operations, memory for the gradient, bytes moved.
+
+Nothing is run and no weight is made that has to be filled: the graph is traced for a batch of `TRACED_IMAGES`, and what
+depends on the images is scaled.
+"""
+
+import contextlib
+import math
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
+
+# A prime that is no dimension of a layer: tensors whose first dimension it divides are those that grow with the batch.
+TRACED_IMAGES = 127
+
+# Outputs that are the input under another name or shape. ReadVariableOp's is the variable itself.
+ALIASES = ("Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "IdentityN")
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+Mark = Callable[[str], None]  # says that the operations since the last mark are a part of this name
+Forward = Callable[[tf.Tensor, Mark], Sequence[tf.Tensor]]
+
+
+class GraphCost(NamedTuple):
+    """What a step takes, for each image but where it says otherwise.
+
+    Attributes:
+      forward: FLOPs of each part of the forward pass; a multiply and an add are two, and only convolutions and matrix
+        products count.
+      backward: FLOPs of the gradient.
+      moved: bytes that the other operations read and write, forward and backward; without those that rename or reshape.
+      moved_forward: of these, in the forward pass.
+      kept: bytes that the forward pass leaves to the gradient.
+      peak: the most bytes at a time, what is kept among them.
+      copies: bytes that the gradient needs of the weights in another precision; not for each image, but in all.
+      uncounted: types of operations that were left out, because their shapes are not known.
+    """
+
+    forward: Dict[str, float]
+    backward: float
+    moved: float
+    moved_forward: float
+    kept: float
+    peak: float
+    copies: int
+    uncounted: Tuple[str, ...]
+
+    @property
+    def forward_flops(self) -> float:
+        return sum(self.forward.values())
+
+    @property
+    def flops(self) -> float:
+        """Forward and backward."""
+        return self.forward_flops + self.backward
+
+
+@contextlib.contextmanager
+def unfilled_weights() -> Iterator[None]:
+    """Weights made in it are zeros, which takes a fraction of the time of drawing them."""
+
+    def zeros(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        shape, dtype = arguments["shape"], arguments["dtype"]
+        if shape is not None:
+            arguments["initial_value"] = lambda: tf.zeros(shape, dtype)
+        return next_creator(**arguments)
+
+    with tf.variable_creator_scope(zeros):
+        yield
+
+
+def count(
+    forward: Forward,
+    image_shape: Sequence[int],
+    weights: Sequence[tf.Variable],
+) -> GraphCost:
+    """Traces a forward pass with its gradient, and counts.
+
+    Args:
+      forward: uint8 images `[batch, *image_shape]` → what the gradient starts from. It calls `mark(name)` after each of
+        its parts.
+      image_shape: height, width and channels.
+      weights: what the gradient is for; none for no gradient.
+    """
+    graph = FuncGraph("plan")
+    ends: List[Tuple[str, int]] = []
+    with graph.as_default():
+        images = tf.compat.v1.placeholder(tf.uint8, [TRACED_IMAGES, *image_shape])
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            outputs = forward(images, lambda name: ends.append((name, len(graph.get_operations()))))
+        end = len(graph.get_operations())
+        gradients = tape.gradient(outputs, weights) if weights else []
+    operations = graph.get_operations()
+    # The first layer's gradient at the images is in the graph, but TensorFlow leaves out what leads to nothing.
+    needed = _leading_to([x.op for x in gradients if x is not None], operations)
+    operations = operations[:end] + [op for op in operations[end:] if op in needed]
+    of_images = _depending_on(images.op, operations)
+    uncounted: Set[str] = set()
+
+    def flops(first: int, last: int) -> float:
+        return _sum_of_flops(operations[first:last], graph, uncounted) / TRACED_IMAGES
+
+    def moved(first: int, last: int) -> float:
+        chosen = [op for op in operations[first:last] if op in of_images]
+        return sum(map(_moved, chosen)) / TRACED_IMAGES
+
+    starts = [0, *(position for _, position in ends)]
+    kept = _kept(operations, end)
+    return GraphCost(
+        forward={name: flops(start, position) for start, (name, position) in zip(starts, ends)},
+        backward=flops(end, len(operations)),
+        moved=moved(0, len(operations)),
+        moved_forward=moved(0, end),
+        kept=sum(map(_size, (x for x in kept if x.op in of_images and x.op != images.op))) / TRACED_IMAGES,
+        peak=_peak(operations, of_images - {images.op}) / TRACED_IMAGES,
+        copies=sum(_bytes(x) for x in kept if x.op.type == "Cast" and x.op not in of_images),
+        uncounted=tuple(sorted(uncounted)),
+    )
+
+
+def _depending_on(source: tf.Operation, operations: Sequence[tf.Operation]) -> Set[tf.Operation]:
+    """Those of the operations, in the order of their making, that some input leads to `source`, and itself."""
+    found = {source}
+    for op in operations:
+        if any(x.op in found for x in op.inputs):
+            found.add(op)
+    return found
+
+
+def _leading_to(targets: Sequence[tf.Operation], operations: Sequence[tf.Operation]) -> Set[tf.Operation]:
+    """Those of the operations, in the order of their making, that some output leads to one of `targets`, and these."""
+    found = set(targets)
+    for op in reversed(operations):
+        if op in found:
+            found.update(x.op for x in op.inputs)
+    return found
+
+
+def _root(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor whose memory this one is."""
+    while tensor.op.type in ALIASES:
+        tensor = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
+    return tensor
+
+
+def _kept(operations: Sequence[tf.Operation], end: int) -> List[tf.Tensor]:
+    """Tensors of the forward pass, which are the first `end` operations, that later ones take."""
+    first = set(operations[:end])
+    refs = {_root(x).ref() for op in operations[end:] for x in op.inputs if _root(x).op in first}
+    return [ref.deref() for ref in refs]
+
+
+def _peak(operations: Sequence[tf.Operation], counted: Set[tf.Operation]) -> int:
+    """The most bytes of outputs of `counted` at a time, if each is let go of after its last use."""
+    last_use: Dict[Any, int] = {}
+    for position, op in enumerate(operations):
+        for x in op.inputs:
+            last_use[_root(x).ref()] = position
+    let_go: Dict[int, int] = {}
+    live = peak = 0
+    for position, op in enumerate(operations):
+        if op in counted and op.type not in ALIASES:
+            for tensor in op.outputs:
+                size, last = _size(tensor), last_use.get(tensor.ref(), position)
+                live += size
+                let_go[last] = let_go.get(last, 0) + size
+        peak = max(peak, live)
+        live -= let_go.pop(position, 0)
+    return peak
+
+
+def _size(tensor: tf.Tensor) -> int:
+    """Bytes of a tensor that grows with the batch, else 0: weights and their gradients are counted elsewhere."""
+    grows = tensor.shape.rank and tensor.shape[0] is not None and tensor.shape[0] % TRACED_IMAGES == 0
+    return _bytes(tensor) if grows else 0
+
+
+def _bytes(tensor: tf.Tensor) -> int:
+    """Bytes; 0 where the shape is not known, which is so of small things alone."""
+    elements = tensor.shape.num_elements()
+    return (elements or 0) * tensor.dtype.size if tensor.dtype.is_numpy_compatible else 0
+
+
+def _moved(op: tf.Operation) -> int:
+    if op.type in ALIASES or op.type in FLOPS:
+        return 0
+    return sum(map(_size, op.inputs)) + sum(map(_size, op.outputs))
+
+
+def _sum_of_flops(operations: Sequence[tf.Operation], graph: tf.Graph, uncounted: Set[str]) -> int:
+    total = 0
+    for op in operations:
+        if op.type in CALLS:  # of a SavedModel, say
+            called = graph._get_function(op.get_attr("f").name)
+            inner = getattr(called, "graph", None)
+            if inner is None:
+                uncounted.add(op.type)
+            else:
+                total += _sum_of_flops(inner.get_operations(), inner, uncounted)
+        elif op.type in FLOPS:
+            flops = FLOPS[op.type](op)
+            if flops is None:
+                uncounted.add(op.type)
+            else:
+                total += flops
+    return total
+
+
+def _elements(*dimensions: Any) -> Optional[int]:
+    """Twice the product; None where one of them is not known."""
+    return None if None in dimensions else 2 * math.prod(dimensions)
+
+
+def _of_convolution(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
+    """Each output takes the kernel's height, width and input channels; so does each entry of its gradient."""
+    return lambda op: _elements(result(op).shape.num_elements(), *kernel(op).shape.as_list()[:3])
+
+
+def _of_depthwise(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
+    return lambda op: _elements(result(op).shape.num_elements(), *kernel(op).shape.as_list()[:2])
+
+
+def _of_matmul(op: tf.Operation) -> Optional[int]:
+    transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+    inner = op.inputs[0].shape[-2 if transposed else -1]
+    return _elements(op.outputs[0].shape.num_elements(), inner)
+
+
+def _of_einsum(op: tf.Operation) -> Optional[int]:
+    """One multiplication for each combination of indices; only of two operands, whose indices all have names."""
+    operands = op.get_attr("equation").decode().split("->")[0].split(",")
+    if len(operands) != 2 or any("." in operand for operand in operands):
+        return None
+    sizes: Dict[str, Any] = {}
+    for operand, x in zip(operands, op.inputs):
+        sizes.update(zip(operand, x.shape.as_list()))
+    return _elements(*sizes.values())
+
+
+def _output(op: tf.Operation) -> tf.Tensor:
+    return op.outputs[0]
+
+
+def _input(number: int) -> Callable[[tf.Operation], tf.Tensor]:
+    return lambda op: op.inputs[number]
+
+
+FLOPS: Dict[str, Callable[[tf.Operation], Optional[int]]] = {
+    "Conv2D": _of_convolution(_output, _input(1)),
+    "Conv2DBackpropInput": _of_convolution(_input(2), _input(1)),
+    "Conv2DBackpropFilter": _of_convolution(_input(2), _output),
+    "DepthwiseConv2dNative": _of_depthwise(_output, _input(1)),
+    "DepthwiseConv2dNativeBackpropInput": _of_depthwise(_input(2), _input(1)),
+    "DepthwiseConv2dNativeBackpropFilter": _of_depthwise(_input(2), _output),
+    "MatMul": _of_matmul,
+    "BatchMatMulV2": _of_matmul,
+    "BatchMatMulV3": _of_matmul,
+    "Einsum": _of_einsum,
+}
