@@ -35,13 +35,19 @@ def main(argv: List[str]) -> int:
 
 
 def run(argv: List[str]) -> None:
-    """Parses the command line, makes the strategy and runs the stages."""
+    """Parses the command line, makes the strategy and runs the stages, or answers what was asked instead."""
     command = flags.parse(argv)
     if command.print_config:
         print(flags.config_text(command.config, command.sources), flush=True)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # keeps TensorFlow's notices off the screen,
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # those that come from Python too
+    if command.plan is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
+        from supcon_tf import plan
+
+        print(plan.text(plan.make_plan(command.config, command.plan)), flush=True)
+        return
     from supcon_tf import distribute, experiment  # they import TensorFlow
 
     hardware = command.config.hardware

@@ -24,6 +24,7 @@ Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear 
   python app.py --mode=supcon --dataset=digits
   python app.py --mode=ce --dataset=folder:/path/to/images
   python app.py --mode=supcon --dataset=cifar10 --print_config
+  python app.py --mode=supcon --dataset=cifar10 --plan
 
 With no more than --mode and --dataset, the recipe of that pair (and of --encoder, if there is one) sets the rest; a
 flag given by hand wins over it.
@@ -48,11 +49,13 @@ class Command(NamedTuple):
       config: the resolved options.
       sources: option name → 'command line', 'recipe NAME', 'default', or 'mode and data set' (of the recipe).
       print_config: whether to print the options and stop.
+      plan: what to print of what the run would take, to stop then; None to run.
     """
 
     config: config_lib.Config
     sources: Dict[str, str]
     print_config: bool
+    plan: Optional[config_lib.PlanOptions] = None
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -67,6 +70,8 @@ def parse(argv: Sequence[str]) -> Command:
         sys.exit(0)
     by_hand = _parse(argv[1:], source="command line")
     print_config = bool(by_hand.pop("print_config", False))
+    plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
+    plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
     recipe_path = _find_recipe(by_hand)
     from_recipe: Dict[str, Any] = {}
     if recipe_path is not None:
@@ -84,7 +89,7 @@ def parse(argv: Sequence[str]) -> Command:
         config = config_lib.from_values({**from_recipe, **by_hand})
     except UserError as error:
         raise UserError(_with_source(str(error), {**from_recipe, **by_hand}, sources)) from None
-    return Command(config, sources, print_config)
+    return Command(config, sources, print_config, plan)
 
 
 def _with_source(complaint: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
@@ -127,11 +132,17 @@ def help_text(width: int) -> str:
             description += " (required)"
         elif option.default is not None:
             description += f" (default: {config_lib.value_text(option.default)})"
-        lines.append(textwrap.fill(description, min(width, 100), initial_indent=" " * 6, subsequent_indent=" " * 6))
+        lines.append(_wrapped(description, width))
     lines.append("Answers:")
     lines.append("  --print_config\n      Print every option, its value and where that came from; run nothing.")
+    for option in config_lib.plan_options():
+        lines += [f"  --{option.name}", _wrapped(option.metadata["help"], width)]
     lines.append("  --help\n      This text.")
     return "\n".join(lines)
+
+
+def _wrapped(description: str, width: int) -> str:
+    return textwrap.fill(description, min(width, 100), initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 
 class _NumbersParser(absl_flags.ArgumentParser):
@@ -152,7 +163,7 @@ class _NumbersParser(absl_flags.ArgumentParser):
 def _define() -> absl_flags.FlagValues:
     """A fresh set of absl flags, one for each option."""
     flag_values = absl_flags.FlagValues()
-    for option in config_lib.options():
+    for option in (*config_lib.options(), *config_lib.plan_options()):
         arguments = (option.name, None, option.metadata["help"])
         if option.type is bool:
             absl_flags.DEFINE_boolean(*arguments, flag_values=flag_values)
@@ -184,7 +195,7 @@ def _parse(arguments: Sequence[str], source: str) -> Dict[str, Any]:
         raise UserError(f"{where}--{error.flagname}: no such option{hint or '; --help lists them'}") from None
     except absl_flags.IllegalFlagValueError as error:
         given = str(error).replace("flag ", "", 1).split(": ")[0]
-        types = {option.name: option.type for option in config_lib.options()}
+        types = {option.name: option.type for option in (*config_lib.options(), *config_lib.plan_options())}
         wanted = WANTED.get(types.get(given.lstrip("-").split("=")[0]), "another value")
         raise UserError(f"{where}{given}: must be {wanted}") from None
     except absl_flags.Error as error:

@@ -561,6 +561,38 @@ class Config:
     hardware: HardwareOptions = HardwareOptions()
 
 
+@dataclasses.dataclass(frozen=True)
+class PlanOptions:
+    """Answers"""
+
+    plan: bool = option(
+        False,
+        "Print what each training stage takes: steps, images, parameters, floating-point operations, memory and "
+        "communication of a device; run nothing. Needs neither the data set nor the devices.",
+    )
+    plan_devices: Optional[int] = option(
+        None, "Devices to plan for, of any number. Default: 1, or --cpu_devices.", minimum=1
+    )
+    plan_tflops: Optional[float] = option(
+        None,
+        "Also estimate the time, for a device that reaches so many TFLOP/s in convolutions (10¹² floating-point "
+        "operations a second, a multiply and an add being two).",
+        above=0,
+    )
+    plan_bandwidth: Optional[float] = option(
+        None,
+        "Beside --plan_tflops, add the time of all other layers, for a device that reaches so many GB/s in them. "
+        "Default: no time for these.",
+        above=0,
+    )
+    plan_memory: Optional[float] = option(
+        None,
+        "Memory of a device in GB (of 2³⁰ bytes), as far as training may use it: say whether a step fits, and if not "
+        "the nearest flags with which it does.",
+        above=0,
+    )
+
+
 class Option(NamedTuple):
     """One option, as `flags.py` and the checks below see it."""
 
@@ -575,10 +607,19 @@ class Option(NamedTuple):
 def options() -> Iterator[Option]:
     """Every option, in the order of declaration."""
     for group, options_class in get_type_hints(Config).items():
-        types = get_type_hints(options_class)
-        for field in dataclasses.fields(options_class):
-            title = str(options_class.__doc__)
-            yield Option(group, title, field.name, types[field.name], field.default, field.metadata)
+        yield from _options_of(group, options_class)
+
+
+def plan_options() -> Iterator[Option]:
+    """Those that ask what a run would take, and are no part of a `Config`."""
+    return _options_of("plan", PlanOptions)
+
+
+def _options_of(group: str, options_class: Any) -> Iterator[Option]:
+    types = get_type_hints(options_class)
+    for field in dataclasses.fields(options_class):
+        title = str(options_class.__doc__)
+        yield Option(group, title, field.name, types[field.name], field.default, field.metadata)
 
 
 def values(config: Config) -> Dict[str, Any]:
@@ -603,6 +644,28 @@ def from_values(given: Mapping[str, Any]) -> Config:
     config = Config(**{group: classes[group](**of_group) for group, of_group in groups.items()})
     _check_together(config)
     return config
+
+
+def plan_from_values(given: Mapping[str, Any]) -> Optional[PlanOptions]:
+    """The checked PlanOptions with these values; None where no plan is asked for.
+
+    Raises:
+      UserError: a value that is not allowed, or one that changes nothing.
+    """
+    for known in plan_options():
+        if known.name in given:
+            _check_value(known, given[known.name])
+    asked = PlanOptions(**given)
+    for name, needed in (
+        ("plan_devices", "plan"),
+        ("plan_tflops", "plan"),
+        ("plan_bandwidth", "plan_tflops"),
+        ("plan_memory", "plan"),
+    ):
+        value = getattr(asked, name)
+        if value is not None and not getattr(asked, needed):
+            raise UserError(f"{as_flag(name, value)}: changes nothing without --{needed}")
+    return asked if asked.plan else None
 
 
 def _like(default: Any, value: Any) -> Any:

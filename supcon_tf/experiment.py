@@ -158,12 +158,9 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     past = run_dir.begun(config.data.dataset)
     facts = catalogue.facts(config.data.dataset)
     config = settle(config, facts, past)
-    data = load.load(config.data, labels=config.run.mode != "simclr", one_class_for=_one_class_for(config))
-    height, width, channels = data.image_shape
-    own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
-    image_size = config.data.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
+    data = load.load(config.data, labels=config.run.mode != "simclr", one_class_for=one_class_for(config))
+    image_shape = seen_shape(config, data)
     flip = {"on": True, "off": False, "auto": facts.flip}
-    image_shape = (image_size, image_size, channels)
     images = training_images(config, data)
     unlabelled = None if config.data.unlabelled is None else unlabelled_images(config.data, images)
     flipping = flip[config.augment.flip]
@@ -172,7 +169,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     trained = (last_stage,) if experiment.takes_ready_encoder else tuple(dict.fromkeys(("pretrain", last_stage)))
     # Says at once what is wrong with a batch size, not after hours of another stage.
     total_steps = {stage: experiment.epochs(stage).total_steps for stage in trained}
-    _check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
+    check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
     _check_processes_agree(config, strategy)
     if config.model.warm_start is not None and past is None:
         other_run = warm_start.find(config.model.warm_start)
@@ -187,7 +184,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     replicas = strategy.num_replicas_in_sync
     if experiment.chief:
         also = f" and {unlabelled.size:,} without labels" if unlabelled else ""
-        count = f"{images.size:,} training images{also} of {image_size}x{image_size}"
+        count = f"{images.size:,} training images{also} of {image_shape[0]}x{image_shape[1]}"
         classes = f"{experiment.num_classes:,} classes" if experiment.num_classes else "no labels"
         devices = f"{replicas} replicas" if replicas > 1 else "1 device"
         print(
@@ -198,7 +195,15 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     return experiment
 
 
-def _one_class_for(config: config_lib.Config) -> Optional[str]:
+def seen_shape(config: config_lib.Config, data: load.ImageData) -> Tuple[int, int, int]:
+    """Height, width and channels of what the encoder sees."""
+    height, width, channels = data.image_shape
+    own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
+    image_size = config.data.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
+    return image_size, image_size, channels
+
+
+def one_class_for(config: config_lib.Config) -> Optional[str]:
     """What needs an image to have one class, and what to do instead; None if nothing does."""
     options, mix = config.data, config.augment.mix
     if config.run.mode == "supcon" and ("pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)):
@@ -338,7 +343,7 @@ def _bad_images_named(experiment: Experiment) -> Iterator[None]:
         raise
 
 
-def _check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None:
+def check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None:
     """Raises UserError unless microbatches make up a replica's share of the batch."""
     size, share = options.microbatch_size, options.batch_size // replicas
     if size is not None and share % size:
@@ -777,12 +782,9 @@ def compile_classifier(
 
 def make_schedule(config: config_lib.Config, stage: str, epochs: pipeline.Epochs) -> optimizers.WarmupThenDecay:
     """The learning rate of a training stage, step by step."""
-    option = functools.partial(_option_of_stage, config, stage)
-    peak = option("learning_rate")
-    if config.pretrain.scale_learning_rate:  # Goyal et al. 2017
-        peak *= epochs.batch_size / 256
+    option = functools.partial(option_of_stage, config, stage)
     return optimizers.WarmupThenDecay(
-        peak,
+        peak_learning_rate(config, stage, epochs.batch_size),
         int(option("warmup_epochs") * epochs.steps_per_epoch),
         epochs.total_steps,
         option("schedule"),
@@ -791,12 +793,18 @@ def make_schedule(config: config_lib.Config, stage: str, epochs: pipeline.Epochs
     )
 
 
+def peak_learning_rate(config: config_lib.Config, stage: str, batch_size: int) -> float:
+    """The learning rate after the warm-up."""
+    scale = batch_size / 256 if config.pretrain.scale_learning_rate else 1.0  # Goyal et al. 2017
+    return scale * float(option_of_stage(config, stage, "learning_rate"))
+
+
 def make_optimizer(
     experiment: Experiment, stage: str, model: keras.Model, schedule: optimizers.WarmupThenDecay
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a training stage for its model."""
     config = experiment.config
-    option = functools.partial(_option_of_stage, config, stage)
+    option = functools.partial(option_of_stage, config, stage)
     decaying = {id(weight) for weight in model.decaying_weights}
     undecayed = [weight for weight in model.trainable_weights if id(weight) not in decaying]
     # The authors' LARS leaves alone what does not decay. Our online classifier, which they do not have, would then be
@@ -814,15 +822,15 @@ def make_optimizer(
     )
 
 
-def _option_of_stage(config: config_lib.Config, stage: str, name: str) -> Any:
+def option_of_stage(config: config_lib.Config, stage: str, name: str) -> Any:
     """Value of an option that both training stages have; those of the linear one have 'linear_' before their names."""
     return getattr(config.linear, f"linear_{name}") if stage == "linear" else getattr(config.pretrain, name)
 
 
 def _decay_in_loss(config: config_lib.Config, stage: str) -> float:
     """The part of the weight decay that is a term of the loss: none where the optimizer decays by itself."""
-    in_optimizer = _option_of_stage(config, stage, "optimizer") in optimizers.DECAY_IN_OPTIMIZER
-    return 0.0 if in_optimizer else _option_of_stage(config, stage, "weight_decay")
+    in_optimizer = option_of_stage(config, stage, "optimizer") in optimizers.DECAY_IN_OPTIMIZER
+    return 0.0 if in_optimizer else option_of_stage(config, stage, "weight_decay")
 
 
 def _last_training_stage(experiment: Experiment) -> str:

@@ -61,8 +61,8 @@ def unfilled_weights() -> Iterator[None]:
     """Weights made in it are zeros, which takes a fraction of the time of drawing them."""
 
     def zeros(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-        shape, dtype = arguments["shape"], arguments["dtype"]
-        if shape is not None:
+        shape, dtype = tf.TensorShape(arguments.get("shape")), arguments.get("dtype")
+        if shape.is_fully_defined() and dtype is not None:  # as of all weights that Keras' layers make
             arguments["initial_value"] = lambda: tf.zeros(shape, dtype)
         return next_creator(**arguments)
 

@@ -46,8 +46,9 @@ def test_python_code_compiles(code):
 
 
 def test_options_that_the_text_names_exist():
-    options = {option.name for option in flags.config_lib.options()}
-    known = options | {f"no{name}" for name in options} | {"print_config", "help", "logdir"}
+    options = (*flags.config_lib.options(), *flags.config_lib.plan_options())
+    names = {option.name for option in options}
+    known = names | {f"no{name}" for name in names} | {"print_config", "help", "logdir"}
     for name in re.findall(r"--([a-z_]+)", README):
         assert name in known, name
 

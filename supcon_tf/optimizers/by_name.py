@@ -14,6 +14,9 @@ from supcon_tf.optimizers.momentum import SGD, RMSprop
 # Those that decay the weights themselves; with the others, the decay is an L2 term of the loss.
 DECAY_IN_OPTIMIZER = ("lars", "adamw", "lamb")
 
+# Numbers that each keeps for a weight.
+SLOTS = {"sgd": 1, "nesterov": 1, "lars": 1, "rmsprop": 2, "adam": 2, "adamw": 2, "lamb": 2}
+
 # Of the authors' linear stage on ImageNet.
 RMSPROP_DECAY, RMSPROP_EPSILON = 0.9, 0.001
 
