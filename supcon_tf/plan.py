@@ -3,8 +3,11 @@
 A step is that of one replica, a device of its own. Memory is what the step needs by itself; frameworks keep more.
 """
 
+import contextlib
 import dataclasses
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+import functools
+import itertools
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -14,6 +17,7 @@ from supcon_tf import experiment as experiment_lib
 from supcon_tf import graph_cost, models, optimizers
 from supcon_tf.data import catalogue, load, pipeline
 from supcon_tf.data.training_images import TrainingImages
+from supcon_tf.errors import UserError
 from supcon_tf.losses import cost, engine
 from supcon_tf.losses.forms import Form
 from supcon_tf.run_dir import RunDir
@@ -55,6 +59,7 @@ class StagePlan:
       stage: 'pretrain' or 'linear'.
       config: the options, with what the data set decides.
       epochs: batch size, passes and steps.
+      epochs_of: the same for other options.
       replicas: that share the batch equally.
       image_shape: height, width and channels.
       classes: number of them; 0 for none.
@@ -68,6 +73,7 @@ class StagePlan:
     stage: str
     config: config_lib.Config
     epochs: pipeline.Epochs
+    epochs_of: Callable[[config_lib.Config], pipeline.Epochs]
     replicas: int
     image_shape: Tuple[int, int, int]
     classes: int
@@ -273,7 +279,7 @@ def _stages(
         of_one, tf.distribute.get_strategy(), RunDir(""), images.data, image_shape, flip=False, images=images
     )
     encoder: Optional[keras.Model] = None
-    for stage, trained_on in (("pretrain", config.pretrain), ("linear", config.linear)):
+    for stage in ("pretrain", "linear"):
         if stage not in config.run.stages or (stage == "linear" and (config.run.mode == "ce" or not classes)):
             continue
         contrastive = stage == "pretrain" and config.run.mode != "ce"
@@ -289,22 +295,12 @@ def _stages(
             heads = {"classifier": model.linear}
         encoder = model.encoder
         parts = {"encoder": encoder, **{name: head for name, head in heads.items() if head is not None}}
-        prefix = "linear_" if stage == "linear" else ""
-        epochs = pipeline.plan_epochs(
-            images,
-            getattr(trained_on, f"{prefix}batch_size"),
-            getattr(trained_on, f"{'linear' if prefix else 'pretrain'}_epochs"),
-            replicas,
-            f"{prefix}batch_size",
-            unlabelled=None if prefix else unlabelled,
-            unlabelled_share=config.data.unlabelled_share,
-        )
-        if config.data.classes_per_batch is not None and not prefix:  # passes are then of whole batches
-            epochs = dataclasses.replace(epochs, images=epochs.images // epochs.labelled * epochs.labelled)
+        epochs_of = functools.partial(_epochs, stage, images, unlabelled, replicas)
         yield StagePlan(
             stage=stage,
             config=config,
-            epochs=epochs,
+            epochs=epochs_of(config),
+            epochs_of=epochs_of,
             replicas=replicas,
             image_shape=image_shape,
             classes=classes,
@@ -314,6 +310,37 @@ def _stages(
             normalized=sum(map(_normalized_channels, parts.values())),
             microbatch_size=config.pretrain.microbatch_size if contrastive else None,
         )
+
+
+def _epochs(
+    stage: str,
+    images: TrainingImages,
+    unlabelled: Optional[TrainingImages],
+    replicas: int,
+    config: config_lib.Config,
+) -> pipeline.Epochs:
+    """Batch size, passes and steps of a stage; the sizes of classes, which only the data tell, are not looked at."""
+    if stage == "linear":
+        linear = config.linear
+        return pipeline.plan_epochs(
+            images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
+        )
+    epochs = pipeline.plan_epochs(
+        images,
+        config.pretrain.batch_size,
+        config.pretrain.pretrain_epochs,
+        replicas,
+        "batch_size",
+        unlabelled=unlabelled,
+        unlabelled_share=config.data.unlabelled_share,
+    )
+    classes = config.data.classes_per_batch
+    if classes is None:
+        return epochs
+    if epochs.labelled % classes:
+        raise UserError(f"--classes_per_batch={classes}: must divide the {epochs.labelled} labelled images of a batch")
+    # Batches are drawn anew for each pass, which then has whole ones.
+    return dataclasses.replace(epochs, images=epochs.images // epochs.labelled * epochs.labelled)
 
 
 def _forward(model: keras.Model, contrastive: bool) -> graph_cost.Forward:
@@ -374,16 +401,19 @@ def fits(plan: StagePlan, memory: float) -> List[Fit]:
     """
     powers = (2**power for power in range(plan.share.bit_length() - 1, -1, -1))
     batches = [plan.batch_size, *(power * plan.replicas for power in powers if power < plan.share)]
-    candidates: List[List[Fit]] = []
+    found: List[Fit] = []
     if plan.contrastive:
         for smallest in (SMALLEST_MICROBATCH, 1):
-            candidates.append([fit for batch in batches for fit in _in_microbatches(plan, batch, smallest)])
-        if any(total(fit.plan.memory) <= memory for fit in candidates[0]):
-            del candidates[1]
+            in_microbatches = (fit for batch in batches for fit in _in_microbatches(plan, batch, smallest))
+            found = found or _first_within(in_microbatches, memory)
     if plan.microbatch_size is None:
-        candidates.append([_fit(plan, batch, None) for batch in batches])
-    fitting = ([fit for fit in some if total(fit.plan.memory) <= memory] for some in candidates)
-    return [some[0] for some in fitting if some]
+        found += _first_within((fit for batch in batches for fit in _fits_of(plan, batch, None)), memory)
+    return found
+
+
+def _first_within(candidates: Iterator[Fit], memory: float) -> List[Fit]:
+    """The first that takes at most so many bytes, if there is one."""
+    return list(itertools.islice((fit for fit in candidates if total(fit.plan.memory) <= memory), 1))
 
 
 def _in_microbatches(plan: StagePlan, batch: int, smallest: int) -> Iterator[Fit]:
@@ -391,10 +421,11 @@ def _in_microbatches(plan: StagePlan, batch: int, smallest: int) -> Iterator[Fit
     share = batch // plan.replicas
     for size in range(min(share - 1, plan.microbatch_size or share), smallest - 1, -1):
         if share % size == 0:
-            yield _fit(plan, batch, size)
+            yield from _fits_of(plan, batch, size)
 
 
-def _fit(plan: StagePlan, batch: int, microbatch: Optional[int]) -> Fit:
+def _fits_of(plan: StagePlan, batch: int, microbatch: Optional[int]) -> Iterator[Fit]:
+    """The stage with these sizes; nothing where other options do not allow them."""
     prefix = "linear_" if plan.stage == "linear" else ""
     values: Dict[str, float] = {f"{prefix}batch_size": batch}
     if not plan.config.pretrain.scale_learning_rate:
@@ -405,9 +436,10 @@ def _fit(plan: StagePlan, batch: int, microbatch: Optional[int]) -> Fit:
     if microbatch is not None:
         values["microbatch_size"] = microbatch
     config = config_lib.from_values({**config_lib.values(plan.config), **values})
-    epochs = dataclasses.replace(plan.epochs, batch_size=batch)
-    fitted = dataclasses.replace(plan, config=config, epochs=epochs, microbatch_size=microbatch)
-    return Fit(tuple(config_lib.as_flag(name, value) for name, value in values.items()), fitted)
+    given = tuple(config_lib.as_flag(name, value) for name, value in values.items())
+    with contextlib.suppress(UserError):
+        epochs = plan.epochs_of(config)
+        yield Fit(given, dataclasses.replace(plan, config=config, epochs=epochs, microbatch_size=microbatch))
 
 
 def total(parts: Dict[str, float]) -> float:

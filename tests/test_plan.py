@@ -234,6 +234,17 @@ def test_learning_rate_that_follows_the_batch_needs_no_flag():
     assert at_once.plan.peak_learning_rate == pytest.approx(0.5 * at_once.plan.batch_size / 256)
 
 
+def test_what_fits_keeps_to_the_other_options():
+    options = {"unlabelled": "cifar100", "classes_per_batch": 8, "batch_size": 96, "stages": ("pretrain",)}
+    (pretrain,) = stages(**options)
+    assert (pretrain.epochs.labelled, pretrain.epochs.images) == (48, 50_000 // 48 * 48)
+    found = plan.fits(pretrain, 0.4 * plan.total(pretrain.memory))
+    assert found
+    for fit in found:
+        assert fit.plan.epochs.labelled % 8 == 0 and fit.plan.epochs.unlabelled == fit.plan.epochs.labelled
+        assert fit.plan.epochs == fit.plan.epochs_of(fit.plan.config)
+
+
 def test_a_million_images_are_planned_in_no_more_memory():
     options = {"batch_size": 2**20, "linear_batch_size": 2**20, "dataset": "imagenet2012", "image_size": 64}
     pretrain, _ = stages(**options)
