@@ -278,10 +278,15 @@ def _stages(
     run = experiment_lib.Experiment(
         of_one, tf.distribute.get_strategy(), RunDir(""), images.data, image_shape, flip=False, images=images
     )
+    training = ("pretrain",) if config.run.mode == "ce" or not classes else ("pretrain", "linear")
+    epochs_of = {
+        stage: functools.partial(_epochs, stage, images, unlabelled, replicas)
+        for stage in training
+        if stage in config.run.stages
+    }
+    epochs = {stage: make(config) for stage, make in epochs_of.items()}  # says what is wrong before a model is made
     encoder: Optional[keras.Model] = None
-    for stage in ("pretrain", "linear"):
-        if stage not in config.run.stages or (stage == "linear" and (config.run.mode == "ce" or not classes)):
-            continue
+    for stage in epochs:
         contrastive = stage == "pretrain" and config.run.mode != "ce"
         if contrastive:
             model: keras.Model = experiment_lib.make_contrastive_model(run)
@@ -295,12 +300,11 @@ def _stages(
             heads = {"classifier": model.linear}
         encoder = model.encoder
         parts = {"encoder": encoder, **{name: head for name, head in heads.items() if head is not None}}
-        epochs_of = functools.partial(_epochs, stage, images, unlabelled, replicas)
         yield StagePlan(
             stage=stage,
             config=config,
-            epochs=epochs_of(config),
-            epochs_of=epochs_of,
+            epochs=epochs[stage],
+            epochs_of=epochs_of[stage],
             replicas=replicas,
             image_shape=image_shape,
             classes=classes,
