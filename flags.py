@@ -18,6 +18,12 @@ RECIPES = pathlib.Path(__file__).parent / "recipes"
 
 REQUIRED = ("mode", "dataset")
 
+# What a recipe says of these goes where the one they belong to is given by hand.
+BELONGING = {
+    "schedule": ("decay_rate", "decay_epochs"),
+    "linear_schedule": ("linear_decay_rate", "linear_decay_epochs"),
+}
+
 USAGE = """\
 Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear classifier, evaluate, export.
 
@@ -76,6 +82,9 @@ def parse(argv: Sequence[str]) -> Command:
     from_recipe: Dict[str, Any] = {}
     if recipe_path is not None:
         from_recipe = _parse([f"--flagfile={recipe_path}"], source=str(recipe_path))
+        for name, belonging in BELONGING.items():
+            if name in by_hand:
+                from_recipe = {other: value for other, value in from_recipe.items() if other not in belonging}
     for name in REQUIRED:
         if name not in by_hand and name not in from_recipe:
             raise UserError(f"--{name} is missing; for example: python app.py --mode=supcon --dataset=digits")

@@ -397,11 +397,8 @@ class LossOptions:
         False, "Learn the temperature, from --temperature on, within 0.01 and 1 (or --temperature, if that is outside)."
     )
     scale_by_temperature: bool = option(False, "Multiply the loss by the temperature.")
-    loss_weight: float = option(
-        1.0,
-        "Multiply the loss by this too. The authors' PyTorch code divides by 0.07 what it multiplied by the "
-        "temperature.",
-        above=0,
+    base_temperature: float = option(
+        1.0, "Divide by this what --scale_by_temperature multiplied: 0.07 in the authors' PyTorch code.", above=0
     )
     summation: str = option(
         "out", "Sum over positives 'out'side the logarithm (Eq. 2) or 'in'side (Eq. 3).", choices=SUMMATIONS
@@ -482,7 +479,10 @@ class PretrainOptions:
         maximum=0.99,
     )
     clip_norm: Optional[float] = option(
-        None, "Cut gradients to this length, that of all weights together, in both stages. Default: not.", above=0
+        None,
+        "Cut gradients to this length, that of all weights together, the online classifier's included, in both stages. "
+        "Default: not.",
+        above=0,
     )
 
 
@@ -779,6 +779,11 @@ def _check_schedules(config: Config) -> None:
             raise UserError(f"{as_flag(f'{prefix}decay_epochs', times)}: give one number for an exponential schedule")
         if schedule == "piecewise" and any(a >= b for a, b in zip(times, times[1:])):
             raise UserError(f"{as_flag(f'{prefix}decay_epochs', times)}: must rise")
+        if warmup + times[-1] >= epochs:
+            raise UserError(
+                f"{as_flag(f'{prefix}decay_epochs', times)}: must end before the {epochs} epochs of the stage, "
+                f"{warmup:g} of them warm-up"
+            )
 
 
 def _check_data(config: Config) -> None:

@@ -388,7 +388,7 @@ def pretrain(experiment: Experiment) -> None:
         model.compile(
             make_optimizer(experiment, "pretrain", model, schedule),
             make_contrastive_loss(config, model),
-            loss_weights=config.loss.loss_weight,
+            loss_weights=make_loss_weight(config),
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
@@ -589,6 +589,11 @@ def _warm_start(experiment: Experiment, **parts: tf.Module) -> None:
 
 def _model_options(config: config_lib.Config, *, begins: bool) -> config_lib.ModelOptions:
     return config.model if begins else dataclasses.replace(config.model, encoder_weights=None)
+
+
+def make_loss_weight(config: config_lib.Config) -> float:
+    """What the contrastive loss is multiplied by, but for the temperature."""
+    return 1 / config.loss.base_temperature if config.loss.scale_by_temperature else 1.0
 
 
 def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveModel) -> keras.losses.Loss:

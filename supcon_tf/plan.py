@@ -479,7 +479,7 @@ def text(plan: Plan) -> str:
         notes.append("Time is that of computing: no input, communication or validation is in it.")
     compiled = config.hardware.jit_compile or config.hardware.tpu is not None
     if config.model.sync_batch_norm and config.hardware.precision != "float32" and not compiled:
-        notes.append("With --sync_batch_norm and without --jit_compile, activations take half as much again.")
+        notes.append("With --sync_batch_norm, activations take half as much again unless --jit_compile is given.")
     uncounted = sorted({name for stage in plan.stages for name in stage.counted.uncounted})
     if uncounted:
         notes.append(f"Not counted, for their shapes are not known: {', '.join(uncounted)}.")

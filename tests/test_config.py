@@ -132,6 +132,10 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         ({"decay_epochs": (1.0,)}, "--decay_epochs=1: changes nothing with --schedule=cosine"),
         ({"linear_decay_rate": 0.5}, "--linear_decay_rate=0.5: changes nothing with --linear_schedule=cosine"),
         ({"schedule": "piecewise"}, "--schedule=piecewise: needs --decay_epochs"),
+        (
+            {"schedule": "piecewise", "decay_epochs": (60.0, 90.0)},
+            "--decay_epochs=60,90: must end before the 100 epochs",
+        ),
         ({"schedule": "piecewise", "decay_epochs": (2.0, 1.0)}, "--decay_epochs=2,1: must rise"),
         ({"schedule": "exponential", "decay_epochs": (1.0, 2.0)}, "--decay_epochs=1,2: give one number"),
         ({"label_smoothing": 1.0}, "--label_smoothing=1.0: must be at most 0.99"),

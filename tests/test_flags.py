@@ -88,6 +88,11 @@ def test_flag_given_by_hand_wins_over_the_recipe(tmp_path):
     assert command.sources["seed"] == "default"
 
 
+def test_a_schedule_given_by_hand_comes_without_the_recipes_decay():
+    linear = parse("--mode=supcon", "--dataset=cifar10", "--linear_schedule=cosine").config.linear
+    assert (linear.linear_schedule, linear.linear_decay_epochs, linear.linear_decay_rate) == ("cosine", None, 0.1)
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.cfg")), ids=lambda path: path.stem)
 def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
     command = parse(f"--recipe={recipe.stem}", "--dataset=x")

@@ -123,24 +123,29 @@ def test_both_stages_have_the_sources_steps_or_one_less(recipe):
     assert WITH_BOTH_STAGES[recipe] - steps in (0, 1)
 
 
-def linear_rates(recipe, at):
-    """Rates of the linear stage at these epochs."""
-    epochs = epochs_of(recipe, "linear")
+# Shares of the peak that are left at these epochs, counted from the end of the warm-up.
+EXPONENTIAL = {0.25: 1.0, 0.75: 0.97, 39.25: 0.97**78, 77.75: 0.97**155}  # of 78 epochs
+PIECEWISE = {0.5: 1.0, 59.5: 1.0, 60.5: 0.2, 75.5: 0.04, 90.5: 0.008, 99.5: 0.008}
+COSINE = {0.0: 1.0, 0.5: 0.5, 1.0: 0.0}  # these are shares of the decay
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in PUBLISHED if "_ce" not in recipe])
+def test_linear_stage_has_the_sources_rates(recipe):
+    epochs, table = epochs_of(recipe, "linear"), table_of(recipe)
     schedule = experiment.make_schedule(config_of(recipe), "linear", epochs)
-    return [float(schedule(int(epoch * epochs.steps_per_epoch))) for epoch in at]
-
-
-def test_imagenets_linear_stage_decays_in_steps_from_the_end_of_its_warm_up():
-    rates = linear_rates("imagenet2012_supcon", [0, 6, 12.1, 51.3, 89.9])
-    np.testing.assert_allclose(rates, [0, 0.6, 1.2, 1.2 * 0.97**78, 1.2 * 0.97**155], rtol=2e-3)
-
-
-@pytest.mark.parametrize(
-    "recipe, peak", [("cifar10_supcon", 5), ("cifar100_simclr", 1), ("cifar10_supcon_tensorflow", 40)]
-)
-def test_cifars_linear_stage_decays_thrice(recipe, peak):
-    rates = linear_rates(recipe, [0, 59, 61, 76, 91, 99])
-    np.testing.assert_allclose(rates, peak * np.array([1, 1, 0.2, 0.04, 0.008, 0.008]), rtol=1e-5)
+    scaled = "scale_learning_rate" in table and table["scale_learning_rate"] == "on"
+    peak = float(table["linear_learning_rate"]) * (epochs.batch_size / 256 if scaled else 1)
+    warmup = 12 if "imagenet" in recipe else 0
+    if warmup:
+        np.testing.assert_allclose(schedule(0), 0, atol=1e-9)
+        np.testing.assert_allclose(schedule(int(6 * epochs.steps_per_epoch)), peak / 2, rtol=1e-3)
+    decay, shares = table.get("linear_schedule", "–"), COSINE
+    if decay != "–":
+        shares = {"exponential": EXPONENTIAL, "piecewise": PIECEWISE}[decay]
+    length = 1 if decay != "–" else int(table["linear_epochs"]) - warmup
+    for epoch, share in shares.items():
+        step = int((warmup + epoch * length) * epochs.steps_per_epoch)
+        np.testing.assert_allclose(schedule(step), share * peak, rtol=2e-3, atol=2e-3 * peak * (share == 0))
 
 
 def test_encoder_by_hand_chooses_its_recipe():

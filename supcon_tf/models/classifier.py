@@ -116,7 +116,8 @@ class Classifier(keras.Model):
             dtype="float32",
             name="linear",
         )
-        self.linear.build((None, encoder.output_shape[-1]))
+        with tf.name_scope("linear"):  # so that no two weights have one name
+            self.linear.build((None, encoder.output_shape[-1]))
         if weight_decay:
             self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
 

@@ -117,7 +117,8 @@ class ContrastiveModel(keras.Model):
         embedding_shape = (None, self.encoder.output_shape[-1])
         for head in (self.projection_head, self.online_classifier):
             if head is not None and not head.built:
-                head.build(embedding_shape)
+                with tf.name_scope(head.name):  # so that no two weights have one name
+                    head.build(embedding_shape)
 
     @property
     def temperature(self) -> Optional[Callable[[], tf.Tensor]]:
@@ -137,6 +138,8 @@ class ContrastiveModel(keras.Model):
         if self.queue is not None and getattr(loss, "memory", None) is None:
             raise ValueError("the loss does not know of the queue; give it memory=model.memory")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        weight = kwargs.get("loss_weights")
+        self._loss_weight = 1.0 if weight is None else float(weight)
         names = ("unscaled_loss", *loss.DIAGNOSTICS) if hasattr(loss, "diagnostics") else ()
         with self.distribute_strategy.scope():
             names += ("temperature",) if self.log_temperature is not None else ()
@@ -275,7 +278,7 @@ class ContrastiveModel(keras.Model):
         """This replica's share of the contrastive loss; updates its metrics."""
         share = self.compiled_loss(labels, projections, sample_weight=weights)
         if self.diagnostics:
-            value = share * self.distribute_strategy.num_replicas_in_sync / self.loss.scale
+            value = share * self.distribute_strategy.num_replicas_in_sync / (self.loss.scale * self._loss_weight)
             observed = {"unscaled_loss": value, **self.loss.diagnostics(labels, projections)}
             if self.log_temperature is not None:
                 observed["temperature"] = self._temperature()

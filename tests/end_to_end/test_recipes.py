@@ -32,6 +32,8 @@ def tiny(recipe):
     values = {**config_lib.values(asked), "encoder_width": NARROW, "image_size": SHAPE[0], "queue_size": 0}
     if asked.loss.queue_size:
         values["queue_size"] = 12
+    if asked.data.dataset == "imagenet2012":
+        values["stem"] = "imagenet"  # which it has by the size of its images
     config = config_lib.from_values(values)
     names = tuple(map(str, range(CLASSES)))
     data = ImageData(None, "image", "label", names, SHAPE, "train", None, "test")
@@ -59,7 +61,7 @@ def run_both_stages(recipe, jit_compile):
         model = experiment.make_contrastive_model(run)
         loss = experiment.make_contrastive_loss(config, model)
         optimizer = experiment.make_optimizer(run, "pretrain", model, schedule)
-        model.compile(optimizer, loss, loss_weights=config.loss.loss_weight, jit_compile=jit_compile)
+        model.compile(optimizer, loss, loss_weights=experiment.make_loss_weight(config), jit_compile=jit_compile)
         two_steps(model, tf.constant(views), labels)
     stage = "pretrain" if config.run.mode == "ce" else "linear"
     classifier = experiment.make_classifier(run, train=stage)
