@@ -341,6 +341,9 @@ def _epochs(
     classes = config.data.classes_per_batch
     if classes is None:
         return epochs
+    there_are = len(images.data.class_names)
+    if classes > there_are:
+        raise UserError(f"--classes_per_batch={classes}: there are only {there_are} classes")
     if epochs.labelled % classes:
         raise UserError(f"--classes_per_batch={classes}: must divide the {epochs.labelled} labelled images of a batch")
     # Batches are drawn anew for each pass, which then has whole ones.
