@@ -216,7 +216,7 @@ def test_a_killed_worker_joins_again_and_no_saved_step_is_lost(supcon_run, start
     ends = ends_of(workers)
     assert [status for status, *_ in ends] == [0, 0], ends
     assert "app.py: lost the other workers (" in ends[0][2]
-    assert int(re.search("pretrain  goes on after step ([0-9]+) of 20", ends[0][2])[1]) >= saved
+    assert int(re.search("pretrain  goes on after step ([0-9]+) of 23", ends[0][2])[1]) >= saved
     assert_close(metrics(tmp_path), metrics(supcon_run[0]))
 
 
@@ -233,8 +233,8 @@ def test_workers_stop_together_when_one_is_asked_to(start_worker, tmp_path):
     assert last_lines == {f"app.py: stopped and saved at step {step}; the same command continues"}
     ends = ends_of([start_worker(index, *arguments) for index in (0, 1)])
     assert [status for status, *_ in ends] == [0, 0], ends
-    assert f"pretrain  goes on after step {step} of 20" in ends[0][2]
-    assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 20
+    assert f"pretrain  goes on after step {step} of 23" in ends[0][2]
+    assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 23
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ for values in json.loads(sys.argv[1]):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [4])  # two are in test_app.py
 def test_workers(number, noise, on_one_device, tmp_path):
     addresses = free_addresses(number)
     runs = [values(mode, noise, tmp_path / mode, ["pretrain"]) for mode in MODES]

@@ -91,8 +91,8 @@ def test_replicas_take_the_step_of_the_summed_gradient():
 
 def test_it_is_saved_with_its_state_and_goes_on(tmp_path):
     def problem():
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.layers.Dense(3), keras.layers.BatchNormalization(), keras.layers.Dense(1)])
+        dense = [keras.layers.Dense(units, kernel_initializer=keras.initializers.GlorotUniform(0)) for units in (3, 1)]
+        model = keras.Sequential([dense[0], keras.layers.BatchNormalization(), dense[1]])
         model.build((None, 2))
         excluded = [weight.name for weight in model.layers[1].trainable_weights]
         model.compile(LARS(SCHEDULE, weight_decay=0.1, exclude_from_weight_decay=excluded), "mse")
