@@ -13,7 +13,7 @@ demo: .venv/runtime  ## train on small images of digits that come with the envir
 	$(python) app.py --mode=supcon --dataset=digits
 
 test: .venv/dev  ## run the tests; PYTEST_ARGS="-m 'not slow and not recipes'" leaves out the slow ones
-	$(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope $(PYTEST_ARGS)
+	$(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: .venv/dev  ## check style and types
 	$(python) -m ruff check .

@@ -89,7 +89,7 @@ ANOTHER = {
     "scale_learning_rate": True,
     "schedule": "constant",
     "decay_rate": 0.5,
-    "decay_epochs": (2.0,),
+    "decay_epochs": (0.5,),
     "momentum": 0.5,
     "weight_decay": 0.1,
     "decay_normalization": True,
@@ -140,8 +140,8 @@ TOGETHER = {
     "randaugment_magnitude": {"augment": ("randaugment",)},
     "base_temperature": {"scale_by_temperature": True},
     "momentum_encoder": {"queue_size": 32},
-    "decay_rate": {"schedule": "piecewise", "decay_epochs": (3.0,)},
-    "decay_epochs": {"schedule": "piecewise", "decay_epochs": (3.0,)},
+    "decay_rate": {"schedule": "piecewise", "decay_epochs": (1.0,)},
+    "decay_epochs": {"schedule": "piecewise", "decay_epochs": (1.0,)},
     "linear_decay_rate": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
     "linear_decay_epochs": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
     "unlabelled": {"max_examples": 600},
@@ -151,7 +151,8 @@ TOGETHER = {
 
 def seen_in(model, stage, options):
     """What a stage was about to do, in numbers and names that can be compared."""
-    rates = [float(stage.learning_rate(step)) for step in (1, 20, stage.epochs.total_steps // 2)]
+    last = range(stage.epochs.total_steps - 40, stage.epochs.total_steps, 5)
+    rates = [float(stage.learning_rate(step)) for step in (1, 20, stage.epochs.total_steps // 2, *last)]
     batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
     answer = model(tf.cast(models.prepared(model, *batch[:2])[0], tf.float32))
     return (

@@ -102,9 +102,7 @@ def test_step_of_images_with_several_classes_has_static_shapes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "values", [{}, {"mode": "simclr"}, {"mode": "ce"}, {"queue_size": 24, "microbatch_size": 2, "summation": "in"}]
-)
+@pytest.mark.parametrize("values", [{}, {"mode": "ce"}, {"queue_size": 24, "microbatch_size": 2, "summation": "in"}])
 def test_step_run_by_xla_gives_the_figures_of_one_that_is_not(values):
     figures = []
     for jit_compile in (False, True):

@@ -16,13 +16,15 @@ def read_curves(directory: str, tags: Sequence[str]) -> Dict[str, Curve]:
 
     A step that was logged again after an interruption counts as it was logged last.
     """
-    points: Dict[str, Dict[int, float]] = {tag: {} for tag in tags}
-    for path in sorted(tf.io.gfile.glob(f"{directory}/events.out.tfevents.*")):
+    points: Dict[str, List[Tuple[float, int, float]]] = {tag: [] for tag in tags}
+    for path in tf.io.gfile.glob(f"{directory}/events.out.tfevents.*"):
         for event in event_file_loader.EventFileLoader(path).Load():
             for value in event.summary.value:
                 if value.tag in points:
-                    points[value.tag][event.step] = float(tf.make_ndarray(value.tensor))
-    return {tag: sorted(by_step.items()) for tag, by_step in points.items() if by_step}
+                    points[value.tag].append((event.wall_time, event.step, float(tf.make_ndarray(value.tensor))))
+    # By the time of each point, for names of files don't tell: in one second, the tenth comes before the ninth.
+    by_step = {tag: {step: value for _, step, value in sorted(found)} for tag, found in points.items()}
+    return {tag: sorted(curve.items()) for tag, curve in by_step.items() if curve}
 
 
 def svg(name: str, curve: Curve) -> str:

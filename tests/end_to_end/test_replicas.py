@@ -94,9 +94,7 @@ def on_one_device(noise, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("replicas", "mode"), [*((2, mode) for mode in MODES), (4, "simclr"), (4, "ce"), (8, "supcon")]
-)
+@pytest.mark.parametrize(("replicas", "mode"), [(2, "supcon"), (2, "ce"), (4, "simclr"), (8, "supcon")])
 def test_devices(replicas, mode, noise, on_one_device, tmp_path):
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
     every = replicas == 2 and mode != "simclr"  # the later stages, which simclr has as supcon, once: to save time
