@@ -11,6 +11,11 @@ class UserError(Exception):
     """
 
 
+def first_line(error: Exception, length: int) -> str:
+    """The first line of what an error says, of at most so many characters."""
+    return str(error).strip().split("\n")[0][:length]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """'; did you mean NAME?' with the known name nearest to `name`, or '' where none is near; case does not count.
 

@@ -70,23 +70,7 @@ class Experiment:
 
     def epochs(self, stage: str) -> pipeline.Epochs:
         """Batch size and number of steps of a training stage."""
-        replicas, data = self.strategy.num_replicas_in_sync, self.config.data
-        if stage == "linear":
-            linear = self.config.linear
-            return pipeline.plan_epochs(
-                self.images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
-            )
-        pretrain = self.config.pretrain
-        return pipeline.plan_epochs(
-            self.images,
-            pretrain.batch_size,
-            pretrain.pretrain_epochs,
-            replicas,
-            "batch_size",
-            classes_per_batch=data.classes_per_batch,
-            unlabelled=self.unlabelled,
-            unlabelled_share=data.unlabelled_share,
-        )
+        return plan_stage(self.config, stage, self.images, self.unlabelled, self.strategy.num_replicas_in_sync)
 
     def is_done(self, stage: str) -> bool:
         """Whether a training stage has been run to its end."""
@@ -120,6 +104,34 @@ class Experiment:
         """Images of any size → what the encoder sees in evaluation and serving."""
         crop = self.config.augment.eval_crop
         return augment.evaluation_view(images, self.image_shape[0], config_lib.EVAL_CROP if crop is None else crop)
+
+
+def plan_stage(
+    config: config_lib.Config,
+    stage: str,
+    images: TrainingImages,
+    unlabelled: Optional[TrainingImages],
+    replicas: int,
+    *,
+    num_classes: Optional[int] = None,
+) -> pipeline.Epochs:
+    """Batch size and number of steps of a training stage; arguments as of `pipeline.plan_epochs`."""
+    if stage == "linear":
+        linear = config.linear
+        return pipeline.plan_epochs(
+            images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
+        )
+    return pipeline.plan_epochs(
+        images,
+        config.pretrain.batch_size,
+        config.pretrain.pretrain_epochs,
+        replicas,
+        "batch_size",
+        classes_per_batch=config.data.classes_per_batch,
+        num_classes=num_classes,
+        unlabelled=unlabelled,
+        unlabelled_share=config.data.unlabelled_share,
+    )
 
 
 def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
@@ -369,7 +381,8 @@ def pretrain(experiment: Experiment) -> None:
     """
     if experiment.is_done("pretrain"):
         return
-    if experiment.begins("pretrain") and not experiment.begins("linear"):
+    begins = experiment.begins("pretrain")
+    if begins and not experiment.begins("linear"):
         raise UserError(
             f"--stages=pretrain: {experiment.run_dir.path} has a linear classifier on an encoder that was not trained "
             "there; leave 'pretrain' out, or give another --run_dir"
@@ -378,10 +391,10 @@ def pretrain(experiment: Experiment) -> None:
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
-        model = make_contrastive_model(experiment, begins=experiment.begins("pretrain"))
+        model = make_contrastive_model(experiment, begins=begins)
         if config.pretrain.microbatch_size is not None:
             models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
-        if experiment.begins("pretrain"):
+        if begins:
             _warm_start(experiment, encoder=model.encoder, projection_head=model.projection_head)
             if model.queue is not None:
                 model.queue.begin_as(model.encoder, model.projection_head)
@@ -409,13 +422,13 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     if experiment.is_done("pretrain"):
         return
     config = experiment.config
-    epochs = experiment.epochs("pretrain")
+    epochs, begins = experiment.epochs("pretrain"), experiment.begins("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="pretrain", begins=experiment.begins("pretrain"))
+        model = make_classifier(experiment, train="pretrain", begins=begins)
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
-        if experiment.begins("pretrain"):
+        if begins:
             _warm_start(experiment, encoder=model.encoder, classifier=model.linear)
     policy = config.augment.augment[0]
     model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
@@ -427,7 +440,7 @@ def train_linear_classifier(experiment: Experiment) -> None:
     """Stage two of the contrastive modes: a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3).
 
     The encoder is that of stage one or, if that is not asked for, of the run or file that the options begin with:
-    linear evaluation by transfer, as in Table 4 of the paper.
+    linear evaluation by transfer.
     """
     if _last_training_stage(experiment) != "linear" or experiment.is_done("linear"):
         return

@@ -7,7 +7,8 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+import math
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -186,7 +187,7 @@ class StagePlan:
             "activations kept for the gradient": counted.kept * at_a_time,
             "activations at work": (counted.peak - counted.kept) * at_a_time,
             "loss": of_loss,
-            "batch, and the next": float(PREFETCHED * rows * _size(self.image_shape)),
+            "batch, and the next": float(PREFETCHED * rows * math.prod(self.image_shape)),
         }
         if self._queue:
             found["momentum encoder and queue"] = FLOAT * (
@@ -273,17 +274,23 @@ def _stages(
     classes = len(images.data.class_names)
     # Statistics of one replica: synchronised ones are made of many small operations, of which XLA makes as few again.
     # And microbatches and the queue are arithmetic, so the model has neither.
-    changes = {"sync_batch_norm": False, "queue_size": 0, "momentum_encoder": 0.999}
+    defaults = config_lib.LossOptions()
+    changes = {
+        "sync_batch_norm": False,
+        "queue_size": defaults.queue_size,
+        "momentum_encoder": defaults.momentum_encoder,
+    }
     of_one = config_lib.from_values({**config_lib.values(config), **changes})
     run = experiment_lib.Experiment(
         of_one, tf.distribute.get_strategy(), RunDir(""), images.data, image_shape, flip=False, images=images
     )
     training = ("pretrain",) if config.run.mode == "ce" or not classes else ("pretrain", "linear")
-    epochs_of = {
-        stage: functools.partial(_epochs, stage, images, unlabelled, replicas)
-        for stage in training
-        if stage in config.run.stages
-    }
+
+    def epochs_of_options(stage: str, config: config_lib.Config) -> pipeline.Epochs:
+        # Which classes have images only the data tell; all that there are have to do.
+        return experiment_lib.plan_stage(config, stage, images, unlabelled, replicas, num_classes=classes)
+
+    epochs_of = {stage: functools.partial(epochs_of_options, stage) for stage in training if stage in config.run.stages}
     epochs = {stage: make(config) for stage, make in epochs_of.items()}  # says what is wrong before a model is made
     encoder: Optional[keras.Model] = None
     for stage in epochs:
@@ -314,40 +321,6 @@ def _stages(
             normalized=sum(map(_normalized_channels, parts.values())),
             microbatch_size=config.pretrain.microbatch_size if contrastive else None,
         )
-
-
-def _epochs(
-    stage: str,
-    images: TrainingImages,
-    unlabelled: Optional[TrainingImages],
-    replicas: int,
-    config: config_lib.Config,
-) -> pipeline.Epochs:
-    """Batch size, passes and steps of a stage; the sizes of classes, which only the data tell, are not looked at."""
-    if stage == "linear":
-        linear = config.linear
-        return pipeline.plan_epochs(
-            images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
-        )
-    epochs = pipeline.plan_epochs(
-        images,
-        config.pretrain.batch_size,
-        config.pretrain.pretrain_epochs,
-        replicas,
-        "batch_size",
-        unlabelled=unlabelled,
-        unlabelled_share=config.data.unlabelled_share,
-    )
-    classes = config.data.classes_per_batch
-    if classes is None:
-        return epochs
-    there_are = len(images.data.class_names)
-    if classes > there_are:
-        raise UserError(f"--classes_per_batch={classes}: there are only {there_are} classes")
-    if epochs.labelled % classes:
-        raise UserError(f"--classes_per_batch={classes}: must divide the {epochs.labelled} labelled images of a batch")
-    # Batches are drawn anew for each pass, which then has whole ones.
-    return dataclasses.replace(epochs, images=epochs.images // epochs.labelled * epochs.labelled)
 
 
 def _forward(model: keras.Model, contrastive: bool) -> graph_cost.Forward:
@@ -382,11 +355,6 @@ def _parameters(part: keras.layers.Layer) -> Parameters:
 def _normalized_channels(part: keras.layers.Layer) -> int:
     layers = (layer for layer in part.submodules if isinstance(layer, keras.layers.BatchNormalization))
     return sum(layer.moving_mean.shape.num_elements() for layer in layers)
-
-
-def _size(shape: Sequence[int]) -> int:
-    height, width, channels = shape
-    return height * width * channels
 
 
 class Fit(NamedTuple):

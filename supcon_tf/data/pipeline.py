@@ -74,10 +74,13 @@ def plan_epochs(
     flag: str,
     *,
     classes_per_batch: Optional[int] = None,
+    num_classes: Optional[int] = None,
     unlabelled: Optional[TrainingImages] = None,
     unlabelled_share: float = 0.0,
 ) -> Epochs:
     """How many steps `epochs` passes over the training images are; `flag` is what sets the batch size.
+
+    `num_classes` stands for the number of classes that have training images where the data is not there to be asked.
 
     Raises:
       UserError: the batch is larger than the data, or cannot be shared equally by replicas, classes and unlabelled.
@@ -106,7 +109,7 @@ def plan_epochs(
             f"--{flag}={batch_size}: larger than the {images.size} training images; give {images.size} or less"
         )
     if classes_per_batch is not None:
-        classes = len(images.classes[1])
+        classes = len(images.classes[1]) if num_classes is None else num_classes
         if classes_per_batch > classes:
             raise UserError(
                 f"--classes_per_batch={classes_per_batch}: only {classes} classes have training images; give {classes} "

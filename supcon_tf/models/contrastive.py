@@ -138,7 +138,7 @@ class ContrastiveModel(keras.Model):
         if self.queue is not None and getattr(loss, "memory", None) is None:
             raise ValueError("the loss does not know of the queue; give it memory=model.memory")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        weight = kwargs.get("loss_weights")
+        (weight,) = tf.nest.flatten(kwargs.get("loss_weights"))  # Keras takes it alone, in a list or by name
         self._loss_weight = 1.0 if weight is None else float(weight)
         names = ("unscaled_loss", *loss.DIAGNOSTICS) if hasattr(loss, "diagnostics") else ()
         with self.distribute_strategy.scope():

@@ -4,8 +4,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 from tensorflow import keras
 
-from supcon_tf import config
-from supcon_tf.config import ModelOptions
+from supcon_tf.config import ModelOptions, is_path
 from supcon_tf.models.classifier import Classifier
 from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
@@ -78,7 +77,7 @@ def _make_encoder(
     family, _, name = options.encoder.partition(":")
     if family == "keras":
         return build_application(name, image_shape, weights=options.encoder_weights, seed=seed)
-    if config.is_path(options.encoder):
+    if is_path(options.encoder):
         return load_encoder(options.encoder, image_shape)
     return build_encoder(
         options.encoder,

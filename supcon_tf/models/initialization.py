@@ -1,7 +1,7 @@
 """How weights begin, by name.
 
-'tensorflow' and 'pytorch' are what the authors' two releases do. 'default' is the first but for the projection head:
-from N(0, .01), a head of two layers hardly learned on small images.
+'tensorflow' and 'pytorch' are what the authors' two releases do, but for biases, which begin at 0. 'default' is the
+first but for the projection head: from N(0, .01), a head of two layers hardly learned on small images.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import UserError, did_you_mean
+from supcon_tf.errors import UserError, did_you_mean, first_line
 from supcon_tf.models.initialization import derived_seed
 
 # What the EfficientNets of 2019 were trained with, for images in [0, 1].
@@ -100,7 +100,7 @@ def load_encoder(path: str, image_shape: Tuple[int, int, int]) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # whatever the user's own layers raise
-        raise UserError(f"{given}: cannot be read as a Keras model ({_first_line(error)})") from None
+        raise UserError(f"{given}: cannot be read as a Keras model ({first_line(error, 200)})") from None
     if not isinstance(model, keras.Model):
         raise UserError(f"{given}: is a SavedModel without what Keras needs to train it; save the model as .keras")
     try:
@@ -155,8 +155,8 @@ def _load_weights(model: keras.Model, name: str, weights: str, shape: Tuple[int,
             source = getattr(keras.applications, name)(include_top=False, weights="imagenet", input_shape=shape)
         except Exception as error:  # what Keras' downloads end with
             raise UserError(
-                f"{given}: Keras cannot fetch the weights of {name} ({_first_line(error)}); fetch the file elsewhere "
-                "and give its path"
+                f"{given}: Keras cannot fetch the weights of {name} ({first_line(error, 200)}); fetch the file "
+                "elsewhere and give its path"
             ) from None
         model.set_weights(source.get_weights())
         return
@@ -170,7 +170,7 @@ def _load_weights(model: keras.Model, name: str, weights: str, shape: Tuple[int,
             model.load_weights(weights)
     except Exception as error:  # of many kinds, by what is wrong with the file
         raise UserError(
-            f"{given}: are not the weights of keras:{name} without its classifier ({_first_line(error)})"
+            f"{given}: are not the weights of keras:{name} without its classifier ({first_line(error, 200)})"
         ) from None
 
 
@@ -212,7 +212,3 @@ def _drawn_from(seed: int) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -8,7 +8,7 @@ from typing import Iterator, Mapping, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, first_line
 
 # What TensorFlow raises where a checkpoint is damaged, or one of something else.
 UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
@@ -129,7 +129,7 @@ def _misfit(error: Exception) -> str:
     shapes = re.search(
         r"tensor with shape (\(.*?\)) .* variable with shape (\(.*?\)) and name (\S+?)(:\d+)?\.?$", str(error)
     )
-    return f"{shapes[3]} has shape {shapes[1]} there, {shapes[2]} here" if shapes else _first_line(error)
+    return f"{shapes[3]} has shape {shapes[1]} there, {shapes[2]} here" if shapes else first_line(error, 120)
 
 
 def _step_of(path: Optional[str]) -> Optional[int]:
@@ -143,12 +143,9 @@ def _naming(path: str) -> Iterator[None]:
         yield
     except UNREADABLE as error:
         raise UserError(
-            f"{path}: cannot be read ({_first_line(error)}); remove this checkpoint's files, or use another --run_dir"
+            f"{path}: cannot be read ({first_line(error, 120)}); remove this checkpoint's files, or use another "
+            "--run_dir"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n")[0][:120]
 
 
 def _create_slots(optimizer: keras.optimizers.Optimizer, variables: list) -> None:

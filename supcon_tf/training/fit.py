@@ -131,7 +131,7 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
     watching = keras.callbacks.CallbackList(list(callbacks), model=model)
     with strategy.scope():
         take_steps = model.make_train_function()
-    at_a_time = int(model._steps_per_execution.numpy())
+    at_a_time = taken = int(model._steps_per_execution.numpy())
     step = first_step
     watching.on_train_begin()
     for epoch in range(epochs.epoch_of(step), epochs.epochs):
@@ -140,7 +140,9 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
         watching.on_epoch_begin(epoch)
         while step < end:
             steps = min(at_a_time, end - step)
-            model._steps_per_execution.assign(steps)
+            if steps != taken:  # at the end of an epoch, and after it
+                model._steps_per_execution.assign(steps)
+                taken = steps
             watching.on_train_batch_begin(step - begin)
             logs = take_steps(batches)
             step += steps

@@ -78,12 +78,14 @@ def test_metrics_tell_loss_unscaled_loss_and_online_accuracy():
     assert 0 <= logs["online_accuracy"] <= 1
 
 
-def test_unscaled_loss_is_without_temperature_and_weight():
+@pytest.mark.parametrize("in_a_list", [False, True])
+def test_unscaled_loss_is_without_temperature_and_weight(in_a_list):
     found = {}
     for weight in (None, 10.0):
         model = make_model()
         loss = SupConLoss(0.1, scale_by_temperature=weight is not None)
-        model.compile(keras.optimizers.SGD(0.0), loss, loss_weights=weight)
+        weights = [weight] if in_a_list and weight else weight
+        model.compile(keras.optimizers.SGD(0.0), loss, loss_weights=weights)
         found[weight] = model.train_on_batch(*make_batch(), return_dict=True)
     np.testing.assert_allclose(found[10.0]["unscaled_loss"], found[None]["unscaled_loss"], rtol=1e-5)
     np.testing.assert_allclose(found[10.0]["loss"], 10 * 0.1 * found[None]["loss"], rtol=1e-3)
