@@ -78,6 +78,12 @@ SAID_FOR_THE_READER = (
 )
 
 
+@pytest.mark.parametrize("recipe", PUBLISHED)
+def test_the_command_at_its_head_runs_it(recipe):
+    program, *arguments = (ROOT / "recipes" / f"{recipe}.cfg").read_text().splitlines()[1].split()[2:]
+    assert flags.parse([program, *arguments]).config.run.recipe == recipe
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_is_told_of_with_what_it_reached(recipe):
     assert re.search(rf"^\|.*`{recipe}`.*\|.*\|.*\|$", (ROOT / "docs" / "recipes.md").read_text(), re.MULTILINE)
