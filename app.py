@@ -7,6 +7,7 @@ import sys
 from typing import List
 
 import flags
+from supcon_tf.config import as_flag
 from supcon_tf.errors import Interrupted, UserError, WorkersLost
 
 
@@ -21,7 +22,7 @@ def main(argv: List[str]) -> int:
             distribute.start_again(lost, argv)
         return 0
     except UserError as error:
-        print(f"app.py: {error}", file=sys.stderr)
+        print(f"app.py: {error.text(as_flag)}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         print(f"app.py: {stop}", file=sys.stderr)

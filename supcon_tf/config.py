@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, get_type_hints
 
-from supcon_tf.errors import UserError, did_you_mean
+from supcon_tf.errors import NAME_ONLY, UserError, did_you_mean
 
 MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
@@ -927,7 +927,9 @@ def differences(old: Mapping[str, Any], config: Config) -> List[str]:
 
 
 def as_flag(name: str, value: Any) -> str:
-    """The flag that sets option `name` to `value`."""
+    """The flag that sets option `name` to `value`; its name alone for `NAME_ONLY`."""
+    if value is NAME_ONLY:
+        return f"--{name}"
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     return f"--{name}={value_text(value)}"

@@ -1,14 +1,97 @@
-"""The one exception that means 'the user can mend this', and the hint that goes with a wrong name."""
+"""Errors that the user can mend, and the hint that goes with a wrong name."""
 
+import contextlib
 import difflib
-from typing import Iterable
+import re
+from typing import Any, Callable, Iterable, Iterator
+
+
+class _NameOnly:
+    """Marks an argument that a message names without a value; see `NAME_ONLY`."""
+
+
+NAME_ONLY = _NameOnly()  # UserError("needs {tpu}", tpu=NAME_ONLY) reads 'needs tpu', on the command line 'needs --tpu'
+
+
+def as_keyword(name: str, value: Any) -> str:
+    """Names an argument the way Python code gives it: 'batch_size=256', or 'batch_size' alone for `NAME_ONLY`."""
+    if value is NAME_ONLY:
+        return name
+    return f"{name}={value!r}"
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: one line that names the flag or file, its value and what would be right.
+    """Something that the user can mend: an argument, a file, the data or the machine. Everything else is a bug.
 
-    The application prints the message alone and exits with status 2. Everything else that is raised is a bug.
+    The command line prints the message as one line and exits with status 2.
+
+    >>> str(UserError("the loss is nan; a lower {learning_rate} usually helps", learning_rate=NAME_ONLY))
+    'the loss is nan; a lower learning_rate usually helps'
+
+    Args:
+      problem: one line that says what is wrong, with which value, and what would be right. `{name}` stands for one of
+        `others`; any other brace is an ordinary character.
+      others: arguments that the message refers to, with the value to name them with, or `NAME_ONLY`.
+
+    Attributes:
+      problem, others: the same.
     """
+
+    def __init__(self, problem: str, **others: Any) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.others = others
+
+    def text(self, style: Callable[[str, Any], str] = as_keyword) -> str:
+        """Returns the message; `style` turns an argument's name and value into text, as `as_keyword` does."""
+        return re.sub(
+            r"\{(\w+)\}",
+            lambda found: style(found[1], self.others[found[1]]) if found[1] in self.others else found[0],
+            self.problem,
+        )
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+class ArgumentError(UserError, ValueError):
+    """An argument has a value that cannot be used.
+
+    >>> str(ArgumentError("batch_size", 300, "exceeds the 100 images; give {batch_size}", batch_size=100))
+    'batch_size=300: exceeds the 100 images; give batch_size=100'
+
+    Args:
+      argument: its name, in code that the command line reaches the name of the option.
+      value: the value that was given.
+      problem, others: as for `UserError`.
+
+    Attributes:
+      argument, value: the same.
+    """
+
+    def __init__(self, argument: str, value: Any, problem: str, **others: Any) -> None:
+        super().__init__(problem, **others)
+        self.args = (argument, value, problem)  # so that it can be pickled
+        self.argument = argument
+        self.value = value
+
+    def text(self, style: Callable[[str, Any], str] = as_keyword) -> str:
+        return f"{style(self.argument, self.value)}: {super().text(style)}"
+
+
+@contextlib.contextmanager
+def arguments_called(**names: str) -> Iterator[None]:
+    """Renames the arguments of an `ArgumentError` that passes through, from a function's names to the caller's.
+
+    >>> with arguments_called(name="encoder"):
+    ...     build_encoder(options.encoder, image_shape)  # its complaint about `name` becomes one about `encoder`
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        others = {names.get(name, name): value for name, value in error.others.items()}
+        problem = re.sub(r"\{(\w+)\}", lambda found: f"{{{names.get(found[1], found[1])}}}", error.problem)
+        raise ArgumentError(names.get(error.argument, error.argument), error.value, problem, **others) from error
 
 
 def first_line(error: Exception, length: int) -> str:
