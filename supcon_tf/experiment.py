@@ -15,8 +15,9 @@ from supcon_tf import augment, distribute, evaluation, losses, models, optimizer
 from supcon_tf import config as config_lib
 from supcon_tf.data import catalogue, decoding, load, pipeline
 from supcon_tf.data import whitening as whitening_lib
+from supcon_tf.data.steps import StepSchedule, plan_steps
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, arguments_called
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from supcon_tf.training import checkpoints, tensorboard, warm_start
@@ -68,7 +69,7 @@ class Experiment:
         """Whether this process writes and speaks."""
         return distribute.is_chief(self.strategy)
 
-    def epochs(self, stage: str) -> pipeline.Epochs:
+    def epochs(self, stage: str) -> StepSchedule:
         """Batch size and number of steps of a training stage."""
         return plan_stage(self.config, stage, self.images, self.unlabelled, self.strategy.num_replicas_in_sync)
 
@@ -114,22 +115,26 @@ def plan_stage(
     replicas: int,
     *,
     num_classes: Optional[int] = None,
-) -> pipeline.Epochs:
-    """Batch size and number of steps of a training stage; arguments as of `pipeline.plan_epochs`."""
+) -> StepSchedule:
+    """Plans the steps of a training stage; see `plan_steps`.
+
+    `num_classes` is the number of classes that have training images; None: counted in the data if it matters.
+    """
     if stage == "linear":
         linear = config.linear
-        return pipeline.plan_epochs(
-            images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
-        )
-    return pipeline.plan_epochs(
-        images,
+        with arguments_called(batch_size="linear_batch_size"):
+            return plan_steps(images.size, linear.linear_batch_size, linear.linear_epochs, replicas)
+    balanced = config.data.classes_per_batch is not None
+    if balanced and num_classes is None:
+        num_classes = len(images.classes[1])
+    return plan_steps(
+        images.size,
         config.pretrain.batch_size,
         config.pretrain.pretrain_epochs,
         replicas,
-        "batch_size",
         classes_per_batch=config.data.classes_per_batch,
-        num_classes=num_classes,
-        unlabelled=unlabelled,
+        num_classes=num_classes or 0,
+        unlabelled=None if unlabelled is None else unlabelled.size,
         unlabelled_share=config.data.unlabelled_share,
     )
 
@@ -686,7 +691,7 @@ def contrastive_batches(experiment: Experiment) -> MakeBatches:
     return lambda start_step, context: make_batches(start_step, context).map(unlabelled)
 
 
-def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs, mix: str = "none") -> MakeBatches:
+def classifier_batches(experiment: Experiment, policy: str, epochs: StepSchedule, mix: str = "none") -> MakeBatches:
     """Start step and input context → batches of one view of each image under `policy`, labels and weights.
 
     Of images that are to be mixed there are no weights.
@@ -729,7 +734,7 @@ def _make_views(
     return make_views
 
 
-def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: pipeline.Epochs) -> MakeBatches:
+def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: StepSchedule) -> MakeBatches:
     seed = experiment.config.run.seed
     return lambda start_step, context: pipeline.training_batches(
         experiment.images,
@@ -798,7 +803,7 @@ def compile_classifier(
     )
 
 
-def make_schedule(config: config_lib.Config, stage: str, epochs: pipeline.Epochs) -> optimizers.WarmupThenDecay:
+def make_schedule(config: config_lib.Config, stage: str, epochs: StepSchedule) -> optimizers.WarmupThenDecay:
     """The learning rate of a training stage, step by step."""
     option = functools.partial(option_of_stage, config, stage)
     return optimizers.WarmupThenDecay(

@@ -16,7 +16,8 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import experiment as experiment_lib
 from supcon_tf import graph_cost, models, optimizers
-from supcon_tf.data import catalogue, load, pipeline
+from supcon_tf.data import catalogue, load
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 from supcon_tf.losses import cost, engine
@@ -73,8 +74,8 @@ class StagePlan:
 
     stage: str
     config: config_lib.Config
-    epochs: pipeline.Epochs
-    epochs_of: Callable[[config_lib.Config], pipeline.Epochs]
+    epochs: StepSchedule
+    epochs_of: Callable[[config_lib.Config], StepSchedule]
     replicas: int
     image_shape: Tuple[int, int, int]
     classes: int
@@ -286,7 +287,7 @@ def _stages(
     )
     training = ("pretrain",) if config.run.mode == "ce" or not classes else ("pretrain", "linear")
 
-    def epochs_of_options(stage: str, config: config_lib.Config) -> pipeline.Epochs:
+    def epochs_of_options(stage: str, config: config_lib.Config) -> StepSchedule:
         # Which classes have images only the data tell; all that there are have to do.
         return experiment_lib.plan_stage(config, stage, images, unlabelled, replicas, num_classes=classes)
 

@@ -297,7 +297,7 @@ def test_bad_values_are_named(given, complaint):
     ("options", "complaint"),
     [
         ({"dataset": "emnist"}, "--dataset=emnist: its number of images is not known without its data"),
-        ({"batch_size": 1023}, "--batch_size=1023: must divide by the 4 replicas; the nearest is 1024"),
+        ({"batch_size": 1023}, "batch_size=1023: must be a multiple of the 4 replicas; the nearest is 1024"),
         ({"microbatch_size": 7}, "--microbatch_size=7: must divide the 256 images"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import flags
 from supcon_tf import config as config_lib
 from supcon_tf import experiment
-from supcon_tf.data.pipeline import Epochs
+from supcon_tf.data.steps import StepSchedule
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.cfg"))
@@ -93,8 +93,8 @@ def epochs_of(recipe, stage):
     config = config_of(recipe)
     images = IMAGES[recipe.split("_")[0]]
     if stage == "linear":
-        return Epochs(config.linear.linear_batch_size, images, config.linear.linear_epochs)
-    return Epochs(config.pretrain.batch_size, images, config.pretrain.pretrain_epochs)
+        return StepSchedule(config.linear.linear_batch_size, images, config.linear.linear_epochs)
+    return StepSchedule(config.pretrain.batch_size, images, config.pretrain.pretrain_epochs)
 
 
 @pytest.mark.parametrize("recipe", PUBLISHED)

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from supcon_tf.data import records, sampling
 from supcon_tf.data.decoding import BadImages, decode_or_skip
 from supcon_tf.data.load import ImageData
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError
 
 SMALL_BYTES = 1 << 30  # up to this size of the images every pipeline draws from all of them
 SHUFFLE_BYTES = 1 << 30  # larger ones are shuffled in a buffer of at most this size
@@ -26,111 +26,10 @@ MakeViews = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 MakeView = Callable[[tf.Tensor], tf.Tensor]
 
 
-@dataclasses.dataclass(frozen=True)
-class Epochs:
-    """How a stage goes through its training images.
-
-    Attributes:
-      batch_size: images in a batch, over all replicas.
-      images: in one pass, of those with labels if there are unlabelled ones too.
-      epochs: number of passes. A batch may begin in one and end in the next; at the very end less than one is left out.
-      unlabelled: how many images of a batch are of the unlabelled ones; a pass is one over the others.
-      classes_per_batch: how many classes the others are of, the same number of images of each; None for any.
-    """
-
-    batch_size: int
-    images: int
-    epochs: int
-    unlabelled: int = 0
-    classes_per_batch: Optional[int] = None
-
-    @property
-    def labelled(self) -> int:
-        """Images in a batch that are not of the unlabelled ones."""
-        return self.batch_size - self.unlabelled
-
-    @property
-    def steps_per_epoch(self) -> float:
-        return self.images / self.labelled
-
-    @property
-    def total_steps(self) -> int:
-        return self.steps_before(self.epochs)
-
-    def steps_before(self, epoch: int) -> int:
-        """Steps that end within the passes before `epoch`, which is counted from 0."""
-        return epoch * self.images // self.labelled
-
-    def epoch_of(self, step: int) -> int:
-        """The pass in which a step, counted from 0, ends."""
-        return ((step + 1) * self.labelled - 1) // self.images
-
-
-def plan_epochs(
-    images: TrainingImages,
-    batch_size: int,
-    epochs: int,
-    replicas: int,
-    flag: str,
-    *,
-    classes_per_batch: Optional[int] = None,
-    num_classes: Optional[int] = None,
-    unlabelled: Optional[TrainingImages] = None,
-    unlabelled_share: float = 0.0,
-) -> Epochs:
-    """How many steps `epochs` passes over the training images are; `flag` is what sets the batch size.
-
-    `num_classes` stands for the number of classes that have training images where the data is not there to be asked.
-
-    Raises:
-      UserError: the batch is larger than the data, or cannot be shared equally by replicas, classes and unlabelled.
-    """
-    if batch_size % replicas:
-        nearest = max(round(batch_size / replicas), 1) * replicas
-        raise UserError(f"--{flag}={batch_size}: must divide by the {replicas} replicas; the nearest is {nearest}")
-    of_unlabelled = 0
-    if unlabelled is not None:
-        of_replica = batch_size // replicas
-        if of_replica < 2:
-            raise UserError(f"--{flag}={batch_size}: each replica needs 2 images, a labelled and an unlabelled one")
-        of_unlabelled = replicas * min(max(round(unlabelled_share * of_replica), 1), of_replica - 1)
-        if unlabelled.size < of_unlabelled:
-            raise UserError(
-                f"--unlabelled_share={unlabelled_share:g}: {of_unlabelled} of a batch are more than the "
-                f"{unlabelled.size} unlabelled images; give a smaller share or --{flag}"
-            )
-    labelled = batch_size - of_unlabelled
-    if images.size < labelled:
-        if of_unlabelled:
-            raise UserError(
-                f"--{flag}={batch_size}: its {labelled} labelled images are more than the {images.size} there are"
-            )
-        raise UserError(
-            f"--{flag}={batch_size}: larger than the {images.size} training images; give {images.size} or less"
-        )
-    if classes_per_batch is not None:
-        classes = len(images.classes[1]) if num_classes is None else num_classes
-        if classes_per_batch > classes:
-            raise UserError(
-                f"--classes_per_batch={classes_per_batch}: only {classes} classes have training images; give {classes} "
-                "or less"
-            )
-        if labelled % classes_per_batch:
-            fitting = (c for c in range(1, classes + 1) if labelled % c == 0)
-            nearest = min(fitting, key=lambda c: abs(c - classes_per_batch))
-            raise UserError(
-                f"--classes_per_batch={classes_per_batch}: must divide the {labelled} labelled images of a batch; the "
-                f"nearest is {nearest}"
-            )
-    # Batches of so many images of each class are drawn anew for each pass, so a pass has whole ones.
-    of_pass = images.size if classes_per_batch is None else images.size // labelled * labelled
-    return Epochs(batch_size, of_pass, epochs, of_unlabelled, classes_per_batch)
-
-
 def training_batches(
     images: TrainingImages,
     make_views: MakeViews,
-    epochs: Epochs,
+    epochs: StepSchedule,
     *,
     seed: int,
     start_step: int = 0,
@@ -164,7 +63,7 @@ def training_batches(
     if epochs.unlabelled:
         assert unlabelled is not None
         passes = -(-epochs.total_steps * epochs.unlabelled // unlabelled.size)
-        of_unlabelled = Epochs(epochs.unlabelled, unlabelled.size, passes)
+        of_unlabelled = StepSchedule(epochs.unlabelled, unlabelled.size, passes)
         others = _views(unlabelled, make_views, of_unlabelled, seed, start_step, context, channels, labelled=False)
         pattern = sampling.is_unlabelled(epochs.batch_size, epochs.unlabelled)
         turns = tf.data.Dataset.from_tensor_slices(pattern[: epochs.batch_size // context.num_input_pipelines])
@@ -177,7 +76,7 @@ def training_batches(
 def _views(
     images: TrainingImages,
     make_views: MakeViews,
-    epochs: Epochs,
+    epochs: StepSchedule,
     seed: int,
     start_step: int,
     context: tf.distribute.InputContext,
@@ -230,7 +129,7 @@ class _Pool(NamedTuple):
     batch_size: int
 
 
-def _pool_of(images: TrainingImages, epochs: Epochs, context: tf.distribute.InputContext) -> _Pool:
+def _pool_of(images: TrainingImages, epochs: StepSchedule, context: tf.distribute.InputContext) -> _Pool:
     split = images.data.train_split
     if images.bytes <= SMALL_BYTES or images.kept is not None or epochs.classes_per_batch is not None:
         return _Pool(True, split, 0, images.size, epochs.batch_size)
@@ -241,7 +140,7 @@ def _pool_of(images: TrainingImages, epochs: Epochs, context: tf.distribute.Inpu
 
 
 def _examples_of_epochs(
-    images: TrainingImages, epochs: Epochs, seed: int, start_step: int, context: tf.distribute.InputContext
+    images: TrainingImages, epochs: StepSchedule, seed: int, start_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
     """(epoch, index, encoded image, label) in the order of training, from `start_step` on.
 
@@ -295,7 +194,7 @@ def _examples_of_epochs(
     )
 
 
-def _balanced_order(images: TrainingImages, epochs: Epochs, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+def _balanced_order(images: TrainingImages, epochs: StepSchedule, seed: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """Epoch → positions of its images, batch after batch."""
     assert epochs.classes_per_batch is not None
     members, sizes = images.classes

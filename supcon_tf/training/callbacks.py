@@ -14,7 +14,7 @@ import tqdm
 from tensorflow import keras
 
 from supcon_tf import distribute
-from supcon_tf.data.pipeline import Epochs
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import Interrupted, UserError
 from supcon_tf.training.checkpoints import Checkpoints
 from supcon_tf.training.stop_signals import StopRequest
@@ -134,7 +134,7 @@ class Progress(StepCallback):
 
     SECONDS_BETWEEN_LINES = 10.0
 
-    def __init__(self, stage: str, epochs: Epochs, shown: Mapping[str, str]) -> None:
+    def __init__(self, stage: str, epochs: StepSchedule, shown: Mapping[str, str]) -> None:
         super().__init__()
         self._stage = stage
         self._epochs = epochs
@@ -208,7 +208,7 @@ class Curves(StepCallback):
     """
 
     def __init__(
-        self, writer: tf.summary.SummaryWriter, epochs: Epochs, learning_rate: Callable[[int], Any], *, every: int
+        self, writer: tf.summary.SummaryWriter, epochs: StepSchedule, learning_rate: Callable[[int], Any], *, every: int
     ) -> None:
         super().__init__()
         self._writer = writer

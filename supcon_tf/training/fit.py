@@ -12,7 +12,7 @@ from tensorflow import keras
 
 from supcon_tf import distribute
 from supcon_tf.config import RunOptions
-from supcon_tf.data.pipeline import Epochs
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import Interrupted, UserError, WorkersLost
 from supcon_tf.models import prepared
 from supcon_tf.run_dir import RunDir
@@ -40,7 +40,7 @@ class Stage:
     """
 
     name: str
-    epochs: Epochs
+    epochs: StepSchedule
     make_batches: MakeBatches
     learning_rate: Callable[[int], Any]
     shown: Mapping[str, str]

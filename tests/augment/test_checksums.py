@@ -12,9 +12,10 @@ import tensorflow as tf
 from supcon_tf import config
 from supcon_tf.augment import augmented_views
 from supcon_tf.data import load, pipeline
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 
-EPOCHS = pipeline.Epochs(batch_size=16, images=1197, epochs=2)
+EPOCHS = StepSchedule(batch_size=16, images=1197, epochs=2)
 STEPS = (0, 75)  # of the first whole batches of both passes
 
 CHECKSUMS = {

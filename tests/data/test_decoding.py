@@ -9,12 +9,13 @@ import tensorflow as tf
 from supcon_tf import config as config_lib
 from supcon_tf import experiment
 from supcon_tf.data import decoding, pipeline
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 from tests.data import numbered
 
 BROKEN = (17, 60)
-EPOCHS = pipeline.Epochs(batch_size=25, images=100, epochs=2)
+EPOCHS = StepSchedule(batch_size=25, images=100, epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from supcon_tf import config
 from supcon_tf.data import load, memory, pipeline, records, training_images
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError
 from tests import voc
 from tests.data import numbered
 
@@ -33,7 +33,7 @@ def batches(digits, epochs, **options):
     ]
 
 
-EPOCHS = pipeline.Epochs(batch_size=256, images=1197, epochs=2)
+EPOCHS = StepSchedule(batch_size=256, images=1197, epochs=2)
 
 
 def test_each_pass_shows_each_image_once_in_an_order_of_its_own(digits):
@@ -45,16 +45,6 @@ def test_each_pass_shows_each_image_once_in_an_order_of_its_own(digits):
     assert len(np.unique(second[:, 65])) == len(second) == 9 * 256 - 1197
     assert np.any(first[: len(second), 65] != second[:, 65])
     assert np.all(first[:, 64] != second[0, 64])  # the first one changes with the pass
-
-
-@pytest.mark.parametrize("batch_size, images, epochs", [(256, 1197, 2), (7, 10, 6), (5, 5, 3), (6144, 1281167, 350)])
-def test_steps_are_counted_by_the_passes_in_which_they_end(batch_size, images, epochs):
-    counted = pipeline.Epochs(batch_size, images, epochs)
-    assert counted.total_steps == int(epochs * images / batch_size)
-    for step in (0, 1, counted.total_steps // 2, counted.total_steps - 1):
-        assert counted.epoch_of(step) == int(((step + 1) * batch_size - 1) / images)
-        assert counted.steps_before(counted.epoch_of(step)) <= step < counted.steps_before(counted.epoch_of(step) + 1)
-    assert counted.epoch_of(counted.total_steps) == epochs
 
 
 def test_labels_stay_with_their_images(digits):
@@ -99,7 +89,7 @@ def test_workers_share_the_images_of_each_step_of_one_worker(digits, pipelines, 
 @pytest.mark.parametrize("pipelines", [1, 2, 3])
 def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pipelines, monkeypatch):
     monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
-    epochs = pipeline.Epochs(batch_size=240, images=1197, epochs=2)
+    epochs = StepSchedule(batch_size=240, images=1197, epochs=2)
     index_of = {}
     for index, features in enumerate(digits.builder.as_dataset(split="train").as_numpy_iterator()):
         index_of.setdefault(features["image"].tobytes(), set()).add(index)
@@ -140,9 +130,9 @@ def numbers_and_seeds(seen):
     return numbers, [views[:, 65].tolist() for views, _ in seen]
 
 
-SHORT = pipeline.Epochs(batch_size=40, images=230, epochs=3)
+SHORT = StepSchedule(batch_size=40, images=230, epochs=3)
 BALANCED = dataclasses.replace(SHORT, images=200, classes_per_batch=4)
-HALF = pipeline.Epochs(batch_size=40, images=230, epochs=2, unlabelled=16)
+HALF = StepSchedule(batch_size=40, images=230, epochs=2, unlabelled=16)
 BALANCED_HALF = dataclasses.replace(HALF, images=216, classes_per_batch=3)
 
 
@@ -200,7 +190,7 @@ def test_large_data_are_read_from_their_files_in_an_order_of_each_epoch(files, m
     monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 0)
     monkeypatch.setattr(records, "FILES_AT_A_TIME", 1)
     file_of = [number for number, part in enumerate(records.file_parts(files, "train")) for _ in range(part.take)]
-    epochs = pipeline.Epochs(batch_size=10, images=230, epochs=3)
+    epochs = StepSchedule(batch_size=10, images=230, epochs=3)
     _, examples = numbers_and_seeds(batches(TrainingImages(files, cache="off"), epochs))
     first_files = {frozenset(file_of[example] for example in examples[step]) for step in (0, 23, 46)}
     assert len(first_files) > 1
@@ -212,7 +202,7 @@ def test_a_subset_keeps_the_classes_shares_and_the_images_seeds(files):
     stored = numbered.stored_numbers(files)
     images = TrainingImages(files, max_examples=50)
     assert images.size == 50
-    numbers, examples = numbers_and_seeds(batches(images, pipeline.Epochs(25, 50, 2)))
+    numbers, examples = numbers_and_seeds(batches(images, StepSchedule(25, 50, 2)))
     for epoch in (numbers[:2], numbers[2:]):
         flat = [number for batch in epoch for number in batch]
         expected = [n for c in range(5) for n in [number for number in stored if number % 5 == c][:10]]
@@ -229,7 +219,7 @@ def test_of_images_with_several_classes_a_subset_is_the_first_ones(voc_dir, cach
 
     images = TrainingImages(data, max_examples=6, cache=cache)
     first = data.builder.as_dataset(split="train[:6]").as_numpy_iterator()
-    ((numbers, labels),) = pipeline.training_batches(images, number, pipeline.Epochs(6, 6, 1), seed=1)
+    ((numbers, labels),) = pipeline.training_batches(images, number, StepSchedule(6, 6, 1), seed=1)
     assert sorted(numbers.numpy()) == sorted(voc.number_of(example["image"]) for example in first)
     np.testing.assert_array_equal(labels == 1, [voc.marks(number) == 1 for number in numbers.numpy()])
 
@@ -279,7 +269,7 @@ def test_unlabelled_images_take_their_share_of_each_batch(files, others, small, 
     # Passes over these 70 are their own, whatever the pass of the labelled ones.
     places = [place for batch in passed for place in batch]
     assert all(len(set(places[start : start + 70])) == 70 for start in (0, 70, 140, 210))
-    alone = batches(files, pipeline.Epochs(24, 230, 2))
+    alone = batches(files, StepSchedule(24, 230, 2))
     for (views, labels), (expected, expected_labels) in zip(seen, alone):
         np.testing.assert_array_equal(views[labels >= 0], expected)
         np.testing.assert_array_equal(labels[labels >= 0], expected_labels)
@@ -291,7 +281,7 @@ def test_images_that_are_labelled_or_evaluated_on_can_be_kept_from_the_unlabelle
     images = TrainingImages(dataclasses.replace(others, **splits), max_examples=20)
     unlabelled = TrainingImages(others, left_out=images.taken("train").tolist(), cache=cache)
     assert unlabelled.size == 42
-    seen = batches(images, pipeline.Epochs(30, 20, 2, unlabelled=21), unlabelled=unlabelled)
+    seen = batches(images, StepSchedule(30, 20, 2, unlabelled=21), unlabelled=unlabelled)
     shown = {numbered.number_of(view[:64]) for views, labels in seen for view in views[labels < 0]}
     labelled = {numbered.number_of(view[:64]) for views, labels in seen for view in views[labels >= 0]}
     held_out = set(numbered.stored_numbers(others)[60:63] + numbered.stored_numbers(others)[65:])
@@ -311,41 +301,6 @@ def test_workers_share_and_restarts_repeat_sampled_batches(files, others, epochs
     shares = [batches(images, epochs, context=context, start_step=start, **options) for context in contexts]
     together = [tuple(map(np.concatenate, zip(*of_step))) for of_step in zip(*shares)]
     same(together, alone[start:])
-
-
-@pytest.mark.parametrize(
-    "batch_size, replicas, share, unlabelled",
-    [(40, 1, 0.5, 20), (40, 4, 0.5, 20), (40, 4, 0.01, 4), (40, 8, 0.99, 32), (40, 1, 0.3, 12)],
-)
-def test_each_replica_has_whole_unlabelled_images(files, others, batch_size, replicas, share, unlabelled):
-    epochs = pipeline.plan_epochs(
-        TrainingImages(files),
-        batch_size,
-        2,
-        replicas,
-        "batch_size",
-        unlabelled=TrainingImages(others),
-        unlabelled_share=share,
-    )
-    assert epochs == pipeline.Epochs(batch_size, 230, 2, unlabelled)
-
-
-@pytest.mark.parametrize(
-    "batch_size, options, complaint",
-    [
-        (40, {"classes_per_batch": 6}, "--classes_per_batch=6: only 5 classes have training images; give 5 or less"),
-        (42, {"classes_per_batch": 4}, "--classes_per_batch=4: must divide the 42 labelled images of a batch; the nea"),
-        (1, {"unlabelled_share": 0.5}, "--batch_size=1: each replica needs 2 images"),
-        (400, {"unlabelled_share": 0.5}, "--unlabelled_share=0.5: 200 of a batch are more than the 70 unlabelled"),
-        (400, {"unlabelled_share": 0.1}, "--batch_size=400: its 360 labelled images are more than the 230 there are"),
-    ],
-)
-def test_batches_that_cannot_be_made_are_refused(files, others, batch_size, options, complaint):
-    if "unlabelled_share" in options:
-        options = {**options, "unlabelled": TrainingImages(others)}
-    with pytest.raises(UserError) as error:
-        pipeline.plan_epochs(TrainingImages(files), batch_size, 1, 1, "batch_size", **options)
-    assert complaint in str(error.value) and "\n" not in str(error.value)
 
 
 def view(image):
@@ -386,18 +341,3 @@ def test_evaluation_of_images_with_several_classes_gives_difficult_ones_and_fill
     for n, (row, weight) in found.items():
         np.testing.assert_array_equal(weight, voc.marks(n) != 0)
         np.testing.assert_array_equal(row, voc.marks(n) == 1)
-
-
-def test_batch_larger_than_the_data_is_refused(digits):
-    with pytest.raises(UserError, match="--batch_size=2000: larger than the 1197 training images; give 1197 or less"):
-        pipeline.plan_epochs(TrainingImages(digits), 2000, 1, 1, "batch_size")
-
-
-def test_batch_that_replicas_cannot_share_equally_is_refused(digits):
-    with pytest.raises(UserError, match="--batch_size=10: must divide by the 4 replicas; the nearest is 8"):
-        pipeline.plan_epochs(TrainingImages(digits), 10, 1, 4, "batch_size")
-
-
-def test_an_epoch_is_a_pass_of_whole_batches_only_where_classes_are_balanced(digits):
-    plan = [pipeline.plan_epochs(TrainingImages(digits), 250, 3, 2, "x", classes_per_batch=c) for c in (None, 5)]
-    assert plan == [pipeline.Epochs(250, 1197, 3), pipeline.Epochs(250, 1000, 3, classes_per_batch=5)]

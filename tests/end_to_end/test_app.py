@@ -272,13 +272,13 @@ def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tm
     [
         (["--dataset=digts"], "--dataset=digts"),
         (["--train_split=trian"], "--train_split=trian"),
-        (["--batch_size=5000"], "--batch_size=5000: larger than the 1197 training images"),
+        (["--batch_size=5000"], "--batch_size=5000: exceeds the 1197 training images"),
         (["--stages=evaluate"], "--stages=evaluate: needs the finished stage 'linear'"),
         (["--stages=export"], "--stages=export: needs the finished stage 'linear'"),
         (["--stages=linear"], "--stages=linear: needs the finished stage 'pretrain'"),
         (
             ["--strategy=mirrored", "--batch_size=255"],
-            "--batch_size=255: must divide by the 8 replicas; the nearest is 256",
+            "--batch_size=255: must be a multiple of the 8 replicas; the nearest is 256",
         ),
         (
             ["--microbatch_size=50"],

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.data.pipeline import Epochs
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import Interrupted, UserError
 from supcon_tf.evaluation import read_curves
 from supcon_tf.training import callbacks
@@ -113,7 +113,7 @@ def test_an_execution_of_several_steps_counts_each(tmp_path):
 
 def test_curves_have_a_point_where_an_execution_passed_one(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "curves"))
-    curve = callbacks.Curves(writer, Epochs(batch_size=1, images=6, epochs=1), lambda step: 1.0, every=4)
+    curve = callbacks.Curves(writer, StepSchedule(batch_size=1, images=6, epochs=1), lambda step: 1.0, every=4)
     fit(tmp_path, [1, 2, 3, 4, 5, 6], curve, steps_per_execution=3)
     curves = read_curves(str(tmp_path / "curves"), ["train/loss"])
     np.testing.assert_allclose(curves["train/loss"], [(6, (1 + 4 + 9 + 16 + 25 + 36) / 6)], rtol=1e-5)
@@ -121,7 +121,7 @@ def test_curves_have_a_point_where_an_execution_passed_one(tmp_path):
 
 def test_curves_hold_the_mean_since_the_last_point(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "curves"))
-    epochs = Epochs(batch_size=1, images=4, epochs=2)
+    epochs = StepSchedule(batch_size=1, images=4, epochs=2)
     fit(tmp_path, [1, 2, 3, 4], callbacks.Curves(writer, epochs, lambda step: 0.5 * step, every=2), epochs=2)
     tags = ["train/loss", "train/learning_rate", "train/images_per_second"]
     curves = read_curves(str(tmp_path / "curves"), tags)
@@ -134,7 +134,7 @@ def test_curves_hold_the_mean_since_the_last_point(tmp_path):
 def test_progress_without_a_terminal_is_plain_lines(tmp_path, monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(callbacks.sys, "stderr", screen)
-    fit(tmp_path, [2, 2, 2], callbacks.Progress("pretrain", Epochs(1, 3, 1), {"loss": "loss"}))
+    fit(tmp_path, [2, 2, 2], callbacks.Progress("pretrain", StepSchedule(1, 3, 1), {"loss": "loss"}))
     assert screen.getvalue() == "pretrain  100%  00:00 left, epoch 1/1, loss 4.000\n"
 
 

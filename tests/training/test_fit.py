@@ -7,13 +7,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.config import RunOptions
-from supcon_tf.data.pipeline import Epochs
+from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import Interrupted, WorkersLost
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training.checkpoints import latest_step
 from supcon_tf.training.fit import Stage, fit
 
-EPOCHS = Epochs(batch_size=2, images=7, epochs=2)  # of 3 steps and 4
+EPOCHS = StepSchedule(batch_size=2, images=7, epochs=2)  # of 3 steps and 4
 
 
 def make_batches(start_step, context):
