@@ -173,7 +173,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     """Prepares the data, checks that the options fit it, and only then claims the run's folder."""
     run_dir = RunDir(config.run.run_dir or default_path(config))
     past = run_dir.begun(config.data.dataset)
-    facts = catalogue.facts(config.data.dataset)
+    facts = catalogue.dataset_defaults(config.data.dataset)
     config = settle(config, facts, past)
     data = load.load(config.data, labels=config.run.mode != "simclr", one_class_for=one_class_for(config))
     image_shape = seen_shape(config, data)
@@ -236,7 +236,9 @@ def one_class_for(config: config_lib.Config) -> Optional[str]:
     return None
 
 
-def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]) -> config_lib.Config:
+def settle(
+    config: config_lib.Config, facts: catalogue.DatasetDefaults, past: Optional[Mapping[str, Any]]
+) -> config_lib.Config:
     """The options, with a value for those that are left open and that the data set decides.
 
     Args:
@@ -267,7 +269,7 @@ def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Map
 
 
 def _find_whitening(
-    experiment: Experiment, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]
+    experiment: Experiment, facts: catalogue.DatasetDefaults, past: Optional[Mapping[str, Any]]
 ) -> catalogue.Whitening:
     """The constants of the run that is continued, else of the encoder that it begins with, else of the catalogue.
 
@@ -373,7 +375,7 @@ def check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None
 def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError unless all processes were given the same options, but for where files are and when to save."""
     own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache"))
-    largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
+    largest, smallest = distribute.all_reduce_max(strategy, [own, -own])
     if largest != -smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
 

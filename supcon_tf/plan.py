@@ -248,7 +248,7 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
     Raises:
       UserError: a data set that is not known or of unknown size, or options that do not fit it.
     """
-    config = experiment_lib.settle(config, catalogue.facts(config.data.dataset), None)
+    config = experiment_lib.settle(config, catalogue.dataset_defaults(config.data.dataset), None)
     data = load.load(
         config.data,
         labels=config.run.mode != "simclr",

@@ -64,7 +64,7 @@ def settle(past=None, **values):
     """Option → value, as settled."""
     config = config_lib.from_values({"mode": "supcon", **values})
     recorded = past and config_lib.recorded(past)
-    return config_lib.values(experiment_lib.settle(config, catalogue.facts(config.data.dataset), recorded))
+    return config_lib.values(experiment_lib.settle(config, catalogue.dataset_defaults(config.data.dataset), recorded))
 
 
 @pytest.mark.parametrize(

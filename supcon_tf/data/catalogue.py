@@ -1,7 +1,7 @@
 """What is known of data sets by name: how large their images are seen, how they are cropped, scaled and split.
 
-A value holds where neither a flag nor a recipe says otherwise. Data sets that are not listed get `Facts()`. Names are
-those of TensorFlow Datasets, without version, and with the configuration only where it differs from the rest. Imports
+A value holds where neither a flag nor a recipe says otherwise. Data sets that are not listed get `DatasetDefaults()`. Names
+are those of TensorFlow Datasets, without version, and with the configuration only where it differs from the rest. Imports
 no TensorFlow.
 
 Sources, by their names in the comments below:
@@ -25,7 +25,7 @@ class Whitening(NamedTuple):
 NO_WHITENING = Whitening((0.0,), (1.0,))
 
 
-class Facts(NamedTuple):
+class DatasetDefaults(NamedTuple):
     """What a data set decides.
 
     Attributes:
@@ -51,12 +51,12 @@ class Facts(NamedTuple):
 
 # The authors' release: 224 pixels, 7x7 stem, crops of 8 % and more; evaluation sees the central 224 of 256 pixels;
 # whitening is switched on, but no constants are defined, so images stay in [-1, 1].
-IMAGENET = Facts(image_size=224, stem="imagenet", whitening=NO_WHITENING)
+IMAGENET = DatasetDefaults(image_size=224, stem="imagenet", whitening=NO_WHITENING)
 
 # Both of the authors' codes: 32 pixels, 3x3 stem, crops of 20 % and more, evaluation sees the whole image. The
 # constants of CIFAR-10 are in both; those of CIFAR-100 are (.5071, .4867, .4408) and (.2675, .2565, .2761) in the
 # authors' CIFAR, there for images in [0, 1].
-CIFAR10 = Facts(
+CIFAR10 = DatasetDefaults(
     image_size=32,
     stem="small",
     crop_min_area=0.2,
@@ -66,11 +66,11 @@ CIFAR10 = Facts(
 CIFAR100 = CIFAR10._replace(whitening=Whitening((0.0142, -0.0266, -0.1184), (0.535, 0.513, 0.5522)))
 
 # The transfer protocol: 224 pixels, crops and evaluation as for ImageNet.
-TRANSFER = Facts(image_size=224, stem="imagenet")
+TRANSFER = DatasetDefaults(image_size=224, stem="imagenet")
 
-CHARACTERS = Facts(flip=False)  # mirrored, they are others or none
+CHARACTERS = DatasetDefaults(flip=False)  # mirrored, they are others or none
 
-CATALOGUE: Dict[str, Facts] = {
+CATALOGUE: Dict[str, DatasetDefaults] = {
     "imagenet2012": IMAGENET,
     "imagenet2012_subset": IMAGENET,  # the part of 1 % or 10 % that semi-supervised learning uses
     "cifar10": CIFAR10,
@@ -96,7 +96,7 @@ CATALOGUE: Dict[str, Facts] = {
     # Measured constants did digits no good: top-1 of supcon, ce and simclr, seed 0, was 99.00, 96.25 and 92.75 % with
     # them, 99.25, 98.00 and 92.50 % without. The recipes of fashion_mnist were measured without.
     "digits": CHARACTERS._replace(whitening=NO_WHITENING),
-    "fashion_mnist": Facts(whitening=NO_WHITENING),
+    "fashion_mnist": DatasetDefaults(whitening=NO_WHITENING),
     "emnist": CHARACTERS,
     "kmnist": CHARACTERS,
     "mnist": CHARACTERS,
@@ -151,9 +151,9 @@ OTHER_NAMES: Dict[str, str] = {
 NOT_IN_TFDS = ("aircraft", "birdsnap", "fgvcaircraft")
 
 
-def facts(dataset: str) -> Facts:
+def dataset_defaults(dataset: str) -> DatasetDefaults:
     """What is known of `--dataset`, which may have a configuration and a version."""
-    return CATALOGUE.get(dataset.partition(":")[0], CATALOGUE.get(base_name(dataset), Facts()))
+    return CATALOGUE.get(dataset.partition(":")[0], CATALOGUE.get(base_name(dataset), DatasetDefaults()))
 
 
 def sizes(dataset: str) -> Optional[Dict[str, int]]:

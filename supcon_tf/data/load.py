@@ -199,7 +199,7 @@ def _is_sequence_of_classes(feature: tfds.features.FeatureConnector) -> bool:
 
 def _check_is_trained_on(options: config.DataOptions) -> None:
     """Raises UserError for a data set that is only evaluated on, before hours are spent on preparing it."""
-    clean = catalogue.facts(options.dataset).trained_on
+    clean = catalogue.dataset_defaults(options.dataset).trained_on
     if clean and options.train_split is None:
         raise UserError(
             f"--dataset={options.dataset}: has only images to evaluate on; train with --dataset={clean}, or give "

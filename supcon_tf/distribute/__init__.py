@@ -2,7 +2,7 @@
 
 from supcon_tf.distribute.gather import gather, local_slice_start
 from supcon_tf.distribute.processes import (
-    largest_over_processes,
+    all_reduce_max,
     start_again,
     step_was_done,
     steps_between_agreements,
@@ -12,10 +12,10 @@ from supcon_tf.distribute.repeat import repeat
 from supcon_tf.distribute.strategy import has_accelerators, is_chief, make_strategy
 
 __all__ = [
+    "all_reduce_max",
     "gather",
     "has_accelerators",
     "is_chief",
-    "largest_over_processes",
     "local_slice_start",
     "make_strategy",
     "repeat",

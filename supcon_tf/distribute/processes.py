@@ -37,7 +37,7 @@ def steps_between_agreements(strategy: tf.distribute.Strategy, every: int) -> in
     return 1 if count_processes(strategy) == 1 else every
 
 
-def largest_over_processes(strategy: tf.distribute.Strategy, values: Sequence[int]) -> List[int]:
+def all_reduce_max(strategy: tf.distribute.Strategy, values: Sequence[int]) -> List[int]:
     """The largest of each value over all processes, the same on each of them.
 
     Every process has to call it, and waits there for the others; one that is alone has its own values back.

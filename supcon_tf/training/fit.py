@@ -81,7 +81,7 @@ def fit(
     checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
     checkpoints.restore()
     strategy = model.distribute_strategy
-    agree = functools.partial(distribute.largest_over_processes, strategy)
+    agree = functools.partial(distribute.all_reduce_max, strategy)
     latest, earliest = agree([checkpoints.step, -checkpoints.step])
     if latest != -earliest:
         raise UserError(

@@ -35,7 +35,9 @@ def test_imports_no_tensorflow():
 
 def test_every_data_set_is_one_of_tfds(known):
     assert [name for name in catalogue.CATALOGUE if catalogue.base_name(name) not in known] == []
-    assert [facts.trained_on for facts in catalogue.CATALOGUE.values() if facts.trained_on not in (None, *known)] == []
+    assert [
+        defaults.trained_on for defaults in catalogue.CATALOGUE.values() if defaults.trained_on not in (None, *known)
+    ] == []
 
 
 def test_other_names_are_unknown_to_tfds_and_lead_to_known_ones(known):
@@ -47,15 +49,21 @@ def test_other_names_are_unknown_to_tfds_and_lead_to_known_ones(known):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_facts_are_those_of_the_authors_release(name):
-    facts = catalogue.facts(name)
-    assert (facts.image_size, facts.stem, facts.crop_min_area, facts.eval_crop, facts.whitening) == TABLE[name]
+    defaults = catalogue.dataset_defaults(name)
+    assert (
+        defaults.image_size,
+        defaults.stem,
+        defaults.crop_min_area,
+        defaults.eval_crop,
+        defaults.whitening,
+    ) == TABLE[name]
 
 
 @pytest.mark.parametrize("name", CIFAR_IN_0_TO_1)
 def test_constants_of_cifar_are_those_of_both_releases(name):
     mean, std = CIFAR_IN_0_TO_1[name]
-    assert catalogue.facts(name).whitening.mean == pytest.approx([2 * m - 1 for m in mean])
-    assert catalogue.facts(name).whitening.std == pytest.approx([2 * s for s in std])
+    assert catalogue.dataset_defaults(name).whitening.mean == pytest.approx([2 * m - 1 for m in mean])
+    assert catalogue.dataset_defaults(name).whitening.std == pytest.approx([2 * s for s in std])
 
 
 @pytest.mark.parametrize(
@@ -63,25 +71,25 @@ def test_constants_of_cifar_are_those_of_both_releases(name):
              "oxford_flowers102", "voc", "voc/2007:5.0.0", "voc/2012"],
 )  # fmt: skip
 def test_transfer_data_sets_are_seen_as_imagenet_is_and_split_by_the_protocol(name):
-    facts, imagenet = catalogue.facts(name), catalogue.facts("imagenet2012")
-    assert facts._replace(train_split=None) == imagenet._replace(whitening=None)
-    assert facts.train_split == ("train+validation" if name in TRAIN_AND_VALIDATION else None)
+    defaults, imagenet = catalogue.dataset_defaults(name), catalogue.dataset_defaults("imagenet2012")
+    assert defaults._replace(train_split=None) == imagenet._replace(whitening=None)
+    assert defaults.train_split == ("train+validation" if name in TRAIN_AND_VALIDATION else None)
 
 
 def test_sizes_and_channels_fit_those_of_tfds(tmp_path):
-    for name, facts in catalogue.CATALOGUE.items():
-        if facts.image_size:
+    for name, defaults in catalogue.CATALOGUE.items():
+        if defaults.image_size:
             height, width, channels = tfds.builder(name, data_dir=tmp_path).info.features["image"].shape
-            assert (height or facts.image_size, width or facts.image_size) == (facts.image_size,) * 2, name
+            assert (height or defaults.image_size, width or defaults.image_size) == (defaults.image_size,) * 2, name
             assert channels == 3, name
-        for constants in facts.whitening or ():
+        for constants in defaults.whitening or ():
             assert len(constants) in (1, 3)
 
 
 @pytest.mark.parametrize("name", ["stanford_dogs", "folder:cifar10", "folder:/images/mnist", "colorectal_histology"])
 def test_what_is_not_listed_has_the_general_values(name):
-    assert catalogue.facts(name) == catalogue.Facts()
-    assert catalogue.Facts()[:5] == (None, "auto", 0.08, 0.875, None)
+    assert catalogue.dataset_defaults(name) == catalogue.DatasetDefaults()
+    assert catalogue.DatasetDefaults()[:5] == (None, "auto", 0.08, 0.875, None)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +104,4 @@ def test_what_is_not_listed_has_the_general_values(name):
     ],
 )
 def test_digits_and_letters_are_not_to_be_mirrored(dataset, expected):
-    assert catalogue.facts(dataset).flip is expected
+    assert catalogue.dataset_defaults(dataset).flip is expected

@@ -21,12 +21,12 @@ def several(monkeypatch):
 
 def test_a_process_alone_has_its_own_values_back():
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    assert distribute.largest_over_processes(strategy, [15, 0]) == [15, 0]
+    assert distribute.all_reduce_max(strategy, [15, 0]) == [15, 0]
     assert distribute.steps_between_agreements(strategy, 50) == 1
 
 
 def test_what_several_processes_say_is_gathered(several):
-    assert distribute.largest_over_processes(several, [15, 0, -100_000]) == [15, 0, -100_000]
+    assert distribute.all_reduce_max(several, [15, 0, -100_000]) == [15, 0, -100_000]
     assert distribute.steps_between_agreements(several, 50) == 50
 
 

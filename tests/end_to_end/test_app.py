@@ -193,7 +193,7 @@ def wait_for_checkpoint(run_dir, workers):
 
 
 def test_workers_with_different_options_are_told(digits_dir, tmp_path, capsys, monkeypatch):
-    of_another = "supcon_tf.distribute.largest_over_processes"
+    of_another = "supcon_tf.distribute.all_reduce_max"
     monkeypatch.setattr(of_another, lambda strategy, values: [values[0] + 1, values[1]])
     assert main(["app.py", *supcon_arguments(digits_dir, tmp_path)]) == 2
     assert "TF_CONFIG: its workers were started with different options" in capsys.readouterr().err
