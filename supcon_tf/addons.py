@@ -1,11 +1,11 @@
-"""The one door to TensorFlow Addons, whose notice of its end of life stays off the screen."""
+"""Imports TensorFlow Addons, here only, and suppresses its notice about the end of development."""
 
 import types
 import warnings
 
 
 def tensorflow_addons() -> types.ModuleType:
-    """The package, imported when it is first needed."""
+    """Returns the package, which is imported at the first call."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons \(TFA\) has ended development")
         import tensorflow_addons

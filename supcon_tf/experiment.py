@@ -17,7 +17,7 @@ from supcon_tf.data import catalogue, decoding, load, pipeline
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.data.steps import StepSchedule, plan_steps
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError, arguments_called
+from supcon_tf.errors import ArgumentError, UserError, arguments_called
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from supcon_tf.training import checkpoints, tensorboard, warm_start
@@ -175,7 +175,8 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     past = run_dir.begun(config.data.dataset)
     facts = catalogue.dataset_defaults(config.data.dataset)
     config = settle(config, facts, past)
-    data = load.load(config.data, labels=config.run.mode != "simclr", one_class_for=one_class_for(config))
+    check_single_label(config)
+    data = load.load(config.data, labels=config.run.mode != "simclr")
     image_shape = seen_shape(config, data)
     flip = {"on": True, "off": False, "auto": facts.flip}
     images = training_images(config, data)
@@ -220,20 +221,23 @@ def seen_shape(config: config_lib.Config, data: load.ImageData) -> Tuple[int, in
     return image_size, image_size, channels
 
 
-def one_class_for(config: config_lib.Config) -> Optional[str]:
-    """What needs an image to have one class, and what to do instead; None if nothing does."""
-    options, mix = config.data, config.augment.mix
-    if config.run.mode == "supcon" and ("pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)):
-        return "--mode=supcon takes as positives the images of one; use --mode=simclr or --mode=ce"
-    if options.label_noise:
-        return f"--label_noise={options.label_noise:g} replaces one by another; leave it out"
-    if config.pretrain.label_smoothing:
-        return f"--label_smoothing={config.pretrain.label_smoothing:g} spreads one over the others; leave it out"
-    if options.classes_per_batch is not None:
-        return f"--classes_per_batch={options.classes_per_batch} draws images by their one class; leave it out"
-    if mix != "none":
-        return f"--mix={mix} mixes distributions over classes, of which each image has one; leave it out"
-    return None
+def check_single_label(config: config_lib.Config) -> None:
+    """Raises ArgumentError if an option needs a single label per image but images may have several labels."""
+    options, mode, mix = config.data, config.run.mode, config.augment.mix
+    finds_positives = "pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)
+    values = {
+        "mode": mode if mode == "supcon" and finds_positives else None,
+        "label_noise": options.label_noise,
+        "label_smoothing": config.pretrain.label_smoothing,
+        "classes_per_batch": options.classes_per_batch,
+        "mix": mix if mix != "none" else None,
+    }
+    given = [(name, value) for name, value in values.items() if value]
+    if given and load.is_multi_label(options):
+        name, value = given[0]
+        advice = "use simclr or ce" if name == "mode" else "leave it out"
+        problem = f"needs a single label per image, but images of {{dataset}} may have several; {advice}"
+        raise ArgumentError(name, value, problem, dataset=options.dataset)
 
 
 def settle(
@@ -854,7 +858,7 @@ def option_of_stage(config: config_lib.Config, stage: str, name: str) -> Any:
 
 def _decay_in_loss(config: config_lib.Config, stage: str) -> float:
     """The part of the weight decay that is a term of the loss: none where the optimizer decays by itself."""
-    in_optimizer = option_of_stage(config, stage, "optimizer") in optimizers.DECAY_IN_OPTIMIZER
+    in_optimizer = optimizers.OPTIMIZERS[option_of_stage(config, stage, "optimizer")].decays
     return 0.0 if in_optimizer else option_of_stage(config, stage, "weight_decay")
 
 

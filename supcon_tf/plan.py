@@ -170,7 +170,7 @@ class StagePlan:
 
     @property
     def _slots(self) -> int:
-        return optimizers.SLOTS[experiment_lib.option_of_stage(self.config, self.stage, "optimizer")]
+        return optimizers.OPTIMIZERS[experiment_lib.option_of_stage(self.config, self.stage, "optimizer")].slots
 
     @property
     def memory(self) -> Dict[str, float]:
@@ -249,12 +249,8 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
       UserError: a data set that is not known or of unknown size, or options that do not fit it.
     """
     config = experiment_lib.settle(config, catalogue.dataset_defaults(config.data.dataset), None)
-    data = load.load(
-        config.data,
-        labels=config.run.mode != "simclr",
-        one_class_for=experiment_lib.one_class_for(config),
-        prepare=False,
-    )
+    experiment_lib.check_single_label(config)
+    data = load.load(config.data, labels=config.run.mode != "simclr", prepare=False)
     replicas = asked.plan_devices or config.hardware.cpu_devices
     experiment_lib.check_microbatch(config.pretrain, replicas)
     images = TrainingImages(data, max_examples=config.data.max_examples)

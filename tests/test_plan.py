@@ -131,14 +131,14 @@ def test_loss_of_a_large_batch_takes_each_pair_once_and_what_is_not_kept_again()
     assert cost.of_supcon(2**20, 1, 2, dim).memory < 10 * 2**30  # and not the 16 TB of all pairs
 
 
-@pytest.mark.parametrize("name", sorted(optimizers.SLOTS))
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
 def test_optimizers_keep_as_many_numbers_as_is_said(name):
     weight = tf.Variable(tf.ones([3, 5]), name="weight")
     optimizer = optimizers.make_optimizer(name, optimizers.WarmupThenDecay(0.1, 0, 10))
     optimizer.apply_gradients([(tf.ones([3, 5]), weight)])
     variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
     numbers = sum(variable.shape.num_elements() for variable in variables if variable.shape.rank == 2)
-    assert numbers == optimizers.SLOTS[name] * 15
+    assert numbers == optimizers.OPTIMIZERS[name].slots * 15
 
 
 def test_parameters_are_those_that_keras_counts():
@@ -296,7 +296,7 @@ def test_bad_values_are_named(given, complaint):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"dataset": "emnist"}, "--dataset=emnist: its number of images is not known without its data"),
+        ({"dataset": "emnist"}, "dataset='emnist': its number of images is unknown until it is prepared"),
         ({"batch_size": 1023}, "batch_size=1023: must be a multiple of the 4 replicas; the nearest is 1024"),
         ({"microbatch_size": 7}, "--microbatch_size=7: must divide the 256 images"),
     ],

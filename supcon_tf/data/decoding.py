@@ -1,4 +1,4 @@
-"""Encoded images to pixels, and what becomes of those that cannot be decoded."""
+"""Decodes images, and stops at images that cannot be decoded or skips them."""
 
 import sys
 import threading
@@ -12,12 +12,13 @@ from supcon_tf.data import records
 from supcon_tf.data.load import ImageData
 
 GREY = 128
-SMALL = 8  # pixels, of what stands for an image that has no size
-OF_DECODING = ("decodeimage", "decode_image", "decodejpeg", "decodepng")  # in messages of TensorFlow's decoder
+SMALL = 8  # side in pixels of the grey image that replaces a bad one whose size is unknown
+# Names of ops in the messages of TensorFlow's decoder.
+DECODERS = ("decodeimage", "decode_image", "decodejpeg", "decodepng")
 
 
 class BadImages:
-    """The images that this process could not decode and skipped; each is named on stderr once."""
+    """Collects the images that this process could not decode and skipped. Names each on stderr once."""
 
     def __init__(self) -> None:
         self._seen: Dict[Tuple[str, str, int], None] = {}
@@ -27,7 +28,7 @@ class BadImages:
         return len(self._seen)
 
     def note(self, name: str, split: str, index: int) -> None:
-        """Names the example `index` of a split, unless it was named before."""
+        """Prints the example `index` of a split of the data set `name`, unless it was printed before."""
         with self._lock:
             if (name, split, index) not in self._seen:
                 self._seen[name, split, index] = None
@@ -36,13 +37,22 @@ class BadImages:
                 )
 
     def report(self) -> None:
-        """Says on stderr how many there were, if any."""
+        """Prints the number of skipped images on stderr, if there are any."""
         if self._seen:
             print(f"Images that cannot be decoded, skipped: {len(self)}", file=sys.stderr, flush=True)
 
 
 def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> tf.Tensor:
-    """Encoded image → uint8 `[height, width, channels]`; default: 1 or 3 channels, as the data set has it."""
+    """Decodes an image.
+
+    Args:
+      data: the data set.
+      encoded: content of the image file, a scalar string.
+      channels: 1 or 3; None for the number that the data set has.
+
+    Returns:
+      uint8 `[height, width, channels]`.
+    """
     image = data.builder.info.features[data.image_key].decode_example(encoded)
     own_channels = data.image_shape[2]
     image = image[..., :own_channels]
@@ -64,10 +74,21 @@ def decode_or_skip(
     index: tf.Tensor,
     channels: Optional[int] = None,
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Image and label; instead of an image that cannot be decoded a grey one, unlabelled, if there are `bad_images`.
+    """Decodes an image, or replaces it by a grey, unlabelled one if it cannot be decoded.
 
-    So the others keep their places, whatever is skipped. What follows gives an unlabelled image no weight, except in
-    the contrastive loss, where it is one more image to tell the others from.
+    The replacement keeps the other images at their places. An unlabelled image has no weight, except in the contrastive
+    loss, where it is one more negative.
+
+    Args:
+      data: the data set.
+      encoded: content of the image file, a scalar string.
+      label: its label, as from `records.parse`.
+      bad_images: collects images that are replaced; None to raise TensorFlow's error instead.
+      split, index: position of the example, to name it.
+      channels: 1 or 3; None for the number that the data set has.
+
+    Returns:
+      Image, uint8 `[height, width, channels]`, and label.
     """
     if bad_images is None:
         return decode(data, encoded, channels), label
@@ -86,9 +107,9 @@ def decode_or_skip(
 
 
 def _try_to_decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> Tuple[tf.Tensor, tf.Tensor]:
-    """The image and True, or a grey one and False."""
+    """Returns the image and True, or a grey image and False."""
     channels = channels or data.image_shape[2]
-    # A data set of one image is the one way to go on in a graph after an op has failed.
+    # Only a tf.data data set, here of one image, lets a graph continue after an op has failed.
     images = tf.data.Dataset.from_tensors(encoded).map(lambda content: (decode(data, content, channels), True))
     height, width, _ = data.image_shape
     nothing = tf.fill([1, height or SMALL, width or SMALL, channels], tf.constant(GREY, tf.uint8)), tf.constant([False])
@@ -98,14 +119,15 @@ def _try_to_decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] 
 
 
 def is_about_decoding(error: Exception) -> bool:
-    """Whether TensorFlow's decoder of images may have raised it."""
-    return isinstance(error, tf.errors.InvalidArgumentError) and any(op in str(error).lower() for op in OF_DECODING)
+    """Returns whether the error may come from TensorFlow's image decoder."""
+    return isinstance(error, tf.errors.InvalidArgumentError) and any(op in str(error).lower() for op in DECODERS)
 
 
 def find_bad_image(data: ImageData, split: str) -> Optional[Tuple[int, str]]:
-    """An image of the split that cannot be decoded: its index, and its file's name if the data set has that.
+    """Finds an image of the split that cannot be decoded, by decoding one after the other.
 
-    None if all can. Decodes one after the other.
+    Returns:
+      Its index and its file's name, which is empty if the data set has no names; None if all images can be decoded.
     """
 
     def with_success(index: tf.Tensor, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -11,9 +11,9 @@ VALIDATION_IMAGES = 200
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """Grey images `[8, 8, 1]` of ten classes: 1,197 to train on, 200 for validation, 400 for the test.
+    """Grey images `[8, 8, 1]` of ten classes: 1,197 for training, 200 for validation, 400 for the test.
 
-    Nothing is downloaded. Which image is in which split follows from its pixels alone, see `stratified_order`.
+    Downloads nothing. An image's split depends on the pixels of all images alone; see `stratified_order`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -34,10 +34,10 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Dict[str, Iterator[Any]]:
         del dl_manager
-        from sklearn import datasets  # Half a second to import, and needed this once.
+        from sklearn import datasets  # takes half a second to import, and is needed only here
 
         digits = datasets.load_digits()
-        # Sixteenths become bytes: 0..16 -> 0..255, rounded.
+        # Grey levels 0..16 become 0..255, rounded.
         images = ((digits.images.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)[..., np.newaxis]
         order = stratified_order(images, digits.target)
         test, validation, train = np.split(order, [TEST_IMAGES, TEST_IMAGES + VALIDATION_IMAGES])
@@ -55,10 +55,10 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 
 def stratified_order(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """An order of the images in which every stretch has the classes in proportion.
+    """Orders the images so that every stretch of the order has the classes in proportion.
 
-    Within its class an image ranks by the SHA-256 of its pixels; the k-th of a class of n stands at (k + 1/2) / n, and
-    at the same place the smaller label goes first. So the order is as good as random, and the same everywhere.
+    The images of a class are ranked by the SHA-256 of their pixels. The k-th of n gets the place (k + 1/2) / n. Images
+    are ordered by place, then by label. The order is as good as random, and equal on all machines.
 
     Args:
       images: uint8 `[images, height, width, channels]`.

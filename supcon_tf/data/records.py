@@ -1,6 +1,7 @@
-"""The examples of a split as TFDS stores them: read file after file, or any one of them by its place.
+"""Reads the examples of a split from TFDS's files: one file after the other, or any example by its position.
 
-An example's index is its place in the split, files one after the other, whatever the order of reading.
+An example's index is its position in the split, counted through its files in order. It does not depend on the order of
+reading.
 """
 
 import concurrent.futures
@@ -15,18 +16,18 @@ from supcon_tf.data.load import ImageData
 from supcon_tf.errors import UserError
 
 FILES_AT_A_TIME = 16
-BLOCK = 16  # examples of one file in a row
-FRAME = 16  # bytes of a TFRecord around its content: its length and check sums
+BLOCK = 16  # successive examples that are read from one file before the next file
+FRAME = 16  # bytes of a TFRecord around its content: length and checksums
 
 
 class FilePart(NamedTuple):
     """Successive examples of one file.
 
     Attributes:
-      path: of the file.
-      skip: examples before them.
-      take: their number.
-      first: index of the first of them.
+      path: path of the file.
+      skip: number of examples in the file before the part.
+      take: number of examples in the part.
+      first: index of the part's first example.
     """
 
     path: str
@@ -36,17 +37,22 @@ class FilePart(NamedTuple):
 
 
 def file_parts(data: ImageData, split: str, first: int = 0) -> Tuple[FilePart, ...]:
-    """Where the examples of `split` are, which may be a slice; `first` is the index of its first example.
+    """Returns the parts of files that hold the examples of a split.
+
+    Args:
+      data: the data set.
+      split: may be a slice.
+      first: index to give to its first example.
 
     Raises:
-      UserError: they are not in TFRecord files.
+      UserError: the examples are not in TFRecord files.
     """
     info = data.builder.info
     file_format = getattr(info.file_format, "value", "tfrecord")
     if file_format != "tfrecord":
         raise UserError(
-            f"--dataset={info.full_name}: is prepared in {info.data_dir} as {file_format} files, of which training "
-            "cannot read; prepare it as tfrecord"
+            f"{info.data_dir}: holds {info.full_name} as {file_format} files, but training reads only tfrecord; "
+            "prepare the data set as tfrecord"
         )
     parts = []
     for instruction in info.splits[split].file_instructions:
@@ -56,12 +62,12 @@ def file_parts(data: ImageData, split: str, first: int = 0) -> Tuple[FilePart, .
 
 
 def columns(parts: Sequence[FilePart]) -> tf.data.Dataset:
-    """The parts as elements `FilePart` of tensors."""
+    """Returns the parts as a `tf.data` data set of `FilePart`s of tensors."""
     return tf.data.Dataset.from_tensor_slices(FilePart._make(map(list, zip(*parts))))
 
 
 def read(parts: tf.data.Dataset) -> tf.data.Dataset:
-    """(index int64, record) of all examples, several files side by side, in a fixed order.
+    """Returns (index int64, record) of all examples. Reads several files at a time, in a fixed order.
 
     Args:
       parts: `FilePart`s, as from `columns`.
@@ -76,7 +82,7 @@ def read(parts: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def indices(parts: tf.data.Dataset) -> tf.data.Dataset:
-    """The indices alone, in the order of `read`; reads nothing."""
+    """Returns the indices alone, in the order of `read`, without reading the files."""
 
     def of_file(part: FilePart) -> tf.data.Dataset:
         first = tf.cast(part.first, tf.int64)
@@ -96,11 +102,11 @@ def _side_by_side(parts: tf.data.Dataset, of_file: Callable[[FilePart], tf.data.
 
 
 def parse(data: ImageData, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """A record → encoded image and label int32, −1 where there is none.
+    """Returns the encoded image of a record and its label, int32.
 
-    Where an image has several classes the label is `[classes]`: 1 for those it has, 0 for the others, and −1 for one of
-    which it has only objects marked difficult. VOC's own lists of images mark them so, and its evaluation leaves them
-    out.
+    A scalar label is −1 for an unlabelled image. If an image may have several classes, its label is `[classes]`: 1 for
+    a class of the image, 0 for another class, and −1 for a class whose objects are all marked difficult. VOC's lists of
+    images use the same marks, and its evaluation ignores difficult objects.
     """
     features = data.builder.info.features.deserialize_example(
         record, decoders={data.image_key: tfds.decode.SkipDecoding()}
@@ -114,20 +120,20 @@ def parse(data: ImageData, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
 
 
 def _has_classes(data: ImageData, classes: tf.Tensor) -> tf.Tensor:
-    """Numbers of classes, any many → whether each class is among them, `[classes]` bool."""
+    """Returns for each class of the data set whether it is among the given class numbers, `[classes]` bool."""
     return tf.reduce_any(tf.one_hot(classes, len(data.class_names), True, False), axis=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Index:
-    """What lets any example be read by itself, and its class be known without.
+    """Positions and labels of all examples, so that any example can be read alone and its class known without reading.
 
     Attributes:
-      paths: of the files.
+      paths: paths of the files.
       file: number of each example's file, `[examples]` int64.
-      offset: byte of the file at which its record begins, `[examples]` int64.
-      length: of its record in bytes, `[examples]` int64.
-      labels: `[examples]` int32, −1 where there is none; or `[examples, classes]`, as from `parse`.
+      offset: byte at which its record begins in the file, `[examples]` int64.
+      length: length of its record in bytes, `[examples]` int64.
+      labels: labels as from `parse`, `[examples]` or `[examples, classes]` int32.
     """
 
     paths: Tuple[str, ...]
@@ -138,7 +144,7 @@ class Index:
 
 
 def read_index(data: ImageData, split: str) -> Index:
-    """Reads the split once from end to end for the index; what is kept of an example are 28 bytes."""
+    """Reads the split once from end to end and returns its index, which takes 28 bytes per example."""
     parts = file_parts(data, split)
 
     def of_part(part: FilePart) -> Tuple[np.ndarray, np.ndarray]:
@@ -169,11 +175,11 @@ def read_index(data: ImageData, split: str) -> Index:
 
 
 def record_at(index: Index, position: tf.Tensor) -> tf.Tensor:
-    """The record of the example at `position` of the index; reads nothing else of its file."""
+    """Returns the record of the example at a position of the index. Reads no other part of its file."""
     file, offset, length = (tf.gather(column, position) for column in (index.file, index.offset, index.length))
     kind: Dict[str, Any] = {"output_types": [tf.string], "output_shapes": [[]]}
-    # Only the op behind tf.data.TFRecordDataset can begin inside a file. (A FixedLengthRecordDataset with a header of
-    # that size reads all that comes before.)
+    # Only the op behind tf.data.TFRecordDataset can start inside a file. A FixedLengthRecordDataset with a long header
+    # would read everything before the record.
     from_there_on = tf.raw_ops.TFRecordDatasetV2(
         filenames=tf.reshape(tf.gather(list(index.paths), file), [1]),
         compression_type="",

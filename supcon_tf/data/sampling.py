@@ -1,24 +1,27 @@
-"""Which training images, with which labels, in which batches: arithmetic on indices and labels alone."""
+"""Chooses training images, labels and batches, by arithmetic on indices and labels alone."""
 
 from typing import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-# Seeds of draws that are not about one example; examples have seeds from 0 on.
+# Second half of the seeds for draws that concern no single example. Examples have seeds from 0 on.
 CLASS_ORDER, IMAGE_ORDER, BATCH_ORDER, LABEL_NOISE = -1, -2, -3, -4
 
 
 def stratified_subset(labels: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` examples in which each class keeps its share, the first ones of each.
+    """Chooses at most `count` examples so that each class keeps its share. Takes the first examples of each class.
 
-    Places go to the classes one by one, as seats by Webster's method: the first to each class, the largest class
-    first, then each to the class of which (taken + 1/2) / size is smallest. So every class has one where `count` allows
-    it, and the choice for a count holds that for any smaller one.
+    Webster's method for seats decides how many each class gets. Every class gets one example first, the largest class
+    before the others. Each further example goes to the class with the smallest (taken + 1/2) / size. The choice for a
+    count contains the choice for any smaller count.
+
+    >>> stratified_subset(np.array([1, 1, 0, 1, 0, 1, 0, 0, 1]), 4)
+    array([0, 1, 2, 4])
 
     Args:
-      labels: `[examples]`; all negative ones count as one class.
-      count: at least 1.
+      labels: `[examples]` integers; all negative labels count as one class.
+      count: number of examples, at least 1.
 
     Returns:
       Their indices, ascending, int64.
@@ -34,16 +37,21 @@ def stratified_subset(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def label_shifts(examples: int, probability: float, num_classes: int, seed: int) -> np.ndarray:
-    """By how many classes to move each example's label: 0, or with `probability` any of 1..num_classes − 1 alike.
+    """Draws symmetric label noise: the noisy label is (label + shift) mod num_classes.
 
-    An example's shift follows from the seed and its index alone. The label moved is (label + shift) mod num_classes,
-    so that each other class is as likely (symmetric noise).
+    A shift depends on the seed and the example's index alone.
+
+    Args:
+      examples: number of examples.
+      probability: chance of a shift other than 0. All other classes are equally likely.
+      num_classes: number of classes, at least 2.
+      seed: seed of the run.
 
     Returns:
-      `[examples]` int32.
+      Shifts, `[examples]` int32, from 0 to num_classes − 1.
     """
     with tf.init_scope(), tf.device("cpu"):
-        # Philox gives the numbers of the first examples first, however many follow.
+        # With Philox the numbers of the first examples do not depend on the number of examples.
         uniforms = tf.random.stateless_uniform([examples, 2], [seed, LABEL_NOISE], alg="philox").numpy()
     others = np.minimum((uniforms[:, 1] * (num_classes - 1)).astype(np.int32), num_classes - 2)
     return np.where(uniforms[:, 0] < probability, 1 + others, 0).astype(np.int32)
@@ -52,19 +60,20 @@ def label_shifts(examples: int, probability: float, num_classes: int, seed: int)
 def balanced_epoch(
     members: np.ndarray, sizes: np.ndarray, *, steps: int, classes_per_batch: int, per_class: int, seed: tf.Tensor
 ) -> tf.Tensor:
-    """The examples of an epoch of class-balanced batches.
+    """Draws the examples of an epoch of class-balanced batches.
 
-    The classes are shuffled and dealt out in batches; where fewer than a batch's are left, all are shuffled anew. So no
-    class is in a batch twice, and all come up about as often. Of each class the images come in an order of the epoch's
-    own, again from its start when they are used up: none is twice in a batch, unless the class is smaller than that.
+    Classes are shuffled and dealt out to batches. They are shuffled again when too few are left for a batch. So a batch
+    has each class once at most, and all classes come up about equally often. The images of a class are shuffled for
+    each epoch and taken in turn, from the start again when used up. A batch repeats an image only if its class has
+    fewer than `per_class`.
 
     Args:
       members: `[examples]` examples of the first class, then of the second, and so on.
       sizes: `[classes]` number of examples of each class, at least 1.
-      steps: batches.
-      classes_per_batch: at most the number of classes.
-      per_class: images of each class in a batch.
-      seed: scalar int64, of the epoch.
+      steps: number of batches.
+      classes_per_batch: number of classes in a batch, at most the number of classes.
+      per_class: number of images of each class in a batch.
+      seed: seed of the epoch, a scalar int64.
 
     Returns:
       `[steps · classes_per_batch · per_class]` int64, batch after batch, each in random order.
@@ -89,13 +98,13 @@ def balanced_epoch(
 
     batch_size = classes_per_batch * per_class
     images = tf.reshape(images, [steps, batch_size])
-    # In random order, so that no replica has a few classes only.
+    # Batches are in random order, so that no replica has a few classes only.
     mixed = tf.gather(images, _shuffled([steps, batch_size], seed, BATCH_ORDER), batch_dims=1)
     return tf.reshape(mixed, [steps * batch_size])
 
 
 def _shuffled(shape: Sequence[int], seed: tf.Tensor, purpose: int) -> tf.Tensor:
-    """Random permutations of the last axis, int32."""
+    """Draws random permutations along the last axis, int32."""
     numbers = tf.random.stateless_uniform(
         shape, tf.stack([seed, tf.constant(purpose, tf.int64)]), None, None, tf.int64, alg="philox"
     )
@@ -103,9 +112,15 @@ def _shuffled(shape: Sequence[int], seed: tf.Tensor, purpose: int) -> tf.Tensor:
 
 
 def is_unlabelled(batch_size: int, unlabelled: int) -> np.ndarray:
-    """Which places of a batch are for unlabelled images, `[batch_size]` bool: spread evenly.
+    """Spreads the unlabelled images of a batch evenly over its places.
 
-    Each of r equal parts of the batch has the same number of them if r divides both arguments.
+    Each of r equal parts of the batch has equally many unlabelled images if r divides both arguments.
+
+    >>> is_unlabelled(batch_size=6, unlabelled=2)
+    array([False, False,  True, False, False,  True])
+
+    Returns:
+      Whether each place is for an unlabelled image, `[batch_size]` bool.
     """
     counts = np.arange(batch_size + 1) * unlabelled // batch_size
     return np.diff(counts) > 0

@@ -1,4 +1,4 @@
-"""The images that a run trains on: which of the data set's, with which labels, and whether to hold them in memory."""
+"""The images that a run trains on: a choice from the data set, label noise, and caching in memory."""
 
 import dataclasses
 import functools
@@ -7,28 +7,30 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.data import load, memory, records, sampling
+from supcon_tf.data import memory, records, sampling, splits
 from supcon_tf.data.decoding import BadImages
+from supcon_tf.data.load import ImageData
 
-CACHE_SHARE = 4  # encoded images may take a fourth of the available memory,
-CACHE_BYTES = 1 << 30  # or this much where the system does not say what is available
+CACHE_SHARE = 4  # encoded images may take a fourth of the available memory
+CACHE_BYTES = 1 << 30  # limit if the system does not say how much memory is available
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """The images to train on. Position p of `size` is that of example p of the split, or of the p-th that is kept.
+    """The images to train on. A position counts these images from 0; an index counts all examples of the split.
 
     Attributes:
-      data: where they come from.
-      max_examples: at most so many, stratified by class, or the first where an image has several; None for all.
-      left_out: indices not to train on, where `max_examples` is None.
+      data: the data set.
+      max_examples: number of images to keep, stratified by class; the first ones if an image may have several classes;
+        None to keep all.
+      left_out: indices of images not to train on; used if `max_examples` is None.
       label_noise: share of the images whose label is replaced by another class.
-      seed: of the run; the label noise follows from it.
-      cache: 'memory' to hold the encoded images there, 'off', or 'auto'.
-      bad_images: takes note of images that cannot be decoded, and are skipped; None to stop at them.
+      seed: seed of the run, which decides the label noise.
+      cache: 'memory' to keep the encoded images in memory, 'off' to read them from files, or 'auto' to decide by size.
+      bad_images: collects images that cannot be decoded and are skipped; None to stop at such an image.
     """
 
-    data: load.ImageData
+    data: ImageData
     max_examples: Optional[int] = None
     left_out: Sequence[int] = ()
     label_noise: float = 0.0
@@ -44,18 +46,18 @@ class TrainingImages:
 
     @property
     def bytes(self) -> int:
-        """Size of the images as they are stored, about."""
+        """Approximate size of the encoded images in bytes."""
         info = self.data.builder.info
         return max(int(info.dataset_size) * self.size // max(info.splits.total_num_examples, 1), 1)
 
     @functools.cached_property
     def index(self) -> records.Index:
-        """Of the whole split; made when first looked at."""
+        """Index of the whole split, read when first used."""
         return records.read_index(self.data, self.data.train_split)
 
     @functools.cached_property
     def kept(self) -> Optional[np.ndarray]:
-        """Indices of the images, ascending; None for all."""
+        """Indices of the images, ascending; None for the whole split."""
         if len(self.left_out):
             return np.setdiff1d(np.arange(self.data.num_examples(self.data.train_split)), self.left_out)
         if self.max_examples is None or self.max_examples >= self.data.num_examples(self.data.train_split):
@@ -65,17 +67,20 @@ class TrainingImages:
         return sampling.stratified_subset(self.index.labels, self.max_examples)
 
     def taken(self, split: str) -> np.ndarray:
-        """Indices of the images of a whole split of the data set that are trained on here, watched or evaluated on."""
-        trained_on = load.places(self.data, self.data.train_split, split)
+        """Returns the positions in a whole split of the images for training, validation or evaluation."""
+        builder = self.data.builder
+        trained_on = splits.positions(builder, self.data.train_split, split)
         if self.kept is not None:
             trained_on = trained_on[self.kept]
-        held_out = [load.places(self.data, spec, split) for spec in (self.data.validation_split, self.data.eval_split)]
+        held_out = [
+            splits.positions(builder, spec, split) for spec in (self.data.validation_split, self.data.eval_split)
+        ]
         taken = np.unique(np.concatenate([trained_on, *held_out]))
         return taken[taken >= 0]
 
     @functools.cached_property
     def label_shifts(self) -> Optional[np.ndarray]:
-        """What the label noise adds to each example's label, see `sampling.label_shifts`; None without noise."""
+        """Label noise of each example of the split, see `sampling.label_shifts`; None without noise."""
         if not self.label_noise:
             return None
         examples = self.data.num_examples(self.data.train_split)
@@ -83,7 +88,7 @@ class TrainingImages:
 
     @functools.cached_property
     def classes(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Positions sorted by class, and the number of images of each class that has any; unlabelled ones left out."""
+        """Positions of labelled images, sorted by class, and the number of images of each class that has any."""
         labels = self.index.labels
         if self.label_shifts is not None:
             labels = np.where(labels < 0, labels, (labels + self.label_shifts) % len(self.data.class_names))
@@ -93,7 +98,7 @@ class TrainingImages:
         return positions, np.unique(labels[positions], return_counts=True)[1]
 
     def stored(self, parts: Sequence[records.FilePart]) -> tf.data.Dataset:
-        """(index, record) of those in the parts that are kept, in the order of `records.read`."""
+        """Returns (index, record) of the images in parts of files, in the order of `records.read`."""
         examples, kept = records.read(records.columns(parts)), self.kept
         if kept is None:
             return examples
@@ -101,7 +106,7 @@ class TrainingImages:
         return examples.filter(lambda index, _: tf.gather(is_kept, index))
 
     def in_memory(self, images: int) -> bool:
-        """Whether to hold so many of the images, encoded, in memory. Nothing but time depends on it."""
+        """Returns whether to keep `images` encoded images in memory. Only speed depends on it."""
         if self.cache != "auto":
             return self.cache == "memory"
         available = memory.available_bytes()

@@ -1,4 +1,4 @@
-"""Channel means and standard deviations of training images, measured."""
+"""Measures the channel means and standard deviations of training images."""
 
 from typing import Tuple
 
@@ -10,23 +10,26 @@ from supcon_tf.data.catalogue import Whitening
 from supcon_tf.data.decoding import decode_or_skip
 from supcon_tf.data.training_images import TrainingImages
 
-IMAGES = 10_000  # measured at most
+IMAGES = 10_000  # largest number of images to measure
 DECIMALS = 6
-LEAST_STD = 1 / 127.5  # one level of grey, for images that are all of one colour
+LEAST_STD = 1 / 127.5  # one grey level, for images of one colour
 
-Sums = Tuple[tf.Tensor, tf.Tensor]  # of averages over pixels, `[2, channels]`, and of images
+Sums = Tuple[tf.Tensor, tf.Tensor]  # sum of the images' averages over pixels, `[2, channels]`, and number of images
 
 
 def measure(images: TrainingImages) -> Whitening:
-    """Constants of the first `IMAGES` of the images, in the order in which they are stored; each counts the same.
+    """Measures the first `IMAGES` images in the order of their files. Each image counts equally.
 
-    They come out alike to the last digit on every machine: a sum of whole numbers is exact in float64, whatever the
-    order in which threads add them, and the images' averages are added one after the other.
+    The constants are equal to the last digit on all machines. The sum over an image's pixels is a sum of whole numbers,
+    which is exact in float64 in any order. The images' averages are added one after the other.
+
+    Returns:
+      Constants of images scaled to [-1, 1], rounded to `DECIMALS`.
     """
     data, channels = images.data, images.data.image_shape[2]
 
     def moments(index: tf.Tensor, record: tf.Tensor) -> Sums:
-        """Averages over an image's pixels, of the values and of their squares, `[2, channels]`; and 1, or 0 twice."""
+        """Returns an image's mean values and mean squares, `[2, channels]`, and 1; zeros for a skipped image."""
         encoded, _ = records.parse(data, record)
         image, label = decode_or_skip(
             data, encoded, tf.constant(0), bad_images=images.bad_images, split=data.train_split, index=index

@@ -1,4 +1,4 @@
-"""From flags to a `tf.distribute` strategy, and what replicas tell each other."""
+"""Makes a `tf.distribute` strategy from options, and gathers values over replicas and processes."""
 
 from supcon_tf.distribute.gather import gather, local_slice_start
 from supcon_tf.distribute.processes import (

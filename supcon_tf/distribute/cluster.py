@@ -1,4 +1,4 @@
-"""The worker processes of a run, as the environment variable TF_CONFIG names them."""
+"""Reads the worker processes of a run from the environment variable TF_CONFIG, and waits for them."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ class Cluster:
 
     Attributes:
       addresses: 'host:port' of each, the chief first.
-      own: address of this process.
+      own: address of this process, one of these.
     """
 
     addresses: Tuple[str, ...]
@@ -32,10 +32,10 @@ class Cluster:
 
 
 def read_cluster() -> Optional[Cluster]:
-    """What TF_CONFIG says; None where it is not set.
+    """Returns the cluster that TF_CONFIG describes; None if it is not set.
 
     Raises:
-      UserError: it is not understood, or names tasks that do not train.
+      UserError: TF_CONFIG is malformed, or names tasks that do not train.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
@@ -48,7 +48,9 @@ def read_cluster() -> Optional[Cluster]:
             raise ValueError
         index = int(index)
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise UserError(f"TF_CONFIG={_shortened(text)}: must be JSON with 'cluster' and 'task', as {EXAMPLE}") from None
+        raise UserError(
+            f"TF_CONFIG={_shortened(text)}: must be JSON with 'cluster' and 'task', such as {EXAMPLE}"
+        ) from None
     for other in (*jobs, job):
         if other not in ("chief", "worker"):
             raise UserError(f"TF_CONFIG: has a task '{other}'; every task must be 'worker', or 'chief' for the first")
@@ -62,7 +64,7 @@ def read_cluster() -> Optional[Cluster]:
         if addresses.count(address) > 1:
             raise UserError(f"TF_CONFIG: address {address}: is given to two tasks; each needs its own")
     if len(jobs.get("chief", [])) > 1:
-        raise UserError(f"TF_CONFIG: names {len(jobs['chief'])} tasks of type 'chief'; there can be one")
+        raise UserError(f"TF_CONFIG: names {len(jobs['chief'])} tasks of type 'chief'; only one is allowed")
     if not addresses:
         raise UserError(f"TF_CONFIG: its cluster names no worker; it must look like {EXAMPLE}")
     if not 0 <= index < len(jobs.get(job, [])):
@@ -71,18 +73,18 @@ def read_cluster() -> Optional[Cluster]:
     return Cluster(tuple(addresses), jobs[job][index])
 
 
-def meet(cluster: Cluster, *, notice_seconds: float, seconds: float) -> None:
-    """Waits until every process of the cluster listens at its address, this one too.
+def wait_for_workers(cluster: Cluster, *, notice_seconds: float, seconds: float) -> None:
+    """Waits until every process of the cluster listens at its address. This process listens meanwhile.
 
-    TensorFlow would wait as well, but in a call during which neither Ctrl-C nor SIGTERM nor any other thread acts.
+    TensorFlow would wait too, but Ctrl-C, SIGTERM and other threads have no effect during its call.
 
     Args:
       cluster: the processes.
-      notice_seconds: after which stderr says who is missing.
-      seconds: after which this gives up.
+      notice_seconds: time after which stderr names the missing processes.
+      seconds: time after which this gives up.
 
     Raises:
-      UserError: somebody is missing still, or this process cannot listen at its own address.
+      UserError: a process is still missing, or this one cannot listen at its own address.
     """
     start = time.monotonic()
     missing = [address for address in cluster.addresses if address != cluster.own]
@@ -95,8 +97,8 @@ def meet(cluster: Cluster, *, notice_seconds: float, seconds: float) -> None:
                 return
             if waited > seconds:
                 raise UserError(
-                    f"TF_CONFIG: nobody listens at {', '.join(missing)} after {seconds:.0f} s; start the same command, "
-                    "with its own TF_CONFIG, on each worker"
+                    f"TF_CONFIG: no worker at {', '.join(missing)} after {seconds:.0f} s; start the same command, with "
+                    "its own TF_CONFIG, on each worker"
                 )
             if waited > notice_seconds and not noticed:
                 print(f"Waiting for the workers at {', '.join(missing)} ...", file=sys.stderr, flush=True)
@@ -105,7 +107,7 @@ def meet(cluster: Cluster, *, notice_seconds: float, seconds: float) -> None:
 
 
 def _listening(address: str) -> socket.socket:
-    """A socket that listens at this process' own address, as TensorFlow will."""
+    """Returns a socket that listens at this process' own address, as TensorFlow will later."""
     try:
         return socket.create_server(("", int(address.rpartition(":")[2])))
     except OSError as error:
@@ -115,6 +117,7 @@ def _listening(address: str) -> socket.socket:
 
 
 def _listens(address: str) -> bool:
+    """Returns whether a process accepts connections at an address."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()

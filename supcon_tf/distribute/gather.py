@@ -1,4 +1,4 @@
-"""What the replicas of a step tell each other."""
+"""Gathers tensors over the replicas of a step."""
 
 import tensorflow as tf
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 def gather(x: tf.Tensor) -> tf.Tensor:
     """Concatenates `x` over all replicas, in the order of the replicas.
 
-    The gradient of the result with respect to `x` is the sum, over all replicas, of what flows back to this replica's
-    rows. Outside a replica, or with one replica only, `x` is returned as it is.
+    The gradient with respect to `x` is the sum, over all replicas, of the gradients of this replica's rows. Outside a
+    replica, or with one replica only, `x` is returned unchanged.
 
     Args:
       x: `[local_batch, ...]`; `local_batch` may differ between replicas.
@@ -18,14 +18,14 @@ def gather(x: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return x
-    # A step's input belongs to no device yet, and TensorFlow gathers to the device of what it is given.
+    # TensorFlow gathers to the device of its argument, and a step's input has no device yet; `identity` gives it one.
     gathered = context.all_gather(tf.identity(x), axis=0)
-    gathered.set_shape([None, *x.shape[1:]])  # which some strategies lose
+    gathered.set_shape([None, *x.shape[1:]])  # some strategies lose the static shape
     return gathered
 
 
 def local_slice_start(local_batch: tf.Tensor) -> tf.Tensor:
-    """Where this replica's rows begin in what `gather` returns.
+    """Returns the first row of this replica in the result of `gather`.
 
     Args:
       local_batch: number of rows on this replica, a scalar integer.

@@ -1,4 +1,4 @@
-"""What the worker processes of a run agree on, and what becomes of them when one is lost."""
+"""Reduces values over the worker processes of a run, and restarts a process whose workers are lost."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from supcon_tf.errors import UserError, WorkersLost
 
-# Counts the starts of this process since a step was last done. The environment outlives `os.execv`.
+# Number of restarts since the last step, in an environment variable because `os.execv` keeps the environment.
 FRUITLESS_STARTS = "SUPCON_TF_FRUITLESS_STARTS"
 MOST_FRUITLESS_STARTS = 5
 
@@ -20,12 +20,12 @@ LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
 )
-# With this TensorFlow introduces whatever ended a collective, which keeps the class of the first error.
+# TensorFlow's prefix for the error that ended a collective. It keeps the class of that error.
 ABORTED = "Collective ops is aborted by: "
 
 
 def count_processes(strategy: tf.distribute.Strategy) -> int:
-    """Number of processes that run this program together."""
+    """Returns the number of processes that train together."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 1
     cluster = strategy.cluster_resolver.cluster_spec()
@@ -33,18 +33,18 @@ def count_processes(strategy: tf.distribute.Strategy) -> int:
 
 
 def steps_between_agreements(strategy: tf.distribute.Strategy, every: int) -> int:
-    """After how many steps processes should agree: a process alone always, several `every` so many steps."""
+    """Returns the number of steps between two calls of `all_reduce_max`: 1 for a single process, else `every`."""
     return 1 if count_processes(strategy) == 1 else every
 
 
 def all_reduce_max(strategy: tf.distribute.Strategy, values: Sequence[int]) -> List[int]:
-    """The largest of each value over all processes, the same on each of them.
+    """Returns the maximum of each value over all processes, equal on all processes.
 
-    Every process has to call it, and waits there for the others; one that is alone has its own values back.
+    Every process must call it, and waits for the others. A single process gets its own values back.
 
     Args:
-      strategy: of the run.
-      values: as many on each process, each less than 2²⁴.
+      strategy: strategy of the run.
+      values: integers between −2²⁴ and 2²⁴, equally many on each process.
     """
     if count_processes(strategy) == 1:
         return list(values)
@@ -60,7 +60,7 @@ def _gather(row: tf.Tensor) -> tf.Tensor:
 
 @contextlib.contextmanager
 def watch_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Turns what TensorFlow raises where another process is gone into WorkersLost."""
+    """Turns TensorFlow's errors about a lost process into WorkersLost."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -70,33 +70,33 @@ def watch_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 
 def cause_of(error: Exception) -> str:
-    """The one line of a TensorFlow error that says what happened."""
+    """Returns the line of a TensorFlow error that says what happened, shortened."""
     text = getattr(error, "message", str(error))
     return text.rpartition(ABORTED)[2].strip().split("\n")[0][:120]
 
 
 def step_was_done() -> None:
-    """Says that training has gone on since this process was started."""
+    """Resets the count of restarts, because this process has done a step."""
     os.environ.pop(FRUITLESS_STARTS, None)
 
 
 def start_again(lost: WorkersLost, argv: Sequence[str]) -> None:
-    """Replaces this process by a fresh one, which waits for the other workers and continues at the last checkpoint.
+    """Replaces this process by a fresh one, which waits for the other workers and resumes at the last checkpoint.
 
-    TensorFlow cannot mend a cluster that has lost a member: all its processes must join a new one.
+    TensorFlow cannot repair a cluster that has lost a process; all processes must join a new one.
 
     Args:
-      lost: why.
+      lost: the reason.
       argv: the command, as in `sys.argv`.
 
     Raises:
-      UserError: that has been tried a few times, and no step was done in between.
+      UserError: several restarts in a row have not led to a step.
     """
     starts = int(os.environ.get(FRUITLESS_STARTS, 0)) + 1
     if starts > MOST_FRUITLESS_STARTS:
         raise UserError(
-            f"TF_CONFIG: lost the other workers {starts} times without a step in between ({lost}); "
-            "see what stops them, and start the same command on each"
+            f"TF_CONFIG: lost the other workers {starts} times without a step in between ({lost}); find out what stops "
+            "them, then start the same command on each"
         )
     print(
         f"app.py: lost the other workers ({lost}); starting again at the last checkpoint", file=sys.stderr, flush=True

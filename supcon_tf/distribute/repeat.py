@@ -1,4 +1,4 @@
-"""A loop inside a step."""
+"""Repeats a computation in a loop inside a step."""
 
 from typing import Any, Callable, Sequence, Tuple, Union
 
@@ -9,20 +9,23 @@ Body = Callable[..., Sequence[Any]]
 
 
 def repeat(count: Union[int, tf.Tensor], body: Body, state: Sequence[Any], *, communicates: bool) -> Tuple[Any, ...]:
-    """`body` for k = 0 … `count` − 1, one after the other, so that memory is that of one.
+    """Runs `body` for k = 0 … `count` − 1, one after the other, in the memory of one run.
+
+    >>> repeat(3, lambda k, total: (total + k,), (tf.constant(0),), communicates=False)
+    (<tf.Tensor: shape=(), dtype=int32, numpy=3>,)
 
     Args:
-      count: how often.
-      body: (k, *state) → state; tensors and tensor arrays of unchanging shapes.
-      state: what `body` is first given.
-      communicates: whether the replicas tell each other something in `body`. Under MirroredStrategy and
-        MultiWorkerMirroredStrategy, unless XLA compiles for GPUs, the graph then holds `body` as often as it is done.
+      count: number of runs.
+      body: (k, *state) → state; tensors and tensor arrays whose shapes do not change.
+      state: first state.
+      communicates: whether replicas exchange values in `body`. Under MirroredStrategy and MultiWorkerMirroredStrategy
+        the graph then has one copy of `body` per run, unless XLA compiles for GPUs.
 
     Returns:
       The last state.
 
     Raises:
-      ValueError: `communicates` under a strategy that can do this in no loop, and `count` is not known in advance.
+      ValueError: `communicates` is True, the strategy cannot communicate in a loop, and `count` is a tensor.
     """
     if communicates and _meets_in_python():
         if not isinstance(count, int):
@@ -31,7 +34,7 @@ def repeat(count: Union[int, tf.Tensor], body: Body, state: Sequence[Any], *, co
             with tf.control_dependencies([x for x in state if tf.is_tensor(x)]):
                 state = body(k, *state)
         return tuple(state)
-    # Without parallel iterations: several at once would each need memory of their own.
+    # Parallel iterations would each need memory.
     loop = tf.while_loop(
         lambda k, *_: k < count,
         lambda k, *state: (k + 1, *body(k, *state)),
@@ -42,7 +45,10 @@ def repeat(count: Union[int, tf.Tensor], body: Body, state: Sequence[Any], *, co
 
 
 def _meets_in_python() -> bool:
-    """Whether replicas communicate by a meeting of the threads that build their graphs, which a loop's body can't."""
+    """Returns whether replicas communicate by a meeting of the threads that build their graphs.
+
+    Threads cannot meet while they build the body of a loop.
+    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return False

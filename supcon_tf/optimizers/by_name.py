@@ -1,29 +1,56 @@
-"""Optimizers by name; the one place that knows which library each comes from."""
+"""Optimizers by name. The only module that knows which library each comes from."""
 
 import functools
 import re
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.addons import tensorflow_addons
+from supcon_tf.errors import ArgumentError, did_you_mean
 from supcon_tf.optimizers.lars import LARS
 from supcon_tf.optimizers.momentum import SGD, RMSprop
 
-# Those that decay the weights themselves; with the others, the decay is an L2 term of the loss.
-DECAY_IN_OPTIMIZER = ("lars", "adamw", "lamb")
+LearningRate = Union[float, Callable[[tf.Tensor], tf.Tensor]]  # a number, or a function of the step
 
-# Numbers that each keeps for a weight.
-SLOTS = {"sgd": 1, "nesterov": 1, "lars": 1, "rmsprop": 2, "adam": 2, "adamw": 2, "lamb": 2}
-
-# Of the authors' linear stage on ImageNet.
+# The authors' values for the linear stage on ImageNet.
 RMSPROP_DECAY, RMSPROP_EPSILON = 0.9, 0.001
+
+
+class Settings(NamedTuple):
+    """Settings from which each optimizer takes those that it has; see `make_optimizer`.
+
+    Attributes:
+      momentum, weight_decay: as for `make_optimizer`.
+      undecayed, unadapted: names of the weights.
+      common: keyword arguments that all optimizers take.
+    """
+
+    momentum: float
+    weight_decay: float
+    undecayed: List[str]
+    unadapted: List[str]
+    common: Dict[str, Any]
+
+
+class NamedOptimizer(NamedTuple):
+    """An optimizer that can be chosen by name.
+
+    Attributes:
+      make: learning rate and settings → optimizer.
+      slots: number of values that it keeps for each value of a weight.
+      decays: whether it decays the weights itself. With the others the decay is an L2 term of the loss.
+    """
+
+    make: Callable[[LearningRate, Settings], keras.optimizers.Optimizer]
+    slots: int
+    decays: bool = False
 
 
 def make_optimizer(
     name: str,
-    learning_rate: keras.optimizers.schedules.LearningRateSchedule,
+    learning_rate: LearningRate,
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
@@ -31,48 +58,88 @@ def make_optimizer(
     unadapted: Sequence[tf.Variable] = (),
     clip_norm: Optional[float] = None,
 ) -> keras.optimizers.Optimizer:
-    """The optimizer called `name`.
+    """Makes the optimizer called `name`.
+
+    >>> make_optimizer("lars", 0.1, weight_decay=1e-6).trust_coefficient
+    0.001
 
     Args:
       name: 'sgd', 'nesterov', 'lars' (You et al. 2017), 'rmsprop', 'adam', 'adamw' or 'lamb' (You et al. 2020, from
         TensorFlow Addons).
-      learning_rate: its schedule.
-      momentum: of 'sgd', 'nesterov', 'lars' and 'rmsprop'.
-      weight_decay: of 'lars', 'adamw' and 'lamb'. Ignored by the others, whose decay is an L2 term of the loss.
-      undecayed: weights that do not decay, nor do, with 'adamw' and 'lamb', biases.
+      learning_rate: a schedule or a number.
+      momentum: momentum of 'sgd', 'nesterov', 'lars' and 'rmsprop'.
+      weight_decay: decay of 'lars', 'adamw' and 'lamb'. The others ignore it; their decay is an L2 term of the loss.
+      undecayed: weights that do not decay. 'adamw' and 'lamb' do not decay biases either.
       unadapted: weights whose rate 'lars' does not scale.
-      clip_norm: longest gradient, of all weights together; None for any.
+      clip_norm: largest norm of the gradient of all weights together; None for no limit.
+
+    Raises:
+      ArgumentError: the name is unknown.
     """
-    undecayed_names = [weight.name for weight in undecayed]
-    # Addons search a name without its ':0', Keras one that has it.
-    patterns = ["bias", *(f"^{re.escape(name.split(':')[0])}(:0)?$" for name in undecayed_names)]
-    makers: Dict[str, Callable[..., keras.optimizers.Optimizer]] = {
-        "sgd": functools.partial(SGD, momentum=momentum),
-        "nesterov": functools.partial(SGD, momentum=momentum, nesterov=True),
-        "lars": functools.partial(
-            LARS,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            exclude_from_weight_decay=undecayed_names,
-            exclude_from_layer_adaptation=[weight.name for weight in unadapted],
-        ),
-        "rmsprop": functools.partial(RMSprop, rho=RMSPROP_DECAY, momentum=momentum, epsilon=RMSPROP_EPSILON),
-        "adam": keras.optimizers.Adam,
-        "adamw": functools.partial(_adamw, weight_decay=weight_decay, undecayed=patterns),
-        "lamb": functools.partial(_lamb, weight_decay=weight_decay, undecayed=patterns),
-    }
-    return makers[name](learning_rate, **({"global_clipnorm": clip_norm} if clip_norm else {}))
+    if name not in OPTIMIZERS:
+        raise ArgumentError("name", name, f"must be one of {', '.join(OPTIMIZERS)}{did_you_mean(name, OPTIMIZERS)}")
+    settings = Settings(
+        momentum,
+        weight_decay,
+        undecayed=[weight.name for weight in undecayed],
+        unadapted=[weight.name for weight in unadapted],
+        common={"global_clipnorm": clip_norm} if clip_norm else {},
+    )
+    return OPTIMIZERS[name].make(learning_rate, settings)
 
 
-def _adamw(
-    learning_rate: keras.optimizers.schedules.LearningRateSchedule, undecayed: List[str], **options: Any
-) -> keras.optimizers.Optimizer:
-    optimizer = keras.optimizers.AdamW(learning_rate, **options)
-    optimizer.exclude_from_weight_decay(var_names=undecayed)
+def _sgd(learning_rate: LearningRate, settings: Settings, *, nesterov: bool) -> keras.optimizers.Optimizer:
+    return SGD(learning_rate, momentum=settings.momentum, nesterov=nesterov, **settings.common)
+
+
+def _lars(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
+    return LARS(
+        learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        exclude_from_weight_decay=settings.undecayed,
+        exclude_from_layer_adaptation=settings.unadapted,
+        **settings.common,
+    )
+
+
+def _rmsprop(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
+    return RMSprop(
+        learning_rate, rho=RMSPROP_DECAY, momentum=settings.momentum, epsilon=RMSPROP_EPSILON, **settings.common
+    )
+
+
+def _adam(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(learning_rate, **settings.common)
+
+
+def _adamw(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=settings.weight_decay, **settings.common)
+    optimizer.exclude_from_weight_decay(var_names=_undecayed_patterns(settings))
     return optimizer
 
 
-def _lamb(
-    learning_rate: keras.optimizers.schedules.LearningRateSchedule, undecayed: List[str], **options: Any
-) -> keras.optimizers.Optimizer:
-    return tensorflow_addons().optimizers.LAMB(learning_rate, exclude_from_weight_decay=undecayed, **options)
+def _lamb(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
+    return tensorflow_addons().optimizers.LAMB(
+        learning_rate,
+        weight_decay=settings.weight_decay,
+        exclude_from_weight_decay=_undecayed_patterns(settings),
+        **settings.common,
+    )
+
+
+def _undecayed_patterns(settings: Settings) -> List[str]:
+    """Returns patterns for names of weights that do not decay: biases, and the undecayed weights."""
+    # Addons searches names without ':0', Keras names with it.
+    return ["bias", *(f"^{re.escape(name.split(':')[0])}(:0)?$" for name in settings.undecayed)]
+
+
+OPTIMIZERS: Dict[str, NamedOptimizer] = {
+    "sgd": NamedOptimizer(functools.partial(_sgd, nesterov=False), slots=1),
+    "nesterov": NamedOptimizer(functools.partial(_sgd, nesterov=True), slots=1),
+    "lars": NamedOptimizer(_lars, slots=1, decays=True),
+    "rmsprop": NamedOptimizer(_rmsprop, slots=2),
+    "adam": NamedOptimizer(_adam, slots=2),
+    "adamw": NamedOptimizer(_adamw, slots=2, decays=True),
+    "lamb": NamedOptimizer(_lamb, slots=2, decays=True),
+}

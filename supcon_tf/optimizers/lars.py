@@ -8,15 +8,20 @@ from tensorflow import keras
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class LARS(keras.optimizers.Optimizer):
-    """Momentum whose rate is scaled, weight by weight, to the ratio of the weight's norm to its gradient's.
+    """Momentum with a learning rate that is scaled for each weight by the ratio of its norm to its gradient's norm.
 
-    For a weight w with gradient g, rate η, momentum m, decay β and trust coefficient c (Algorithm 1 of You et al., as
-    SimCLR and the authors of SupCon use it: the decay is part of the gradient, and of its norm):
+    Algorithm 1 of You et al., in the form that SimCLR and the authors of SupCon use: the decay is part of the gradient
+    and of its norm. For a weight w with gradient g, rate η, momentum m, decay β and trust coefficient c:
 
         g ← g + β·w
-        λ = c·‖w‖/‖g‖, or 1 where a norm is 0
+        λ = c·‖w‖/‖g‖, or 1 if a norm is 0
         v ← m·v + η·λ·g
         w ← w − v
+
+    >>> weight = tf.Variable([3.0, -4.0])
+    >>> LARS(learning_rate=1.0).apply_gradients([(tf.constant([0.0, 10.0]), weight)])
+    >>> weight.numpy()
+    array([ 3.   , -4.005], dtype=float32)
 
     Args:
       learning_rate: η, a number or a schedule.
@@ -42,7 +47,7 @@ class LARS(keras.optimizers.Optimizer):
         super().__init__(name=name, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
-        self.decay_in_gradient = weight_decay  # Keras' `weight_decay` would shrink the weights apart from the gradient
+        self.decay_in_gradient = weight_decay  # Keras' own `weight_decay` does not add to the gradient
         self.trust_coefficient = trust_coefficient
         self.undecayed = tuple(exclude_from_weight_decay)
         self.unadapted = tuple(exclude_from_layer_adaptation)

@@ -1,4 +1,4 @@
-"""Momentum and RMSProp as the authors' code has them, where Keras' differ."""
+"""Momentum and RMSProp as in the authors' code, which differs from Keras."""
 
 from typing import Any, Optional
 
@@ -8,13 +8,14 @@ from tensorflow import keras
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class SGD(keras.optimizers.SGD):
-    """Stochastic gradient descent with momentum, the learning rate outside of the velocity.
+    """Stochastic gradient descent with momentum, with the learning rate outside the velocity.
 
         v ← m·v + g
         w ← w − η·v, with Nesterov's momentum w ← w − η·(g + m·v)
 
-    So do TensorFlow 1, with which the authors trained on ImageNet, and PyTorch, with which they trained on CIFAR. With
-    Keras' SGD, which sums η·g, a change of the rate takes 1/(1 − m) steps to have its effect; at one rate they agree.
+    The authors trained on ImageNet with TensorFlow 1 and on CIFAR with PyTorch, which both do this. Keras' SGD puts η·g
+    into the velocity, so that a change of the rate takes about 1/(1 − m) steps to have its full effect. At a constant
+    rate both are equal.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
@@ -27,7 +28,7 @@ class SGD(keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class RMSprop(keras.optimizers.RMSprop):
-    """RMSProp whose mean square starts at 1, as in TensorFlow 1, so that its first steps are no longer than others."""
+    """RMSProp with a mean square that starts at 1, as in TensorFlow 1, so that the first steps are not too long."""
 
     def add_variable_from_reference(
         self,

@@ -1,4 +1,4 @@
-"""Learning rate as a function of the step."""
+"""Learning rates as functions of the step."""
 
 import math
 from typing import Any, Dict, Sequence
@@ -6,27 +6,33 @@ from typing import Any, Dict, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-DECAYS = ("cosine", "exponential", "piecewise", "constant")
+from supcon_tf.config import SCHEDULES
+from supcon_tf.errors import ArgumentError
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up from 0 to the peak, then a decay that is counted from the end of the warm-up.
+    """Warms up linearly from 0 to the peak, then decays. The decay counts steps from the end of the warm-up.
 
-    `cosine`: half a cosine down to 0 at `total_steps`, where it stays (Loshchilov & Hutter 2017). `exponential`: times
-    `decay_rate` each time `decay_steps[0]` more steps are done. `piecewise`: times `decay_rate` after each number of
-    steps in `decay_steps`; the step of that number still has the rate before. `constant`: the peak.
+    - `cosine`: falls to 0 at `total_steps` by half a cosine (Loshchilov & Hutter 2017), and stays there.
+    - `exponential`: multiplies the rate by `decay_rate` once every `decay_steps[0]` steps.
+    - `piecewise`: multiplies the rate by `decay_rate` after each step number in `decay_steps`, from the next step on.
+    - `constant`: keeps the peak.
+
+    >>> schedule = WarmupThenDecay(peak=2.0, warmup_steps=10, total_steps=100)
+    >>> float(schedule(5)), float(schedule(55))
+    (1.0, 1.0)
 
     Args:
       peak: learning rate at step `warmup_steps`.
-      warmup_steps: steps of warm-up; may be 0.
-      total_steps: steps of the stage, warm-up included.
-      decay: one of these four.
-      decay_rate: factor of 'exponential' and 'piecewise'.
-      decay_steps: for 'exponential' one number of steps, for 'piecewise' any; fractions of a step count as such.
+      warmup_steps: number of warm-up steps; may be 0.
+      total_steps: number of steps of the stage, with the warm-up.
+      decay: 'cosine', 'exponential', 'piecewise' or 'constant'.
+      decay_rate: factor for 'exponential' and 'piecewise'.
+      decay_steps: one number of steps for 'exponential', any for 'piecewise'; may be fractions.
 
     Raises:
-      ValueError: no steps are left to decay, or `decay_steps` are not what the decay takes.
+      ArgumentError: no steps are left for the decay, or the decay is unknown or cannot use `decay_steps`.
     """
 
     def __init__(
@@ -39,11 +45,12 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         decay_steps: Sequence[float] = (),
     ) -> None:
         if not 0 <= warmup_steps < total_steps:
-            raise ValueError(f"warmup_steps={warmup_steps} must be at least 0 and less than total_steps={total_steps}")
-        if decay not in DECAYS:
-            raise ValueError(f"decay={decay} must be one of {', '.join(DECAYS)}")
+            problem = "must be at least 0 and less than {total_steps}"
+            raise ArgumentError("warmup_steps", warmup_steps, problem, total_steps=total_steps)
+        if decay not in SCHEDULES:
+            raise ArgumentError("decay", decay, f"must be one of {', '.join(SCHEDULES)}")
         if decay == "exponential" and len(decay_steps) != 1:
-            raise ValueError(f"decay_steps={tuple(decay_steps)} must be one number for decay=exponential")
+            raise ArgumentError("decay_steps", tuple(decay_steps), "must be one number with {decay}", decay=decay)
         self.peak = peak
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
@@ -52,13 +59,13 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.decay_steps = tuple(decay_steps)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """The rate of the update that follows `step` completed ones, a float32 scalar."""
+        """Returns the learning rate of the update after `step` completed ones, a float32 scalar."""
         step = tf.cast(step, tf.float32)
         warmup = step / max(self.warmup_steps, 1)
         return self.peak * tf.where(step < self.warmup_steps, warmup, self._decayed(step - self.warmup_steps))
 
     def _decayed(self, steps: tf.Tensor) -> tf.Tensor:
-        """Share of the peak that is left so many steps after the warm-up."""
+        """Returns the share of the peak that is left after `steps` steps of decay."""
         if self.decay == "cosine":
             progress = steps / (self.total_steps - self.warmup_steps)
             return 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0)))

@@ -9,8 +9,8 @@ import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.data import folder
-from supcon_tf.errors import UserError
+from supcon_tf.data import folder, folder_layout
+from supcon_tf.errors import ArgumentError
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
 RGB = np.stack([COLUMNS * 8, ROWS * 10, (ROWS + COLUMNS) * 4], axis=-1).astype(np.uint8)
@@ -37,7 +37,7 @@ def decode(content):
 
 
 def write(root, *names, content=None):
-    """Files below `root`: small PNGs, or the given content."""
+    """Writes files below `root`: small PNGs, or the given content."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def prepared(root, **options):
 
 
 def names(builder):
-    """Split -> set of (name of the file, class)."""
+    """Returns split → set of (name of the file, class)."""
     return {
         split: {(file.name, file.label) for file in files} for split, files in builder.builder_config.splits.items()
     }
@@ -114,8 +114,8 @@ def test_other_images_become_what_tensorflow_decodes_to_the_same_pixels(content,
         file_content(picture(GREY.astype(np.int32) * 1000), "TIFF"),
     ],
 )
-def test_what_cannot_be_decoded_is_refused(content):
-    with pytest.raises(Exception):  # noqa: B017 (any will do, see encode)
+def test_content_that_cannot_be_decoded_is_rejected(content):
+    with pytest.raises(Exception):  # noqa: B017 (Pillow raises errors of many kinds)
         folder.encode(content)
 
 
@@ -150,7 +150,7 @@ def test_train_may_be_a_class(tmp_path):
     assert build(tmp_path).builder_config.class_names == ("ship", "train")
 
 
-def test_hidden_files_are_passed_over_and_images_beside_the_classes_are_mentioned(tmp_path, capsys):
+def test_hidden_files_are_ignored_and_images_outside_the_classes_are_mentioned(tmp_path, capsys):
     write(tmp_path, "a/1.png", "a/2.png", "b/1.png", "b/2.png", "cover.png")
     write(tmp_path, "a/.DS_Store", "b/Thumbs.db", ".git/x/y", "__MACOSX/a/1.png", "README.md", content=b"-")
     found = names(build(tmp_path))
@@ -186,29 +186,29 @@ def test_classes_are_kept_where_no_labels_are_needed(tmp_path):
         (["1.png", "2.png"], "no folders of classes in"),
         (["train/1.png", "test/2.png"], "train; without classes"),
         (["a/1.png", "a/2.png"], "only one class, 'a'"),
-        (["inner/train/a/1.png", "inner/train/b/1.png"], "inner is meant"),
+        (["inner/train/a/1.png", "inner/train/b/1.png"], "did you mean folder:.*inner"),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "'test' has the class 'c'"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "mean the same"),
     ],
 )
-def test_unusable_folders_are_refused_in_one_line(tmp_path, files, complaint):
+def test_unusable_folders_are_rejected_in_one_line(tmp_path, files, complaint):
     write(tmp_path, *files)
-    with pytest.raises(UserError, match=complaint) as refusal:
+    with pytest.raises(ArgumentError, match=complaint) as error:
         build(tmp_path)
-    assert f"--dataset=folder:{tmp_path}" in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    assert f"dataset='folder:{tmp_path}': " in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_missing_folder_and_file_are_told_apart(tmp_path):
     write(tmp_path, "1.png")
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(ArgumentError, match="no such folder"):
         build(tmp_path / "missing")
-    with pytest.raises(UserError, match="is a file"):
+    with pytest.raises(ArgumentError, match="is a file"):
         build(tmp_path / "1.png")
 
 
 def image_files(pairs):
-    return [folder.ImageFile(f"/x/{label}/{name}", f"{label}/{name}", label) for label, name in sorted(pairs)]
+    return [folder_layout.ImageFile(f"/x/{label}/{name}", f"{label}/{name}", label) for label, name in sorted(pairs)]
 
 
 PAIRS = st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 10**6).map(str)), max_size=60)
@@ -217,14 +217,14 @@ PAIRS = st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 10**6).map(str)
 @settings(deadline=None, max_examples=60)
 @given(PAIRS, PAIRS)
 def test_held_out_files_partition_each_class_and_stay_when_others_come(some, more):
-    train, test = folder.hold_out(image_files(some))
+    train, test = folder_layout.hold_out(image_files(some))
     assert sorted(train + test) == sorted(image_files(some))
     for label in {label for label, _ in some}:
         size = sum(one == label for one, _ in some)
         held = sum(file.label == label for file in test)
         assert (1 <= held < size) if size > 1 else held == 0
-    # Where the minimum of one did not interfere, nobody changes sides.
-    wider_train, wider_test = folder.hold_out(image_files(some | more))
+    # Files stay on their side, unless the minimum of one file per side has moved one.
+    wider_train, wider_test = folder_layout.hold_out(image_files(some | more))
     for label in "abc":
         if all(sum(file.label == label for file in side) > 1 for side in (train, test)):
             assert {file for file in test if file.label == label} <= set(wider_test)
@@ -232,7 +232,7 @@ def test_held_out_files_partition_each_class_and_stay_when_others_come(some, mor
 
 
 def test_about_a_fifth_is_held_out():
-    _, test = folder.hold_out(image_files({("a", str(i)) for i in range(3000)}))
+    _, test = folder_layout.hold_out(image_files({("a", str(i)) for i in range(3000)}))
     assert 520 < len(test) < 680  # 600 expected, standard deviation 22
 
 
@@ -256,7 +256,7 @@ def test_a_file_that_is_no_image_stops_with_its_name_and_leaves_no_data_set(tmp_
     root = tmp_path / "pictures"
     write(root, "a/1.png", "a/2.png", "b/1.png", "b/2.png")
     write(root, "b/notes.txt", content=b"-")
-    with pytest.raises(UserError, match=r"b/notes\.txt .*--on_bad_image=skip"):
+    with pytest.raises(ArgumentError, match=r"b/notes\.txt .*on_bad_image='skip'"):
         prepared(root)
     assert not list((tmp_path / "data" / "folder").glob("*/*"))
 
@@ -280,11 +280,11 @@ def test_skipped_files_are_named_and_counted_now_and_later(tmp_path, capsys):
     assert capsys.readouterr().err.splitlines() == said
 
 
-def test_a_split_without_one_good_image_is_refused(tmp_path):
+def test_a_split_without_a_good_image_is_rejected(tmp_path):
     root = tmp_path / "pictures"
     write(root, "train/a/1.png", "train/b/1.png")
     write(root, "test/a/1.png", content=b"-")
-    with pytest.raises(UserError, match="none of the 1 files for 'test'"):
+    with pytest.raises(ArgumentError, match="none of the 1 files for 'test'"):
         prepared(root, on_bad_image="skip")
 
 
@@ -306,7 +306,7 @@ def test_an_unchanged_folder_is_prepared_once_and_a_changed_one_again(tmp_path, 
     assert not changed.info.splits
 
 
-def test_what_a_killed_preparation_leaves_behind_is_not_used(tmp_path, monkeypatch):
+def test_files_of_a_killed_preparation_are_not_used(tmp_path, monkeypatch):
     root = tmp_path / "pictures"
     write(root, "a/1.png", "a/2.png", "b/1.png", "b/2.png")
 
@@ -319,7 +319,7 @@ def test_what_a_killed_preparation_leaves_behind_is_not_used(tmp_path, monkeypat
             prepared(root)
     builder = build(root)
     assert not builder.info.splits
-    # A process that is killed outright cannot clean up after itself.
+    # A process that is killed by SIGKILL cannot clean up.
     half = builder.data_path.parent / f"incomplete.ABC123_{builder.data_path.name}"
     half.mkdir(parents=True)
     (half / "folder-train.tfrecord-00000-of-00001").write_bytes(b"half")

@@ -1,15 +1,18 @@
+import contextlib
 import socket
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
+from absl import logging
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tensorflow_datasets.core.utils import tqdm_utils
 
 from supcon_tf import config
 from supcon_tf.data import load, source_files
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError, UserError
 from tests import imagenet, voc
 
 # Images by split, for each configuration of the data set below. The labels of 'secret' are -1.
@@ -25,7 +28,7 @@ SPLITS = {
 
 
 class Numbered(tfds.core.GeneratorBasedBuilder):
-    """Images of one pixel, numbered through all splits."""
+    """Images of one pixel that shows their number; numbers count through all splits."""
 
     VERSION = tfds.core.Version("1.0.0")
     url_infos = None  # nothing to download
@@ -60,7 +63,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No connection can be made, and trying is an error unless it is to find out."""
+    """Fails the test if it opens a connection; no host seems to answer."""
     monkeypatch.setattr(source_files, "host_answers", lambda url: False)
     monkeypatch.setattr(socket.socket, "connect", lambda *args: pytest.fail("a connection was tried"))
 
@@ -82,7 +85,7 @@ def test_digits_are_ready_to_train_on(digits_dir, offline, capsys):
     assert (data.train_split, data.validation_split, data.eval_split) == ("train", "validation", "test")
     assert data.num_examples("train") == 1197
     assert data.num_examples("train[:10%]+test") == 520
-    assert capsys.readouterr() == ("", "")  # Nothing to prepare, nothing to say.
+    assert capsys.readouterr() == ("", "")  # nothing to prepare, nothing to say
 
 
 def test_preparing_is_said_once_on_stderr(tmp_path, capsys, offline):
@@ -114,7 +117,7 @@ def test_images_with_transparency_are_decoded_without(data_dir):
         ("full", ("train+test[:1]", None, None), ("train+test[:1]", None, "validation")),
         ("odd", ("first", None, None), ("first[:90%]", None, "first[90%:]")),
         ("odd", ("first", None, "second"), ("first", None, "second")),
-        # A part to evaluate on or to watch is not trained on.
+        # Images for evaluation or validation are not trained on.
         ("full", (None, None, "train[:5]"), ("train[5:20]", "validation", "train[:5]")),
         ("full", (None, None, "validation"), ("train", None, "validation")),
         ("full", (None, "train[90%:]", None), ("train[0:18]", "train[90%:]", "test")),
@@ -123,7 +126,7 @@ def test_images_with_transparency_are_decoded_without(data_dir):
         ("watch", (None, "validation", "train[:5]"), ("train[5:20]", "validation", "train[:5]")),
     ],
 )
-def test_what_is_left_open_is_chosen_as_documented(data_dir, capsys, configuration, given_splits, expected):
+def test_splits_that_are_not_given_are_chosen_as_documented(data_dir, capsys, configuration, given_splits, expected):
     train, validation, final = given_splits
     data = numbered(data_dir, configuration, train_split=train, validation_split=validation, eval_split=final)
     assert (data.train_split, data.validation_split, data.eval_split) == expected
@@ -137,11 +140,11 @@ PLACES = st.integers(0, 20)
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(PLACES, PLACES), min_size=1, max_size=3))
-def test_whatever_is_trained_on_is_not_evaluated_on_by_default(data_dir, slices):
+def test_training_images_are_not_evaluated_on_by_default(data_dir, slices):
     train = "+".join(f"train[{start}:{stop}]" for start, stop in slices)
     try:
         data = numbered(data_dir, "one", train_split=train)
-    except UserError:
+    except ArgumentError:
         chosen = set().union(*[range(start, stop) for start, stop in slices])
         assert len(chosen) in (1, 20) or any(start >= stop for start, stop in slices)
     else:
@@ -152,49 +155,50 @@ def test_whatever_is_trained_on_is_not_evaluated_on_by_default(data_dir, slices)
 @pytest.mark.parametrize(
     ("splits", "named"),
     [
-        ({"train_split": "train", "eval_split": "train[15:]"}, ["--eval_split=train[15:]"]),
-        ({"train_split": "train", "validation_split": "train[:1]"}, ["--validation_split=train[:1]"]),
+        ({"train_split": "train", "eval_split": "train[15:]"}, ["eval_split='train[15:]'"]),
+        ({"train_split": "train", "validation_split": "train[:1]"}, ["validation_split='train[:1]'"]),
         (
             {"train_split": "train+test", "validation_split": "train[:1]", "eval_split": "all"},
-            ["--validation_split=train[:1]", "--eval_split=all"],
+            ["validation_split='train[:1]'", "eval_split='all'"],
         ),
     ],
 )
-def test_overlap_that_was_asked_for_is_warned_of_in_one_line(data_dir, capsys, splits, named):
+def test_overlap_that_was_asked_for_gives_one_line_of_warning(data_dir, capsys, splits, named):
     numbered(data_dir, "full", train_split="train[:2]")  # so that it is prepared
     capsys.readouterr()
     data = numbered(data_dir, "full", **splits)
     assert data.train_split == splits["train_split"]
     (warning,) = capsys.readouterr().err.splitlines()
-    assert all(flag in warning for flag in named)
+    assert all(option in warning for option in named)
 
 
 @pytest.mark.parametrize(
     ("configuration", "splits", "complaint"),
     [
-        ("full", {"train_split": "trian"}, r"--train_split=trian: .*only train, validation, test; perhaps 'train'"),
-        ("full", {"eval_split": "tset[:3]"}, r"--eval_split=tset\[:3\]: .*perhaps 'test'"),
-        ("full", {"validation_split": "train+nope"}, r"--validation_split=train\+nope: there is no split 'nope'"),
-        ("full", {"eval_split": ""}, "--eval_split=: there is no split ''"),
-        ("full", {"train_split": "train["}, r"--train_split=train\[: not a slice such as"),
+        ("full", {"train_split": "trian"}, "train_split='trian': .*only train, validation, test; did you mean 'train'"),
+        ("full", {"eval_split": "tset[:3]"}, r"eval_split='tset\[:3\]': .*did you mean 'test'"),
+        ("full", {"validation_split": "train+nope"}, r"validation_split='train\+nope': there is no split 'nope'"),
+        ("full", {"eval_split": ""}, "eval_split='': there is no split ''"),
+        ("full", {"train_split": "train["}, r"train_split='train\[': not a slice such as"),
         ("full", {"train_split": "train[1.5:]"}, "not a slice such as"),
         ("full", {"train_split": "train[:200%]"}, "not a slice such as"),
         ("full", {"train_split": "train[:21]"}, "incompatible with 20 examples"),
-        ("full", {"train_split": "train[:0]"}, "has no images in it.*train: 20"),
-        ("full", {"eval_split": "train[7:7]"}, "--eval_split=.*has no images"),
-        ("full", {"eval_split": "test+train[7:5]"}, "--eval_split=.*or in a part of it"),
+        ("full", {"train_split": "train[:0]"}, "it, or a part of it, has no images.*train: 20"),
+        ("full", {"eval_split": "train[7:7]"}, "eval_split=.*has no images"),
+        ("full", {"eval_split": "test+train[7:5]"}, "eval_split=.*or a part of it"),
         ("full", {"train_split": "train[:1]"}, "one image is not enough"),
-        ("full", {"eval_split": "train"}, "--eval_split=train: leaves no images to train on"),
-        ("full", {"train_split": "all"}, "--train_split=all: leaves no images to evaluate on"),
-        ("secret", {"eval_split": "test"}, "--eval_split=test: its labels are not public"),
-        ("tiny", {}, r"train\[90%:\]: has no images in it"),
-        ("odd", {}, "no split 'train', only first, second; give --train_split"),
+        ("full", {"eval_split": "train"}, "^eval_split='train': leaves no images to train on; give train_split$"),
+        ("full", {"validation_split": "train"}, "^validation_split='train': leaves no images to train on"),
+        ("full", {"train_split": "all"}, "^train_split='all': leaves no images to evaluate on; give eval_split$"),
+        ("secret", {"eval_split": "test"}, "eval_split='test': its labels are not public"),
+        ("tiny", {}, r"train\[90%:\]'.*has no images"),
+        ("odd", {}, "no split 'train', only first, second; give train_split"),
     ],
 )
-def test_impossible_splits_are_refused_in_one_line(data_dir, configuration, splits, complaint):
-    with pytest.raises(UserError, match=complaint) as refusal:
+def test_impossible_splits_are_rejected_in_one_line(data_dir, configuration, splits, complaint):
+    with pytest.raises(ArgumentError, match=complaint) as error:
         numbered(data_dir, configuration, **splits)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -204,27 +208,27 @@ def test_impossible_splits_are_refused_in_one_line(data_dir, configuration, spli
         ("CIFAR-10", "nearest: cifar10,"),
         ("imagenet", "imagenet2012"),
         ("digit", "nearest: digits"),
-        ("zzzqqq", "no data set of TensorFlow Datasets, nor folder:PATH$"),
-        ("", "no data set of TensorFlow Datasets"),
+        ("zzzqqq", "not a data set of TensorFlow Datasets, and not folder:PATH$"),
+        ("", "not a data set of TensorFlow Datasets"),
         ("cifar10_corrupted/fogg_3", "nearest: cifar10_corrupted/fog_3,"),
         ("cifar10:9.9.9", "only: 3.0.2"),
         ("folder:", "path is missing"),
         ("pets", "did you mean oxford_iiit_pet"),
         ("Stanford-Cars", "did you mean cars196"),
-        ("FGVC_Aircraft", "no data set of TensorFlow Datasets; download it and give folder:PATH"),
-        ("birdsnap", "no data set of TensorFlow Datasets; download it and give folder:PATH"),
-        ("cifar10_corrupted/fog_3", "has only images to evaluate on; train with --dataset=cifar10, or give"),
-        ("imagenet2012_corrupted/fog_3", "has only images to evaluate on; train with --dataset=imagenet2012"),
-        ("celeb_a", "one image and one class label are needed .*landmarks"),
-        ("coco", "one image and one class label are needed .*objects"),
-        ("imdb_reviews", "one image and one class label are needed .*text"),
+        ("FGVC_Aircraft", "not a data set of TensorFlow Datasets; download it and give folder:PATH"),
+        ("birdsnap", "not a data set of TensorFlow Datasets; download it and give folder:PATH"),
+        ("cifar10_corrupted/fog_3", "has images for evaluation only; train on dataset='cifar10', or give train_split"),
+        ("imagenet2012_corrupted/fog_3", "has images for evaluation only; train on dataset='imagenet2012'"),
+        ("celeb_a", "needs one image and one class label, but has .*landmarks"),
+        ("coco", "needs one image and one class label, but has .*objects"),
+        ("imdb_reviews", "needs one image and one class label, but has .*text"),
     ],
 )
-def test_unsuitable_names_are_refused_in_one_line_without_the_network(tmp_path, offline, name, complaint):
-    with pytest.raises(UserError, match=complaint) as refusal:
+def test_unsuitable_names_are_rejected_in_one_line_without_the_network(tmp_path, offline, name, complaint):
+    with pytest.raises(ArgumentError, match=complaint) as error:
         load.load(config.DataOptions(dataset=name, data_dir=str(tmp_path)), labels=True)
-    assert str(refusal.value).startswith(f"--dataset={name}: ")
-    assert "\n" not in str(refusal.value)
+    assert str(error.value).startswith(f"dataset={name!r}: ")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -237,17 +241,17 @@ def test_unsuitable_names_are_refused_in_one_line_without_the_network(tmp_path, 
     ],
 )
 def test_without_the_network_the_files_to_fetch_are_named(tmp_path, offline, name, file):
-    with pytest.raises(UserError, match=r"cannot be downloaded from here; fetch .*--source_files=FOLDER") as refusal:
+    with pytest.raises(ArgumentError, match=r"cannot be downloaded from here; fetch .* as source_files") as error:
         load.load(config.DataOptions(dataset=name, data_dir=str(tmp_path)), labels=True)
-    assert file in str(refusal.value)
-    assert str(tmp_path) in str(refusal.value)
+    assert file in str(error.value)
+    assert str(tmp_path) in str(error.value)
 
 
-def test_files_by_hand_are_named_with_their_folder(tmp_path, offline):
-    with pytest.raises(UserError, match="ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar") as refusal:
+def test_files_to_download_by_hand_are_named_with_their_folder(tmp_path, offline):
+    with pytest.raises(ArgumentError, match="ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar") as error:
         load.load(config.DataOptions(dataset="imagenet2012", data_dir=str(tmp_path)), labels=True)
-    assert f"{tmp_path}/downloads/manual" in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    assert f"{tmp_path}/downloads/manual" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_imagenet_is_prepared_from_tars_and_not_evaluated_on_its_secret_test_labels(tmp_path, offline):
@@ -263,17 +267,17 @@ def test_imagenet_is_prepared_from_tars_and_not_evaluated_on_its_secret_test_lab
 
 
 def test_missing_source_files_are_named(tmp_path, offline):
-    with pytest.raises(UserError, match=r"--source_files=.*none of the files of cifar10, .*cifar-10-binary\.tar\.gz"):
+    with pytest.raises(ArgumentError, match=r"source_files=.*none of the files of cifar10, .*cifar-10-binary\.tar\.gz"):
         load.load(
             config.DataOptions(dataset="cifar10", data_dir=str(tmp_path), source_files=str(tmp_path)), labels=True
         )
 
 
-def test_half_a_data_set_is_not_taken_for_one(tmp_path):
+def test_an_incomplete_copy_is_not_used(tmp_path):
     (tmp_path / "digits/1.0.0").mkdir(parents=True)
-    with pytest.raises(UserError, match="delete") as refusal:
+    with pytest.raises(UserError, match="delete") as error:
         load.load(config.DataOptions(data_dir=str(tmp_path)), labels=True)
-    assert str(tmp_path / "digits/1.0.0") in str(refusal.value)
+    assert str(tmp_path / "digits/1.0.0") in str(error.value)
 
 
 def test_another_process_may_be_quicker(tmp_path, monkeypatch):
@@ -287,11 +291,30 @@ def test_another_process_may_be_quicker(tmp_path, monkeypatch):
     assert numbers(numbered(str(tmp_path), "full"), "test") == {26, 27, 28, 29, 30}
 
 
-def test_failure_to_prepare_is_told_in_one_line(tmp_path):
+def test_a_failed_preparation_gives_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="--dataset=digits: could not be prepared: ") as refusal:
+    with pytest.raises(ArgumentError, match="dataset='digits': could not be prepared: ") as error:
         load.load(config.DataOptions(data_dir=str(tmp_path / "file")), labels=True)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("visible", [True, False])
+@pytest.mark.parametrize("name", ["digits", "no_such_data_set"])
+def test_loading_leaves_what_tfds_shows_as_it_was(digits_dir, name, visible):
+    def shows_bars():
+        return not isinstance(tqdm_utils.tqdm(disable=True), tqdm_utils.EmptyTqdm)
+
+    was_visible, verbosity = shows_bars(), logging.get_verbosity()
+    try:
+        tfds.display_progress_bar(visible)
+        logging.set_verbosity(logging.INFO)
+        with contextlib.suppress(ArgumentError):
+            load.load(config.DataOptions(dataset=name, data_dir=digits_dir), labels=True)
+        assert shows_bars() is visible
+        assert logging.get_verbosity() == logging.INFO
+    finally:
+        tfds.display_progress_bar(was_visible)
+        logging.set_verbosity(verbosity)
 
 
 @pytest.fixture
@@ -319,7 +342,7 @@ def test_unlabelled_images_are_all_trained_on(pictures, tmp_path):
     data = load.load(options, labels=False)
     assert (data.label_key, data.class_names) == (None, ())
     assert (data.train_split, data.validation_split, data.eval_split) == ("train", None, None)
-    with pytest.raises(UserError, match="no folders of classes"):
+    with pytest.raises(ArgumentError, match="no folders of classes"):
         load.load(options, labels=True)
 
 
@@ -336,17 +359,18 @@ def test_a_split_that_is_called_unlabelled_is_preferred(data_dir):
 
 
 @pytest.mark.parametrize("name", ["digts", "folder:/nowhere"])
-def test_unlabelled_images_that_are_not_found_are_named_by_their_flag(name, digits_dir):
-    with pytest.raises(UserError, match=f"^--unlabelled={name}: "):
+def test_unlabelled_images_that_are_not_found_are_named_by_their_option(name, digits_dir):
+    with pytest.raises(ArgumentError, match=f"^unlabelled={name!r}: "):
         load.load_unlabelled(config.DataOptions(dataset="x", data_dir=digits_dir, unlabelled=name))
 
 
-def test_several_classes_are_refused_where_one_is_needed_before_anything_is_prepared(tmp_path, offline):
-    with pytest.raises(
-        UserError, match=r"^--dataset=voc: has several classes for an image \(labels\); --flag needs one$"
-    ):
-        options = config.DataOptions(dataset="voc", data_dir=str(tmp_path))
-        load.load(options, labels=True, one_class_for="--flag needs one")
+@pytest.mark.parametrize(
+    ("dataset", "several"),
+    [("voc", True), ("voc/2012:5.0.0", True), ("cifar10", False), ("folder:/nowhere", False)],
+)
+def test_images_with_several_classes_are_known_before_anything_is_prepared(tmp_path, offline, dataset, several):
+    assert load.is_multi_label(config.DataOptions(dataset=dataset, data_dir=str(tmp_path))) is several
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("labels", [True, False])
@@ -364,5 +388,5 @@ def test_corrupted_images_can_be_split_by_hand(tmp_path, offline):
         train_split="test[:50%]",
         eval_split="test[50%:]",
     )
-    with pytest.raises(UserError, match=r"cannot be downloaded from here; fetch .*CIFAR-10-C.tar"):
+    with pytest.raises(ArgumentError, match=r"cannot be downloaded from here; fetch .*CIFAR-10-C.tar"):
         load.load(options, labels=True)

@@ -65,7 +65,7 @@ def test_label_says_of_each_class_whether_it_is_there_or_only_difficult(voc_dir,
         np.testing.assert_array_equal(label, np.select([voc.marks(number) == 1, voc.marks(number) == 0], [1, -1], 0))
 
 
-def test_other_formats_are_refused(data, monkeypatch):
+def test_other_formats_are_rejected(data, monkeypatch):
     monkeypatch.setattr(type(data.builder.info), "file_format", type("Format", (), {"value": "array_record"}))
-    with pytest.raises(UserError, match="as array_record files, of which training cannot read"):
+    with pytest.raises(UserError, match="as array_record files, but training reads only tfrecord"):
         records.file_parts(data, "train")

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from supcon_tf.data import source_files
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError
 
 DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")
 NOWHERE = "http://nowhere.invalid"  # RFC 2606: never resolves
@@ -38,7 +38,7 @@ class Bytes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def builder_of(name, data_dir, contents, host=NOWHERE):
-    """A data set whose original files are `contents`, by name, at `host`."""
+    """Returns the builder of a data set with the original files `contents` (name → content) at `host`."""
     urls = {f"{host}/{name}/{file}": url_info(content, file) for file, content in contents.items()}
     kind = type(name.title(), (Bytes,), {"name": name, "url_infos": urls}, skip_registration=True)
     tfds.disable_progress_bar()
@@ -59,7 +59,7 @@ def no_proxy(monkeypatch):
 
 @pytest.fixture
 def server():
-    """A web server on this machine; its `status`, `delay` and `files` can be set."""
+    """Runs a web server on this machine; tests set its `status`, `delay` and `files`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -109,21 +109,21 @@ def test_data_sets_with_files_of_the_same_name_stay_apart(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"on", b"two "])
-def test_a_file_that_is_not_the_original_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_the_original_is_rejected_by_name(tmp_path, content):
     (tmp_path / "a.bin").write_bytes(content)
     builder = builder_of("pair", tmp_path / "data", {"a.bin": b"one ", "b.bin": b"two"})
-    with pytest.raises(UserError, match="a.bin is not the original") as refusal:
+    with pytest.raises(ArgumentError, match="a.bin is not the original") as error:
         source_files.place(builder, str(tmp_path))
-    assert hashlib.sha256(content).hexdigest()[:12] in str(refusal.value)
-    assert hashlib.sha256(b"one ").hexdigest()[:12] in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    assert hashlib.sha256(content).hexdigest()[:12] in str(error.value)
+    assert hashlib.sha256(b"one ").hexdigest()[:12] in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_the_files_is_refused_with_their_names(tmp_path):
+def test_a_folder_without_the_files_is_rejected_with_their_names(tmp_path):
     builder = builder_of("pair", tmp_path / "data", {"a.bin": b"one ", "b.bin": b"two"})
-    with pytest.raises(UserError, match=r"none of the files of pair, which are a\.bin, b\.bin"):
+    with pytest.raises(ArgumentError, match=r"none of the files of pair, which are a\.bin, b\.bin"):
         source_files.place(builder, str(tmp_path))
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(ArgumentError, match="no such folder"):
         source_files.place(builder, str(tmp_path / "missing"))
 
 
@@ -165,7 +165,7 @@ def test_only_what_was_not_placed_is_out_of_reach(tmp_path):
     assert out_of_reach == [f"{NOWHERE}/pair/a.bin"]
 
 
-def test_files_in_reach_are_downloaded_as_ever(tmp_path, server):
+def test_reachable_files_are_downloaded(tmp_path, server):
     server.files = {"/pair/a.bin": b"one ", "/pair/b.bin": b"two"}
     builder = builder_of("pair", tmp_path, {"a.bin": b"one ", "b.bin": b"two"}, host=server.url)
     with source_files.watched_downloads() as out_of_reach:

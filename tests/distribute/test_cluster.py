@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from supcon_tf.distribute.cluster import Cluster, meet, read_cluster
+from supcon_tf.distribute.cluster import Cluster, read_cluster, wait_for_workers
 from supcon_tf.errors import UserError
 from tests.cluster import free_addresses
 
@@ -15,7 +15,7 @@ def read(monkeypatch, cluster, **task):
     return read_cluster()
 
 
-def test_no_cluster_where_nothing_is_said(monkeypatch):
+def test_there_is_no_cluster_without_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert read_cluster() is None
 
@@ -58,26 +58,30 @@ def test_a_wrong_cluster_gets_one_line(cluster, task, complaint, monkeypatch):
 
 @pytest.fixture
 def addresses():
-    """Two addresses at which nobody listens."""
+    """Two addresses at which no process listens."""
     return free_addresses(2)
 
 
-def test_processes_meet_whoever_comes_first(addresses):
+def test_processes_wait_for_each_other_in_any_order(addresses):
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        first = pool.submit(meet, Cluster(tuple(addresses), own=addresses[0]), notice_seconds=60, seconds=60)
+        first = pool.submit(
+            wait_for_workers, Cluster(tuple(addresses), own=addresses[0]), notice_seconds=60, seconds=60
+        )
         time.sleep(0.5)
-        second = pool.submit(meet, Cluster(tuple(addresses), own=addresses[1]), notice_seconds=60, seconds=60)
+        second = pool.submit(
+            wait_for_workers, Cluster(tuple(addresses), own=addresses[1]), notice_seconds=60, seconds=60
+        )
         assert second.result() is None
         with socket.create_server(("", int(addresses[1].split(":")[1]))):  # as TensorFlow does next
             assert first.result() is None
 
 
-def test_who_does_not_come_is_named_and_given_up(addresses, capsys):
-    with pytest.raises(UserError, match=f"^TF_CONFIG: nobody listens at {addresses[1]} after 1 s; start the same"):
-        meet(Cluster(tuple(addresses), own=addresses[0]), notice_seconds=0.1, seconds=1)
+def test_a_missing_worker_is_named_and_waiting_ends(addresses, capsys):
+    with pytest.raises(UserError, match=f"^TF_CONFIG: no worker at {addresses[1]} after 1 s; start the same"):
+        wait_for_workers(Cluster(tuple(addresses), own=addresses[0]), notice_seconds=0.1, seconds=1)
     assert capsys.readouterr().err == f"Waiting for the workers at {addresses[1]} ...\n"
 
 
 def test_an_address_that_is_taken_is_named(addresses):
     with socket.create_server(("", int(addresses[0].split(":")[1]))), pytest.raises(UserError, match=addresses[0]):
-        meet(Cluster(tuple(addresses), own=addresses[0]), notice_seconds=1, seconds=1)
+        wait_for_workers(Cluster(tuple(addresses), own=addresses[0]), notice_seconds=1, seconds=1)

@@ -13,30 +13,30 @@ ABORTED = tf.errors.InternalError(None, None, "Collective ops is aborted by: Con
 
 @pytest.fixture
 def several(monkeypatch):
-    """A strategy that counts as one of several processes."""
+    """A strategy that seems to have several processes."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     monkeypatch.setattr(processes, "count_processes", lambda other: 2 if other is strategy else 1)
     return strategy
 
 
-def test_a_process_alone_has_its_own_values_back():
+def test_a_single_process_gets_its_own_values_back():
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     assert distribute.all_reduce_max(strategy, [15, 0]) == [15, 0]
     assert distribute.steps_between_agreements(strategy, 50) == 1
 
 
-def test_what_several_processes_say_is_gathered(several):
+def test_values_of_several_processes_are_reduced(several):
     assert distribute.all_reduce_max(several, [15, 0, -100_000]) == [15, 0, -100_000]
     assert distribute.steps_between_agreements(several, 50) == 50
 
 
 @pytest.mark.parametrize("error", [ABORTED, tf.errors.UnavailableError(None, None, "Connection reset by peer\n{...}")])
-def test_an_error_of_the_connection_means_lost_workers(error, several):
+def test_a_connection_error_means_lost_workers(error, several):
     with pytest.raises(WorkersLost, match="^Connection reset by peer$"), distribute.watch_workers(several):
         raise error
 
 
-def test_other_errors_are_what_they_are(several):
+def test_other_errors_pass_unchanged(several):
     with pytest.raises(tf.errors.InternalError, match="cuDNN"), distribute.watch_workers(several):
         raise tf.errors.InternalError(None, None, "cuDNN")
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -46,7 +46,7 @@ def test_other_errors_are_what_they_are(several):
 
 @pytest.fixture
 def starts(monkeypatch):
-    """The commands that this process was replaced by."""
+    """The commands that replaced this process."""
     commands = []
     monkeypatch.setenv(processes.FRUITLESS_STARTS, "0")
     monkeypatch.setattr(processes.time, "sleep", lambda seconds: None)
@@ -63,14 +63,14 @@ def test_the_same_command_is_started_again(starts, capsys):
     )
 
 
-def test_starts_that_lead_nowhere_end(starts):
+def test_restarts_without_a_step_in_between_end(starts):
     with pytest.raises(UserError, match="lost the other workers 6 times without a step in between"):
         for _ in range(10):
             distribute.start_again(WorkersLost("they left"), ["app.py"])
     assert len(starts) == 5
 
 
-def test_a_step_allows_new_starts(starts):
+def test_a_step_allows_new_restarts(starts):
     for _ in range(10):
         distribute.start_again(WorkersLost("they left"), ["app.py"])
         distribute.step_was_done()

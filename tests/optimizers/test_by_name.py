@@ -7,7 +7,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config
-from supcon_tf.optimizers import DECAY_IN_OPTIMIZER, make_optimizer
+from supcon_tf.errors import ArgumentError
+from supcon_tf.optimizers import OPTIMIZERS, make_optimizer
 
 
 def constant(rate):
@@ -21,7 +22,7 @@ def updated(name, variable, gradients, **options):
     return variable.numpy()
 
 
-def test_momentum_and_nesterov_keep_the_rate_outside_of_the_velocity():
+def test_momentum_and_nesterov_keep_the_rate_outside_the_velocity():
     rates, gradients = [1.0, 0.5, 0.1], [1.0, 2.0, -1.0]
     for name in ("sgd", "nesterov"):
         weight, velocity = 1.0, 0.0
@@ -35,7 +36,7 @@ def test_momentum_and_nesterov_keep_the_rate_outside_of_the_velocity():
         np.testing.assert_allclose(variable, weight, rtol=1e-6)
 
 
-def test_at_one_rate_momentum_is_that_of_keras():
+def test_at_a_constant_rate_momentum_equals_that_of_keras():
     gradients = [[0.3, -1.0], [2.0, 0.1], [-0.4, 0.5]]
     for name in ("sgd", "nesterov"):
         variable = tf.Variable([1.0, 2.0])
@@ -45,7 +46,7 @@ def test_at_one_rate_momentum_is_that_of_keras():
         np.testing.assert_allclose(updated(name, tf.Variable([1.0, 2.0]), gradients), variable, rtol=1e-6)
 
 
-def test_rmsprop_is_that_of_tensorflow_1():
+def test_rmsprop_equals_that_of_tensorflow_1():
     gradients = [[0.3, -1.0], [2.0, 0.1], [-0.4, 0.5]]
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         weight = tf.compat.v1.get_variable("weight", initializer=[1.0, 2.0])
@@ -61,11 +62,11 @@ def test_rmsprop_is_that_of_tensorflow_1():
 
 
 @pytest.mark.parametrize("told", [False, True])
-@pytest.mark.parametrize("name", DECAY_IN_OPTIMIZER)
-def test_decay_leaves_out_what_it_is_told_to(name, told):
+@pytest.mark.parametrize("name", [name for name, optimizer in OPTIMIZERS.items() if optimizer.decays])
+def test_undecayed_weights_do_not_decay(name, told):
     def ends(decay):
         scale = tf.Variable([3.0, -1.0], name="layer/scale")
-        other = tf.Variable([3.0, -1.0], name="another_layer/scale")  # whose name ends as the first one's
+        other = tf.Variable([3.0, -1.0], name="another_layer/scale")  # its name ends like the first one's
         optimizer = make_optimizer(name, constant(0.1), weight_decay=decay, undecayed=[scale] if told else [])
         optimizer.apply_gradients([(tf.constant([0.5, 0.1]), weight) for weight in (scale, other)])
         return [scale.numpy(), other.numpy()]
@@ -75,12 +76,12 @@ def test_decay_leaves_out_what_it_is_told_to(name, told):
 
 
 @pytest.mark.parametrize("name", ("adamw", "lamb"))
-def test_these_never_decay_biases(name):
+def test_adamw_and_lamb_never_decay_biases(name):
     ends = [updated(name, tf.Variable([3.0], name="dense/bias"), [[0.5]], weight_decay=decay) for decay in (0.0, 0.5)]
     np.testing.assert_array_equal(*ends)
 
 
-def test_lars_scales_the_rate_of_all_but_what_it_is_told():
+def test_lars_scales_the_rate_except_for_unadapted_weights():
     for told in (False, True):
         variable = tf.Variable([3.0, -4.0], name="kernel")
         optimizer = make_optimizer("lars", constant(1.0), unadapted=[variable] if told else [])
@@ -89,7 +90,7 @@ def test_lars_scales_the_rate_of_all_but_what_it_is_told():
 
 
 @pytest.mark.parametrize("name", config.OPTIMIZERS)
-def test_gradients_are_cut_to_a_common_length(name):
+def test_gradients_are_clipped_by_their_common_norm(name):
     for clip, lengths in ((None, (30.0, 40.0)), (1.0, (0.6, 0.8))):
         variables = [tf.Variable([1.0, 1.0]), tf.Variable([1.0])]
         optimizer = make_optimizer(name, constant(0.01), clip_norm=clip)
@@ -110,7 +111,16 @@ def test_every_name_goes_downhill(name):
     assert np.all(np.abs(variable.numpy()) < [2.0, 3.0])
 
 
-def test_optimizers_that_decay_by_themselves_are_known():
+def test_every_choice_of_the_option_is_an_optimizer():
+    assert tuple(OPTIMIZERS) == config.OPTIMIZERS
+
+
+def test_an_unknown_name_is_rejected():
+    with pytest.raises(ArgumentError, match="^name='larz': must be one of sgd, .*; did you mean lars?"):
+        make_optimizer("larz", constant(0.1))
+
+
+def test_optimizers_that_decay_by_themselves_are_marked():
     decays = []
     for name in config.OPTIMIZERS:
         got = [
@@ -118,7 +128,7 @@ def test_optimizers_that_decay_by_themselves_are_known():
             for decay in (0, 0.5)
         ]
         decays += [name] if np.any(got[0] != got[1]) else []
-    assert tuple(decays) == DECAY_IN_OPTIMIZER
+    assert decays == [name for name, optimizer in OPTIMIZERS.items() if optimizer.decays]
 
 
 def test_lamb_comes_without_the_end_of_life_notice_of_its_library():

@@ -89,7 +89,7 @@ def test_replicas_take_the_step_of_the_summed_gradient():
         np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-5, atol=1e-6)
 
 
-def test_it_is_saved_with_its_state_and_goes_on(tmp_path):
+def test_a_loaded_optimizer_continues_from_its_state(tmp_path):
     def problem():
         dense = [keras.layers.Dense(units, kernel_initializer=keras.initializers.GlorotUniform(0)) for units in (3, 1)]
         model = keras.Sequential([dense[0], keras.layers.BatchNormalization(), dense[1]])

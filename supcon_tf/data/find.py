@@ -1,0 +1,67 @@
+"""Finds a data set by name: one of TensorFlow Datasets, or a folder of images."""
+
+import difflib
+
+import tensorflow_datasets as tfds
+
+from supcon_tf.config import DataOptions
+from supcon_tf.data import catalogue, folder
+from supcon_tf.data.folder_layout import PREFIX
+from supcon_tf.data.prepare import one_line
+from supcon_tf.errors import NAME_ONLY, ArgumentError
+
+SUGGESTIONS = 7
+
+
+def find_builder(options: DataOptions, *, labels: bool) -> tfds.core.DatasetBuilder:
+    """Returns the builder of `options.dataset`. Its data may not be prepared yet.
+
+    Args:
+      options: the options about data.
+      labels: whether the images must have labels.
+
+    Raises:
+      ArgumentError: the name is unknown, the folder is unusable, or the data set is for evaluation only.
+    """
+    name = options.dataset
+    if name == PREFIX:
+        raise ArgumentError("dataset", name, "the path is missing; write folder:PATH")
+    if folder.is_folder(name):
+        path = name[len(PREFIX) :]
+        return folder.builder(path, labels=labels, on_bad_image=options.on_bad_image, data_dir=options.data_dir)
+    try:
+        builder = tfds.builder(name, data_dir=options.data_dir)
+    except Exception as error:
+        raise ArgumentError("dataset", name, _why_not_found(name, error)) from error
+    train_on = catalogue.dataset_defaults(name).trained_on
+    if train_on and options.train_split is None:  # said now, not after hours of preparation
+        raise ArgumentError(
+            "dataset",
+            name,
+            "has images for evaluation only; train on {dataset}, or give {train_split} and {eval_split}",
+            dataset=train_on,
+            train_split=NAME_ONLY,
+            eval_split=NAME_ONLY,
+        )
+    return builder
+
+
+def _why_not_found(name: str, error: Exception) -> str:
+    """Returns what is wrong with the name of a data set, `NAME[/CONFIGURATION][:VERSION]`."""
+    base, _, configuration = name.partition(":")[0].partition("/")
+    data_sets = tfds.list_builders(with_community_datasets=False)
+    if base not in data_sets:
+        other_name = catalogue.other_name(name)
+        if other_name:
+            return f"not a data set of TensorFlow Datasets; did you mean {other_name}?"
+        if catalogue.is_known_to_be_missing(name):
+            return "not a data set of TensorFlow Datasets; download it and give folder:PATH"
+        if isinstance(error, ValueError):
+            near = difflib.get_close_matches(base.lower(), data_sets, SUGGESTIONS)
+            nearest = f"; nearest: {', '.join(near)}" if near else ""
+            return f"not a data set of TensorFlow Datasets, and not folder:PATH{nearest}"
+    configurations = list(tfds.builder_cls(base).builder_configs) if base in data_sets else []
+    if configuration and configurations and configuration not in configurations:
+        near = difflib.get_close_matches(configuration, configurations, SUGGESTIONS) or configurations[:SUGGESTIONS]
+        return f"{base} has no '{configuration}'; nearest: {', '.join(f'{base}/{name}' for name in near)}"
+    return one_line(error)

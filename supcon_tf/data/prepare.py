@@ -1,0 +1,137 @@
+"""Downloads a data set and writes it into the data directory, as TensorFlow Datasets (TFDS) does."""
+
+import contextlib
+import io
+import os
+import sys
+import warnings
+from typing import Iterator, List
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging as absl_logging
+from tensorflow_datasets.core.utils import tqdm_utils
+
+from supcon_tf.config import DataOptions
+from supcon_tf.data import catalogue, folder, source_files
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called
+
+NOT_FOUND = (AssertionError, FileNotFoundError, tf.errors.NotFoundError)  # what builders raise without their files
+
+
+def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> None:
+    """Downloads missing files and writes the data set into the data directory. Says so on stderr.
+
+    Args:
+      options: the options about data.
+      builder: of the data set `options.dataset`; its `info` is complete afterwards.
+
+    Raises:
+      ArgumentError: files are missing and cannot be downloaded, or TFDS failed.
+      UserError: the data directory holds an incomplete copy.
+    """
+    print(f"Preparing {options.dataset} in {builder.data_dir} ...", file=sys.stderr, flush=True)
+    manual_dir = None
+    if options.source_files and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        manual_dir = os.path.expanduser(options.source_files)
+    elif options.source_files:
+        with arguments_called(folder="source_files"):
+            source_files.place(builder, options.source_files)
+    finished = builder.data_path / "dataset_info.json"
+    with source_files.watched_downloads() as out_of_reach:
+        try:
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+        except UserError:
+            raise
+        except Exception as error:
+            # Another process may have prepared the same data set meanwhile; then its copy is used.
+            if not finished.exists():
+                raise _not_prepared(options, builder, out_of_reach, error) from error
+    if not finished.exists():
+        raise UserError(f"{builder.data_dir}: holds an incomplete copy of {options.dataset}; delete that folder")
+    builder.info.read_from_directory(builder.data_dir)
+
+
+def set_known_sizes(options: DataOptions, builder: tfds.core.DatasetBuilder) -> None:
+    """Gives the builder the sizes of its splits that are known without the data.
+
+    Args:
+      options: the options about data.
+      builder: of the data set `options.dataset`; its `info` has splits afterwards.
+
+    Raises:
+      ArgumentError: the sizes are unknown.
+    """
+    if isinstance(builder, folder.Folder):
+        sizes = {split: len(files) for split, files in builder.builder_config.splits.items()}
+    else:
+        known = catalogue.sizes(options.dataset)
+        if known is None:
+            raise ArgumentError(
+                "dataset",
+                options.dataset,
+                "its number of images is unknown until it is prepared; start a run, or give the {data_dir} that has it",
+                data_dir=NAME_ONLY,
+            )
+        sizes = known
+    splits = [tfds.core.SplitInfo(name=name, shard_lengths=[size], num_bytes=0) for name, size in sizes.items()]
+    builder.info.set_splits(tfds.core.splits.SplitDict(splits))
+
+
+def _not_prepared(
+    options: DataOptions, builder: tfds.core.DatasetBuilder, out_of_reach: List[str], error: Exception
+) -> ArgumentError:
+    """Returns the error that says why the data set could not be prepared, and what to do about it."""
+    name = options.dataset
+    if out_of_reach:
+        files = source_files.describe(builder, out_of_reach)
+        if options.source_files:
+            problem = f"lacks files that cannot be downloaded from here: {files}"
+            return ArgumentError("source_files", options.source_files, problem)
+        return ArgumentError(
+            "dataset",
+            name,
+            f"not in {builder.data_dir_root}, and cannot be downloaded from here; fetch {files} elsewhere and give "
+            "their folder as {source_files}, or give a {data_dir} that has the data set prepared",
+            source_files=NAME_ONLY,
+            data_dir=NAME_ONLY,
+        )
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and isinstance(error, NOT_FOUND):
+        where = options.source_files or builder.data_dir_root / "downloads" / "manual"
+        instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+        return ArgumentError(
+            "dataset",
+            name,
+            f"download its files by hand into manual_dir, which is {where} unless {{source_files}} gives another "
+            f"folder: {instructions}",
+            source_files=NAME_ONLY,
+        )
+    return ArgumentError("dataset", name, f"could not be prepared: {one_line(error)}")
+
+
+def one_line(error: Exception) -> str:
+    """Returns the class and the message of an error on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """Keeps TFDS's notices off the screen, and its progress bars off a stderr that is no terminal.
+
+    Restores what was set before.
+    """
+    # TFDS tells nobody whether its progress bars are on, except by the class of a bar.
+    hides_bars = not sys.stderr.isatty() and not isinstance(tqdm_utils.tqdm(disable=True), tqdm_utils.EmptyTqdm)
+    verbosity = absl_logging.get_verbosity()
+    try:
+        absl_logging.set_verbosity(absl_logging.ERROR)
+        if hides_bars:
+            tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        absl_logging.set_verbosity(verbosity)
+        if hides_bars:
+            tfds.enable_progress_bar()
