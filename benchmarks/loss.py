@@ -1,17 +1,17 @@
-"""Time and memory of the contrastive loss with its gradient, on the CPU, beside other ways to compute it.
+"""Measures time and memory of the contrastive loss with its gradient, on the CPU, beside other ways to compute it.
 
     PYTHONPATH=. .venv/bin/python benchmarks/loss.py
 
-prints three Markdown tables: over sizes of the batch, over the forms of the loss, and over numbers of replicas.
-`--loss`, `--forms` and `--replicas` choose among them. pytorch-metric-learning is part of the first if it is installed,
-best in an environment of its own that `--python` names:
+prints three Markdown tables: over sizes of the batch, over the variants of the loss, and over numbers of replicas.
+`--loss`, `--forms` and `--replicas` choose among them. The first includes pytorch-metric-learning if it is installed,
+best in a separate environment that `--python` names:
 
     PYTHONPATH=. .venv/bin/python benchmarks/loss.py --python=/path/to/environment/bin/python
 
-Every figure comes from a process of its own, so its peak memory is its own. The processes of a row (of a whole table,
-where only the loss of this package is measured) live at the same time and take turns, so that whatever else the machine
-does meets all of them alike; seconds are the median over the rounds. A turn is one evaluation, or as many as take a
-tenth of a second.
+Every figure comes from a separate process, so that its peak memory can be measured. The processes of a row live at the
+same time and take turns, so that other work of the machine affects all equally. Where only the loss of this
+package is measured, those of the whole table do. Seconds are the median over the rounds. A turn is one evaluation, or
+the number of evaluations that take a tenth of a second.
 """
 
 import argparse
@@ -42,20 +42,20 @@ FORMS = (
 
 # From here on, only one of the processes that need memory quadratic in the batch lives at a time.
 APART_FROM = 16384
-# Up to here the floor is two products of whole matrices; beyond, of strips of so many rows.
+# Up to here the floor is two products of whole matrices; beyond, of strips of STRIP rows.
 WHOLE_UP_TO = 8192
 STRIP = 2048
 
 
 class Job(NamedTuple):
-    """What a child process evaluates.
+    """Says what a child process evaluates.
 
     Attributes:
       variant: a key of `VARIANTS`.
       size: number of projections, N.
       classes: number of classes.
-      summation, denominator, positives_cap: form of the loss, of `ours` only.
-      replicas: of `ours` only: do the work of one of so many replicas.
+      summation, denominator, positives_cap: variant of the loss, for `ours` only.
+      replicas: for `ours` only: number of replicas, of which the child does the work of one.
     """
 
     variant: str
@@ -71,7 +71,7 @@ class Job(NamedTuple):
 
 
 def _batch(job: Job) -> Tuple[Any, Any]:
-    """Projections `[size / 2, 2, 128]` float32 and labels `[size / 2]` int32, the same in every process."""
+    """Makes projections `[size / 2, 2, 128]` float32 and labels `[size / 2]` int32, equal in every process."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def _batch(job: Job) -> Tuple[Any, Any]:
 
 
 def _differentiated(loss: Callable[[Any, Any], Any], projections: Any, labels: Any) -> Evaluate:
-    """An evaluation of the TensorFlow loss `loss(labels, projections)` and its gradient."""
+    """Returns an evaluation of the TensorFlow loss `loss(labels, projections)` and its gradient."""
     import tensorflow as tf
 
     projections, labels = tf.constant(projections), tf.constant(labels)
@@ -100,7 +100,7 @@ def _differentiated(loss: Callable[[Any, Any], Any], projections: Any, labels: A
 
 
 def ours(job: Job) -> Evaluate:
-    """The loss of this package."""
+    """Evaluates the loss of this package."""
     from supcon_tf.losses import SupConLoss
 
     projections, labels = _batch(job)
@@ -115,17 +115,17 @@ def ours(job: Job) -> Evaluate:
 
 
 def ours_nt_xent(job: Job) -> Evaluate:
-    """NT-Xent of this package."""
+    """Evaluates NT-Xent of this package."""
     from supcon_tf.losses import NTXentLoss
 
     return _differentiated(NTXentLoss(TEMPERATURE), *_batch(job))
 
 
 def _pretend_replicas(replicas: int, projections: Any, labels: Any) -> None:
-    """Lets the loss be that of the first of several replicas, which finds at hand what it would gather."""
+    """Lets the loss be that of the first of several replicas, and gives it what it would gather."""
     import tensorflow as tf
 
-    from supcon_tf.losses import engine
+    from supcon_tf.losses import engine, layout
 
     all_rows = tf.math.l2_normalize(tf.reshape(projections, [-1, DIM]), axis=-1)
     all_labels = tf.constant(labels)
@@ -138,12 +138,12 @@ def _pretend_replicas(replicas: int, projections: Any, labels: Any) -> None:
     def local_slice_start(local_batch: Any) -> Any:
         return 0
 
-    engine.gather = gather
-    engine.local_slice_start = local_slice_start
+    engine.gather = layout.gather = gather
+    layout.local_slice_start = local_slice_start
 
 
 def dense(job: Job) -> Evaluate:
-    """Eq. 2 as it is most often written: masks of numbers, and the matrix of all log-probabilities."""
+    """Evaluates Eq. 2 the way most write it: masks of numbers, and the matrix of all log-probabilities."""
     import tensorflow as tf
 
     def loss(labels: tf.Tensor, projections: tf.Tensor) -> tf.Tensor:
@@ -162,7 +162,7 @@ def dense(job: Job) -> Evaluate:
 
 
 def dense_lean(job: Job) -> Evaluate:
-    """Eq. 2 with the least that a matrix of all similarities and automatic differentiation need."""
+    """Evaluates Eq. 2 with the least that a matrix of all similarities and automatic differentiation need."""
     import tensorflow as tf
 
     def loss(labels: tf.Tensor, projections: tf.Tensor) -> tf.Tensor:
@@ -179,10 +179,10 @@ def dense_lean(job: Job) -> Evaluate:
 
 
 def floor(job: Job) -> Evaluate:
-    """The products z zᵀ and (z zᵀ) z, whole, and nothing else.
+    """Evaluates the products z zᵀ and (z zᵀ) z, whole, and nothing else.
 
-    An exact algorithm that computes similarities anew for the gradient does as much: by symmetry half of z zᵀ, twice,
-    and the second product. One that keeps them needs three quarters of it.
+    An exact algorithm that computes similarities again for the gradient does as much: by symmetry half of z zᵀ, twice,
+    and the second product. One that keeps them needs three quarters of that.
     """
     import tensorflow as tf
 
@@ -211,14 +211,14 @@ def floor(job: Job) -> Evaluate:
 
 
 def pml(job: Job) -> Evaluate:
-    """`SupConLoss` of pytorch-metric-learning."""
+    """Evaluates `SupConLoss` of pytorch-metric-learning."""
     from pytorch_metric_learning.losses import SupConLoss
 
     return _differentiated_by_torch(SupConLoss(temperature=TEMPERATURE), *_batch(job))
 
 
 def pml_nt_xent(job: Job) -> Evaluate:
-    """`NTXentLoss` of pytorch-metric-learning, with each image a class of its own."""
+    """Evaluates `NTXentLoss` of pytorch-metric-learning, with each image alone in its class."""
     import numpy as np
     from pytorch_metric_learning.losses import NTXentLoss
 
@@ -227,7 +227,7 @@ def pml_nt_xent(job: Job) -> Evaluate:
 
 
 def _differentiated_by_torch(loss: Callable[[Any, Any], Any], projections: Any, labels: Any) -> Evaluate:
-    """An evaluation of the PyTorch loss `loss(rows, labels)` and its gradient."""
+    """Returns an evaluation of the PyTorch loss `loss(rows, labels)` and its gradient."""
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
@@ -262,7 +262,7 @@ class Bench:
     """Runs jobs.
 
     Args:
-      arguments: of the command line.
+      arguments: the command line, parsed.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -270,7 +270,7 @@ class Bench:
         self._pml_python: str = arguments.python
 
     def has_pml(self) -> bool:
-        """Whether the chosen Python has pytorch-metric-learning, and can load it."""
+        """Tells whether the chosen Python has pytorch-metric-learning, and can load it."""
         command = [self._pml_python, "-c", "import torch, pytorch_metric_learning"]
         return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
@@ -280,17 +280,17 @@ class Bench:
         return [turns.Child(job._asdict(), python) for job, python in zip(jobs, pythons)]
 
     def measure(self, jobs: Sequence[Job]) -> List[Optional[Result]]:
-        """What each job takes, taking turns; None for one that ended by itself."""
+        """Measures each job, in turns; None for one that ended by itself."""
         rounds = self._rounds or (7 if max(job.size for job in jobs) <= 16384 else 3)
         return turns.measure(self.start(jobs), rounds)
 
     def results(self, jobs: Sequence[Job]) -> List[Optional[Tuple[float, float]]]:
-        """The loss, and the first entry of its gradient, of each job."""
+        """Returns the loss, and the first entry of its gradient, of each job."""
         return turns.results(self.start(jobs))
 
 
 def print_agreement(bench: Bench, classes: int, with_pml: bool) -> None:
-    """By how much other implementations' loss and gradient differ from ours on a small batch."""
+    """Prints how much the loss and gradient of other implementations differ from ours on a small batch."""
     pairs = [("dense", "ours"), ("dense, lean", "ours")]
     if with_pml:
         pairs += [("pml", "ours"), ("pml, NTXentLoss", "ours, NTXentLoss")]
@@ -306,7 +306,7 @@ def print_agreement(bench: Bench, classes: int, with_pml: bool) -> None:
 
 
 def print_sizes(bench: Bench, sizes: Sequence[int], classes: int, dense_limit: int) -> None:
-    """The first table."""
+    """Prints the first table."""
     with_pml = bench.has_pml()
     variants = [variant for variant in QUADRATIC if with_pml or variant != "pml"]
     print(f"## The loss and its gradient, {VIEWS} views, {DIM} dimensions, {classes} classes\n")
@@ -339,7 +339,7 @@ def print_sizes(bench: Bench, sizes: Sequence[int], classes: int, dense_limit: i
 def _measure_size(
     bench: Bench, size: int, classes: int, quadratic: Sequence[str]
 ) -> Dict[str, Tuple[Optional[Result], Optional[Result]]]:
-    """Of each variant, its result and that of `ours` in the same rounds."""
+    """Returns each variant's result, and that of `ours` in the same rounds."""
     groups = [["floor", "ours", *quadratic]]
     if size >= APART_FROM and quadratic:
         groups = [["floor", "ours", quadratic[0]]] + [["ours", variant] for variant in quadratic[1:]]
@@ -352,8 +352,8 @@ def _measure_size(
 
 
 def print_forms(bench: Bench, size: int, classes: int) -> None:
-    """The second table."""
-    print(f"## The forms of the loss, N = {size}, {classes} classes\n")
+    """Prints the second table."""
+    print(f"## The variants of the loss, N = {size}, {classes} classes\n")
     jobs = [Job("floor", size, classes)] + [Job("ours", size, classes, *form) for form in FORMS]
     floor_result, *results = bench.measure(jobs)
     print(f"floor: {turns.seconds_cell(floor_result)} s, {turns.memory_cell(floor_result)} MB.\n")
@@ -368,11 +368,11 @@ def print_forms(bench: Bench, size: int, classes: int) -> None:
 
 
 def print_replicas(bench: Bench, size: int, classes: int) -> None:
-    """The third table."""
+    """Prints the third table."""
     print(f"## One replica's share of the work, N = {size} on all replicas, {classes} classes\n")
     print(
-        "One process does what the first of R replicas does. What it would gather from the others is given to it, so\n"
-        "collectives are not part of the time; nor do replicas compete for cores, as those of one machine would.\n"
+        "One process does what the first of R replicas does. It is given what it would gather from the others, so\n"
+        "collectives are not part of the time. Replicas of one machine would also compete for cores.\n"
     )
     results = bench.measure([Job("ours", size, classes, replicas=replicas) for replicas in REPLICAS])
     print_header(["R", "projections of the replica", "s", "s/s of R = 1", "memory MB"])
@@ -383,16 +383,16 @@ def print_replicas(bench: Bench, size: int, classes: int) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = parser.add_argument_group("tables", "all three, unless some are chosen")
     tables.add_argument("--loss", action="store_true", help="the loss beside others, over sizes of the batch")
-    tables.add_argument("--forms", action="store_true", help="the forms of the loss")
+    tables.add_argument("--forms", action="store_true", help="the variants of the loss")
     tables.add_argument("--replicas", action="store_true", help="one replica's share of the work")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="projections, first table")
     parser.add_argument("--forms-size", type=int, default=4096, metavar="N", help="projections, second table")
     parser.add_argument("--replicas-size", type=int, default=8192, metavar="N", help="projections, third table")
-    parser.add_argument("--classes", type=int, default=1000, help="labels are drawn from so many (default 1000)")
+    parser.add_argument("--classes", type=int, default=1000, help="number of classes (default 1000)")
     parser.add_argument("--rounds", type=int, help="turns of each process (default 7, and 3 above N = 16384)")
     parser.add_argument(
         "--dense-limit",

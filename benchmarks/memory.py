@@ -1,9 +1,9 @@
-"""Memory and time of a training step in microbatches (gradient caching), on the CPU, beside the whole batch at once.
+"""Measures memory and time of a training step in microbatches (gradient caching), on the CPU, beside the whole batch.
 
     PYTHONPATH=. .venv/bin/python benchmarks/memory.py
 
 prints two Markdown tables: over sizes M of the microbatches at one batch, and over batches at one M. Every figure comes
-from a process of its own, so its peak memory is its own; the processes of a table take turns, and seconds are the
+from a separate process, so that its peak memory can be measured. The processes of a table take turns. Seconds are the
 median over the rounds.
 """
 
@@ -17,13 +17,13 @@ VIEWS = 2
 
 
 class Job(NamedTuple):
-    """A training step.
+    """Describes a training step.
 
     Attributes:
-      encoder: its name.
+      encoder: name of the encoder.
       image_size: height and width of the views, in pixels.
-      images: in the batch, in two views each.
-      microbatch: images that pass the encoder at a time; None for all at once.
+      images: number of images in the batch, in two views each.
+      microbatch: number of images that pass the encoder at a time; None for all at once.
     """
 
     encoder: str
@@ -33,7 +33,7 @@ class Job(NamedTuple):
 
 
 def make_step(job: Job) -> turns.Evaluate:
-    """A step of the model that `--mode=supcon` trains."""
+    """Builds a step of the model that `--mode=supcon` trains."""
     import tensorflow as tf
 
     from benchmarks.lib import supcon
@@ -50,7 +50,7 @@ def make_step(job: Job) -> turns.Evaluate:
 
 
 def print_table(jobs: List[Job], rounds: int, whole: Optional[Job], columns: List[str]) -> None:
-    """One row a job; times also as multiples of that of `whole`, which is one of the jobs."""
+    """Prints a row for each job, with times also as multiples of that of `whole`, one of the jobs."""
     results = turns.measure([turns.Child(job._asdict()) for job in jobs], rounds)
     turns.print_header([*columns, "memory MB", "s", "s/s of the whole batch at once"])
     reference = None if whole is None else results[jobs.index(whole)]
@@ -88,7 +88,7 @@ def main() -> None:
     jobs = [Job(*size, arguments.images, microbatch) for microbatch in arguments.microbatches]
     print_table(jobs + ([whole] if whole else []), arguments.rounds, whole, ["M"])
     middle = arguments.microbatches[len(arguments.microbatches) // 2]
-    print(f"## The same with M = {middle}, over batches\n")
+    print(f"## A training step with M = {middle}, over batches\n")
     print_table([Job(*size, images, middle) for images in arguments.batches], arguments.rounds, None, ["views"])
 
 

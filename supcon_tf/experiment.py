@@ -621,28 +621,15 @@ def make_loss_weight(config: config_lib.Config) -> float:
 
 
 def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveModel) -> keras.losses.Loss:
-    """The loss of modes 'supcon' and 'simclr', with the temperature and the memory of the model, if it has them."""
-    options, normalize = config.loss, config.model.normalize_projection
-    if options.contrastive_loss == "triplet":
-        return losses.TripletLoss(normalize=normalize)
-    if options.contrastive_loss == "npairs":
-        return losses.NPairsLoss(options.temperature, normalize=normalize)
-    temperature: losses.Temperature = model.temperature or options.temperature
-    if config.augment.mix != "none":
-        return losses.MixedSupConLoss(
-            temperature, scale_by_temperature=options.scale_by_temperature, normalize=normalize
-        )
-    arguments: Dict[str, Any] = {
-        "summation": options.summation,
-        "denominator": options.denominator,
-        "anchors": options.anchors,
-        "scale_by_temperature": options.scale_by_temperature,
-        "normalize": normalize,
-        "memory": model.memory,
-    }
-    if config.run.mode == "simclr":
-        return losses.NTXentLoss(temperature, **arguments)
-    return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
+    """Builds the loss of modes 'supcon' and 'simclr', with the model's own temperature and memory if it has them."""
+    return losses.make_contrastive_loss(
+        config.loss,
+        mode=config.run.mode,
+        normalize=config.model.normalize_projection,
+        mix=config.augment.mix,
+        temperature=model.temperature or config.loss.temperature,
+        memory=model.memory,
+    )
 
 
 def steps_on_device(experiment: Experiment) -> Tuple[str, ...]:

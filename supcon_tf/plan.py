@@ -21,7 +21,7 @@ from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import UserError
 from supcon_tf.losses import cost, engine
-from supcon_tf.losses.forms import Form
+from supcon_tf.losses.variants import LossVariant
 from supcon_tf.run_dir import RunDir
 
 GB, MB = 2**30, 2**20
@@ -134,7 +134,7 @@ class StagePlan:
         found = cost.of_supcon(
             *of_batch,
             memory=options.queue_size,
-            by_class=Form(options.summation, options.denominator, options.positives_cap).by_class,
+            by_class=LossVariant(options.summation, options.denominator, options.positives_cap).by_class,
             exponents=self.config.model.normalize_projection and small,
         )
         if self.config.augment.mix != "none" and self.replicas > 1:

@@ -11,7 +11,7 @@ from supcon_tf import config as config_lib
 from supcon_tf import graph_cost, optimizers, plan
 from supcon_tf.data import catalogue
 from supcon_tf.errors import UserError
-from supcon_tf.losses import SupConLoss, cost, engine
+from supcon_tf.losses import SupConLoss, cost, devices
 from supcon_tf.models import build_encoder
 
 SMALL = {
@@ -101,8 +101,8 @@ def test_operations_of_every_kind_are_counted():
 
 
 def test_products_of_the_loss_are_those_of_its_graph(monkeypatch):
-    monkeypatch.setattr(engine, "_only_cpus", lambda: False)
-    assert engine.default_tile_size(10**6) == cost.ACCELERATOR_TILE
+    monkeypatch.setattr(devices, "only_cpus", lambda: False)
+    assert devices.default_tile_size(10**6) == cost.ACCELERATOR_TILE
     images, views, dim = 32, 2, 16
     loss = SupConLoss(0.1)
 

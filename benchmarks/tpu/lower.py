@@ -26,7 +26,7 @@ from supcon_tf import config as config_lib
 from supcon_tf import experiment, optimizers
 from supcon_tf.data.load import ImageData
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.losses import engine
+from supcon_tf.losses import devices
 from supcon_tf.run_dir import RunDir
 
 IMAGE_SHAPE, VIEWS, CLASSES = (224, 224, 3), 2, 1000
@@ -114,7 +114,7 @@ def write(name: str, folder: pathlib.Path, function: Callable[..., Any], *inputs
 def main(name: str, folder: pathlib.Path) -> None:
     """Writes the programs."""
     recipe = RECIPES[name]
-    engine._only_cpus = lambda: False  # the loss's way on accelerators
+    devices.only_cpus = lambda: False  # the loss's way on accelerators
     strategy = PodStrategy(recipe.cores)
     model = make_model(recipe, strategy)
     outputs = tf.zeros(

@@ -1,7 +1,7 @@
 """The metric-learning losses that the paper compares with, from TensorFlow Addons, over the batch of all replicas.
 
-Both hold a matrix of all pairs on every replica. Sum and gradient over replicas are those of one replica with the whole
-batch: each replica works out the loss of all, and what flows back to its own projections is summed over replicas.
+Both hold a matrix of all pairs on every replica. Each replica computes the loss of the whole batch. The gradients at
+its own projections are summed over replicas, so loss and gradient equal those of one replica with the whole batch.
 """
 
 from typing import Any, Dict, Tuple
@@ -10,69 +10,79 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.addons import tensorflow_addons
+from supcon_tf.batch import class_indices
 from supcon_tf.distribute import gather
 from supcon_tf.losses.classes import image_classes
-from supcon_tf.losses.inputs import class_indices, projections_by_view
-from supcon_tf.losses.tiles import size_of
+from supcon_tf.losses.inputs import projections_by_view
+from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
+from supcon_tf.shapes import size_of
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class NPairsLoss(keras.losses.Loss):
     """N-pairs loss (Sohn, 2016) between the first view of each image and the second views of all.
 
-    An anchor's positives are the second views of its class, weighted equally.
+    The positives of an anchor are the second views of its class, weighted equally.
+
+    >>> projections = tf.constant([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    >>> round(float(NPairsLoss()(tf.constant([0, 1]), projections)), 4)
+    0.3133
 
     Args:
-      temperature: similarities are divided by it; 1 in the paper.
-      normalize: L2-normalise the projections first.
+      temperature: divides the similarities, as for `SupConLoss`; 1 in the paper.
+      normalize: L2-normalises the projections first.
       reduction, name: as for any `keras.losses.Loss`.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     def __init__(
         self,
-        temperature: float = 1.0,
+        temperature: Temperature = 1.0,
         *,
         normalize: bool = True,
         reduction: str = keras.losses.Reduction.AUTO,
         name: str = "n_pairs_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, not {temperature}")
+        check_temperature(temperature)
         self.temperature = temperature
         self.normalize = normalize
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """The loss of the batch, once for each image of this replica.
+        """Returns the loss of the batch, repeated for each image of this replica: `[batch]` float32.
 
         Args:
           y_true: labels as for `SupConLoss`.
           y_pred: projections `[batch, 2, dim]`.
 
-        Returns:
-          `[batch]` float32.
-
         Raises:
-          ValueError: another number of views than two.
+          ValueError: the number of views is not two.
         """
         own = projections_by_view(y_pred, self.normalize)
         if own.shape[1] != 2:
             raise ValueError(f"projections must be [batch, 2, dim], not {own.shape}")
         classes, projections = _of_all_replicas(y_true, own)
-        similarities = tf.matmul(projections[:, 0], projections[:, 1], transpose_b=True) / self.temperature
-        loss = tensorflow_addons().losses.npairs_loss(classes, similarities)
+        similarities = tf.matmul(projections[:, 0], projections[:, 1], transpose_b=True)
+        loss = tensorflow_addons().losses.npairs_loss(classes, similarities / temperature_now(self.temperature))
         return tf.fill([size_of(own, 0)], loss)
 
     def get_config(self) -> Dict[str, Any]:
-        return {**super().get_config(), "temperature": self.temperature, "normalize": self.normalize}
+        temperature = float(temperature_now(self.temperature))
+        return {**super().get_config(), "temperature": temperature, "normalize": self.normalize}
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class TripletLoss(keras.losses.Loss):
     """Triplet loss of each anchor's hardest positive and hardest negative, with a soft margin (Hermans et al., 2017).
 
+    >>> projections = tf.constant([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    >>> round(float(TripletLoss()(tf.constant([0, 1]), projections)), 4)
+    0.2177
+
     Args:
-      normalize: L2-normalise the projections first.
+      normalize: L2-normalises the projections first.
       reduction, name: as for any `keras.losses.Loss`.
     """
 
@@ -87,17 +97,14 @@ class TripletLoss(keras.losses.Loss):
         self.normalize = normalize
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """The loss of the batch, once for each image of this replica.
+        """Returns the loss of the batch, repeated for each image of this replica: `[batch]` float32.
 
         Args:
           y_true: labels as for `SupConLoss`.
           y_pred: projections `[batch, views, dim]`, or `[batch, dim]` for one view.
 
-        Returns:
-          `[batch]` float32.
-
         Raises:
-          ValueError: another shape.
+          ValueError: the shape does not fit.
         """
         own = projections_by_view(y_pred, self.normalize)
         classes, projections = _of_all_replicas(y_true, own)
@@ -112,6 +119,6 @@ class TripletLoss(keras.losses.Loss):
 
 
 def _of_all_replicas(y_true: tf.Tensor, projections: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Classes `[global_batch]` and projections `[global_batch, views, dim]`."""
+    """Returns classes `[global_batch]` and projections `[global_batch, views, dim]`."""
     labels = class_indices(y_true, size_of(projections, 0))
     return image_classes(gather(labels)).number, gather(projections)

@@ -1,21 +1,22 @@
-"""From labels to what the loss needs to know of each image's class."""
+"""Turns labels into the numbers that the loss needs to know about each image's class."""
 
 from typing import NamedTuple, Tuple
 
 import tensorflow as tf
 
+from supcon_tf.batch import UNLABELLED
 from supcon_tf.losses.inputs import Memory
-from supcon_tf.losses.tiles import size_of
+from supcon_tf.shapes import size_of
 
 
 class ImageClasses(NamedTuple):
-    """The classes of the images of a batch, `[batch]` int32 each. An unlabelled image is a class of its own.
+    """Holds the classes of the images of a batch, `[batch]` int32 each. An unlabelled image is alone in its class.
 
     Attributes:
       order: the images, class after class; within a class as in the batch.
-      number: of the image's class, from 0 on.
-      rank: of the image within its class, from 0 on, in the order of the batch.
-      size: number of images of the image's class.
+      number: number of the image's class, from 0 on.
+      rank: number of the image within its class, from 0 on, in the order of the batch.
+      size: number of images in the image's class.
     """
 
     order: tf.Tensor
@@ -25,7 +26,7 @@ class ImageClasses(NamedTuple):
 
 
 def image_classes(labels: tf.Tensor) -> ImageClasses:
-    """The classes of a batch from labels `[batch]`, int32 or int64, negative for unlabelled."""
+    """Returns the classes of a batch from labels `[batch]`, int32 or int64, negative for unlabelled."""
     batch = tf.shape(labels)[0]
     labels = tf.where(labels < 0, -1 - tf.cast(tf.range(batch), labels.dtype), labels)
     order = tf.argsort(labels, stable=True)
@@ -40,19 +41,20 @@ def image_classes(labels: tf.Tensor) -> ImageClasses:
 
 
 def classes_with_memory(labels: tf.Tensor, memory: Memory) -> Tuple[ImageClasses, tf.Tensor]:
-    """The classes of a batch and of a memory, whose rows follow the images of the batch: `[batch + size]` each.
+    """Returns the classes of a batch and a memory, whose rows follow the images of the batch: `[batch + size]` each.
 
     Args:
       labels: `[batch]`, as for `image_classes`.
-      memory: as `contrasts_of_memory` returns it.
+      memory: its labels are class numbers `[size]`; rows that are not valid count as unlabelled.
 
     Returns:
-      The classes, with `size` counting images of the batch only; how many valid rows of the memory are of the class,
+      The classes, whose `size` counts images of the batch only; the number of valid rows of the memory in each class,
       `[batch + size]` int32.
     """
-    dtype = tf.int64 if tf.int64 in (labels.dtype, memory.labels.dtype) else tf.int32
-    classes = image_classes(tf.concat([tf.cast(labels, dtype), tf.cast(memory.labels, dtype)], axis=0))
-    of_memory = classes.number[size_of(labels, 0) :]
-    sizes = tf.math.unsorted_segment_sum(tf.cast(memory.valid, tf.int32), of_memory, tf.size(classes.number))
+    of_memory = tf.where(memory.valid, memory.labels, UNLABELLED)
+    dtype = tf.int64 if tf.int64 in (labels.dtype, of_memory.dtype) else tf.int32
+    classes = image_classes(tf.concat([tf.cast(labels, dtype), tf.cast(of_memory, dtype)], axis=0))
+    classes_of_memory = classes.number[size_of(labels, 0) :]
+    sizes = tf.math.unsorted_segment_sum(tf.cast(memory.valid, tf.int32), classes_of_memory, tf.size(classes.number))
     in_memory = tf.gather(sizes, classes.number)
     return classes._replace(size=classes.size - in_memory), in_memory

@@ -1,18 +1,17 @@
-"""The equations of the paper for the tests to compare with: float64 NumPy, one loop per sum, and dense TensorFlow."""
+"""Writes the equations of the paper in float64 NumPy, one loop for each sum, for the tests to compare with."""
 
 import numpy as np
-import tensorflow as tf
 
 
 def contrastive(projections, labels, temperature, summation="out", denominator="all", positives_cap=None, memory=None):
-    """L_i of Khosla et al. (2020), Eq. 2 ('out') or Eq. 3 ('in'), of every anchor.
+    """Returns L_i of Khosla et al. (2020), Eq. 2 ('out') or Eq. 3 ('in'), for every anchor.
 
     Args:
-      projections: `[batch, views, dim]`, used as they are.
+      projections: `[batch, views, dim]`, not normalised here.
       labels: `[batch]`, −1 for unlabelled.
       temperature: τ.
       summation, denominator, positives_cap: as in `SupConLoss`.
-      memory: projections `[size, dim]`, labels and valid, `[size]`, which every anchor is held against, too.
+      memory: further contrasts: projections `[size, dim]`, labels and valid `[size]`.
 
     Returns:
       `[batch, views]` float64.
@@ -50,18 +49,18 @@ def contrastive(projections, labels, temperature, summation="out", denominator="
 
 
 def in_one_class(labels, a, b):
-    """Whether two images are of one class; an unlabelled image is alone in its class."""
+    """Tells whether two images are of one class; an unlabelled image is alone in its class."""
     return a == b or (labels[a] == labels[b] and labels[a] != -1)
 
 
 def distance_in_class(labels, a, b):
-    """(b − a) mod n, with a and b the places of two images among the n images of their class."""
+    """Returns (b − a) mod n, with a and b the places of two images among the n images of their class."""
     members = [image for image in range(len(labels)) if in_one_class(labels, a, image)]
     return (members.index(b) - members.index(a)) % len(members)
 
 
 def central_differences(function, x, step=1e-6):
-    """∂function/∂x, for a scalar `function` of a float64 array."""
+    """Returns ∂function/∂x for a scalar `function` of a float64 array."""
     gradient = np.zeros_like(x)
     for index in np.ndindex(*x.shape):
         up, down = x.copy(), x.copy()
@@ -71,48 +70,7 @@ def central_differences(function, x, step=1e-6):
     return gradient
 
 
-def dense(projections, labels, temperature, summation="out", denominator="all", positives_cap=None, memory=None):
-    """The same in TensorFlow, float64, with matrices of all pairs, so that it can be differentiated."""
-    batch, views = projections.shape[:2]
-    z = tf.reshape(tf.cast(projections, tf.float64), [batch * views, -1])
-    pairs = [(a, b) for a in range(batch) for b in range(batch)]
-    same = np.reshape([in_one_class(labels, a, b) for a, b in pairs], [batch, batch])
-    kept = same.copy()
-    if positives_cap is not None:
-        near = [in_one_class(labels, a, b) and distance_in_class(labels, a, b) <= positives_cap for a, b in pairs]
-        kept = np.reshape(near, [batch, batch])
-    by_view = np.ones([views, views], bool)
-    positive = np.kron(kept, by_view) & ~np.eye(batch * views, dtype=bool)
-    negative = np.kron(~same, by_view)
-    contrasts = z
-    if memory is not None:
-        rows, of_rows, valid = map(np.asarray, memory)
-        alike = (np.repeat(labels, views)[:, np.newaxis] == of_rows[valid]) & (of_rows[valid] >= 0)
-        positive, negative = np.hstack([positive, alike]), np.hstack([negative, ~alike])
-        contrasts = tf.concat([z, tf.constant(rows[valid], tf.float64)], axis=0)
-    s = tf.matmul(z, contrasts, transpose_b=True) / tf.convert_to_tensor(temperature, tf.float64)
-
-    def log_sum(mask):
-        return tf.reduce_logsumexp(tf.where(mask, s, -1e30), axis=1, keepdims=True)
-
-    below = {
-        "all": log_sum(positive | negative),
-        "only_negatives": log_sum(negative),
-        "one_positive": tf.reduce_logsumexp(tf.stack([s, log_sum(negative) + tf.zeros_like(s)]), axis=0),
-    }
-    log_probability = s - below[denominator]
-    number = np.maximum(positive.sum(1), 1)
-    if summation == "out":
-        losses = -tf.reduce_sum(tf.where(positive, log_probability, 0.0), axis=1) / number
-    else:
-        losses = np.log(number) - tf.reduce_logsumexp(tf.where(positive, log_probability, -1e30), axis=1)
-    counted = positive.any(1) & (True if denominator == "one_positive" else (positive | negative).any(1))
-    if denominator == "only_negatives":
-        counted &= negative.any(1)
-    return tf.reshape(tf.where(counted, losses, 0.0), [batch, views])
-
-
 def normalized(x: np.ndarray) -> np.ndarray:
-    """Rows of unit length, in float64."""
+    """Scales rows to unit length, in float64."""
     x = x.astype(np.float64)
     return x / np.linalg.norm(x, axis=-1, keepdims=True)

@@ -51,6 +51,17 @@ def test_n_pairs_needs_two_views():
 
 
 @pytest.mark.parametrize("loss", [NPairsLoss(0.5), TripletLoss()], ids=["npairs", "triplet"])
+def test_n_pairs_can_learn_its_temperature():
+    projections, labels = random_batch(3)
+    temperature = tf.Variable(0.5)
+    loss = NPairsLoss(temperature)
+    with tf.GradientTape() as tape:
+        value = loss(tf.constant(labels), tf.constant(projections))
+    expected = (n_pairs(projections, labels, 0.501) - n_pairs(projections, labels, 0.499)) / 0.002
+    np.testing.assert_allclose(tape.gradient(value, temperature), expected, rtol=1e-3)
+    assert loss.get_config()["temperature"] == 0.5
+
+
 def test_two_replicas_have_the_loss_and_the_gradient_of_one(loss):
     projections, labels = random_batch(2)
     labels = tf.constant(labels, tf.int32)

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.losses import NTXentLoss, SupConLoss
+from supcon_tf.errors import ArgumentError
+from supcon_tf.losses import NTXentLoss, SupConLoss, supervised_contrastive_loss
 from tests.losses import oracle
 
 
@@ -33,8 +34,8 @@ def test_equals_equation_2(seed, batch, views, classes, temperature):
     np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=2e-5)
 
 
-# losses_test.py of the authors' TensorFlow release, to its precision: temperature 1, projections used as they are. Its
-# values with three images of a class and a cap are left out: the authors keep the first images, we keep all alike.
+# losses_test.py of the authors' TensorFlow release, to its precision: temperature 1, projections not normalised. Its
+# values with three images of a class and a cap are left out: the authors keep the first images, we keep all equally.
 AUTHORS_PROJECTIONS = [
     [[0.01, 0.02, 0.14], [0.38, 0.61, 0.50]],
     [[0.86, 0.97, 0.33], [0.26, 0.68, 0.45]],
@@ -155,20 +156,22 @@ def test_collapsed_embeddings_leave_the_loss_at_collapsed_loss():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature must be positive"),
-        ({"temperature": float("nan")}, "temperature must be positive"),
-        ({"summation": "outside"}, "summation must be one of"),
-        ({"denominator": "none"}, "denominator must be one of"),
-        ({"anchors": "two"}, "anchors must be one of"),
-        ({"positives_cap": -1}, "positives_cap must be a whole number, at least 0"),
-        ({"positives_cap": 1.5}, "positives_cap must be a whole number"),
-        ({"temperature": None}, "temperature must be a number, a tensor or a function"),
-        ({"tile_size": 0}, "tile_size must be a whole number, at least 1"),
+        ({"temperature": 0.0}, "temperature=0.0: must be positive"),
+        ({"temperature": float("nan")}, "temperature=nan: must be positive"),
+        ({"summation": "outside"}, "summation='outside': must be one of"),
+        ({"denominator": "none"}, "denominator='none': must be one of"),
+        ({"anchors": "two"}, "anchors='two': must be one of"),
+        ({"positives_cap": -1}, "positives_cap=-1: must be a whole number, at least 0"),
+        ({"positives_cap": 1.5}, "positives_cap=1.5: must be a whole number"),
+        ({"temperature": None}, "temperature=None: must be a number, a tensor or a function"),
+        ({"tile_size": 0}, "tile_size=0: must be a whole number, at least 1"),
     ],
 )
 def test_a_bad_argument_is_named(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         SupConLoss(**options)
+    with pytest.raises(ArgumentError, match=message):
+        supervised_contrastive_loss(tf.constant([0, 0]), tf.ones([2, 2, 4]), **options)
 
 
 def test_the_tile_changes_nothing():
@@ -259,7 +262,7 @@ def test_the_temperature_can_be_a_variable_that_learns():
     [{}, {"denominator": "only_negatives"}, {"denominator": "one_positive"}, {"summation": "in", "positives_cap": 1}],
     ids=str,
 )
-def test_collapsed_loss_is_that_of_equal_projections_in_every_form(options):
+def test_collapsed_loss_is_that_of_equal_projections_in_every_variant(options):
     labels, projections = tf.constant([0, 0, 1, 1, -1]), tf.ones([5, 2, 8])
     loss = SupConLoss(0.1, **options)
     np.testing.assert_allclose(
@@ -271,7 +274,7 @@ def test_the_losses_import_nothing_but_tensorflow():
     code = (
         "import sys; from supcon_tf.losses import SupConLoss; "
         "print(*(name for name in ('tensorflow_addons', 'tensorflow_datasets', 'sklearn', 'supcon_tf.data', "
-        "'supcon_tf.models', 'supcon_tf.experiment', 'supcon_tf.config') if name in sys.modules))"
+        "'supcon_tf.models', 'supcon_tf.experiment', 'supcon_tf.training') if name in sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found == []

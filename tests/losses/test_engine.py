@@ -1,4 +1,4 @@
-"""The streaming engine against the equations, for every form, however the batch is cut into tiles."""
+"""Compares the streaming engine with the equations, for every variant, however the batch is cut into tiles."""
 
 import functools
 import itertools
@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from supcon_tf import config
+from supcon_tf.losses import reference
 from supcon_tf.losses.engine import contrastive_losses
-from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Form
+from supcon_tf.losses.variants import LossVariant
 from tests.losses import oracle
 
-FORMS = [Form(positives_cap=0), *itertools.starmap(Form, itertools.product(SUMMATIONS, DENOMINATORS, (None, 2)))]
-FEW = [Form(), Form("in"), Form("out", "only_negatives"), Form("in", "one_positive", 1)]
+VARIANTS = [
+    LossVariant(positives_cap=0),
+    *itertools.starmap(LossVariant, itertools.product(config.SUMMATIONS, config.DENOMINATORS, (None, 2))),
+]
+FEW = [LossVariant(), LossVariant("in"), LossVariant("out", "only_negatives"), LossVariant("in", "one_positive", 1)]
 TWO = [FEW[0], FEW[3]]
 DIM = 5
 ANY_SIZE = [
@@ -25,8 +30,8 @@ ANY_SIZE = [
 ]
 
 
-def named(form):
-    return "-".join(map(str, form))
+def named(variant):
+    return "-".join(map(str, variant))
 
 
 def random_batch(seed, batch=9, views=2, classes=3, scale=1.0):
@@ -35,22 +40,24 @@ def random_batch(seed, batch=9, views=2, classes=3, scale=1.0):
     return projections, rng.integers(-1, classes, size=batch), rng.random((batch, views)) / batch
 
 
-def value_and_gradients(projections, labels, weights, temperature, form, fixed=None, unit_length=True, tile_size=4):
-    """L_i, and the gradients of Σ w_i L_i; with τ fixed while the graph is built, or as a tensor."""
+def value_and_gradients(projections, labels, weights, temperature, variant, fixed=None, unit_length=True, tile_size=4):
+    """Returns L_i, and the gradients of Σ w_i L_i, with τ fixed while the graph is built, or as a tensor."""
     with tf.GradientTape() as tape:
         tape.watch([projections, temperature])
         losses = contrastive_losses(
-            projections, labels, fixed or temperature, form, unit_length=unit_length, tile_size=tile_size
+            projections, labels, fixed or temperature, variant, unit_length=unit_length, tile_size=tile_size
         )
         total = tf.reduce_sum(weights * losses)
     return losses, *tape.gradient(total, [projections, temperature], unconnected_gradients="zero")
 
 
 @functools.cache
-def compiled(form, fixed=None, tile_size=4, unit_length=True):
-    """`value_and_gradients` as a graph for batches of any size, number of views and temperature."""
+def compiled(variant, fixed=None, tile_size=4, unit_length=True):
+    """Compiles `value_and_gradients` for batches of any size, number of views and temperature."""
     return tf.function(
-        functools.partial(value_and_gradients, form=form, fixed=fixed, tile_size=tile_size, unit_length=unit_length),
+        functools.partial(
+            value_and_gradients, variant=variant, fixed=fixed, tile_size=tile_size, unit_length=unit_length
+        ),
         input_signature=ANY_SIZE,
     )
 
@@ -64,7 +71,7 @@ def tensors(projections, labels, weights, temperature):
     )
 
 
-@pytest.mark.parametrize("form", FORMS, ids=named)
+@pytest.mark.parametrize("variant", VARIANTS, ids=named)
 @hypothesis.settings(max_examples=12, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 10_000),
@@ -73,24 +80,24 @@ def tensors(projections, labels, weights, temperature):
     classes=st.integers(1, 5),
     temperature=st.floats(0.01, 2.0),
 )
-def test_value_is_that_of_the_equation(form, seed, batch, views, classes, temperature):
+def test_value_is_that_of_the_equation(variant, seed, batch, views, classes, temperature):
     projections, labels, weights = random_batch(seed, batch, views, classes)
-    expected = oracle.contrastive(projections, labels, temperature, *form)
-    losses, _, _ = compiled(form)(*tensors(projections, labels, weights, temperature))
+    expected = oracle.contrastive(projections, labels, temperature, *variant)
+    losses, _, _ = compiled(variant)(*tensors(projections, labels, weights, temperature))
     np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize(
-    ("form", "fixed"), [*((form, None) for form in FORMS), *itertools.product(TWO, (0.3, 0.02))], ids=str
+    ("variant", "fixed"), [*((variant, None) for variant in VARIANTS), *itertools.product(TWO, (0.3, 0.02))], ids=str
 )
-def test_gradients_equal_finite_differences_of_the_equation(form, fixed):
+def test_gradients_equal_finite_differences_of_the_equation(variant, fixed):
     projections, labels, weights = random_batch(3)
     temperature = fixed or 0.3
 
     def total(z, tau):
-        return np.sum(weights * oracle.contrastive(z, labels, float(tau), *form))
+        return np.sum(weights * oracle.contrastive(z, labels, float(tau), *variant))
 
-    _, of_projections, of_temperature = compiled(form, fixed)(*tensors(projections, labels, weights, temperature))
+    _, of_projections, of_temperature = compiled(variant, fixed)(*tensors(projections, labels, weights, temperature))
     expected = oracle.central_differences(lambda z: total(z, temperature), projections)
     np.testing.assert_allclose(of_projections, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     if fixed is None:
@@ -99,37 +106,27 @@ def test_gradients_equal_finite_differences_of_the_equation(form, fixed):
 
 
 @pytest.mark.parametrize(
-    ("form", "tile_size"), [*((form, 4) for form in FORMS), *itertools.product(TWO, (31, 512))], ids=str
+    ("variant", "tile_size"), [*((variant, 4) for variant in VARIANTS), *itertools.product(TWO, (31, 512))], ids=str
 )
-def test_gradients_equal_those_of_the_dense_loss_for_any_tile(form, tile_size):
+def test_gradients_equal_those_of_the_reference_for_any_tile(variant, tile_size):
     projections, labels, weights = random_batch(5, batch=37, views=2, classes=6)
     x, tau = tf.constant(projections), tf.constant(0.1, tf.float64)
     with tf.GradientTape() as tape:
         tape.watch([x, tau])
-        losses = oracle.dense(x, labels, tau, *form)
+        losses = reference.losses_of_views(labels, x, tau, *variant)
         total = tf.reduce_sum(weights * losses)
     expected = tape.gradient(total, [x, tau])
-    found = compiled(form, tile_size=tile_size)(*tensors(projections, labels, weights, 0.1))
+    found = compiled(variant, tile_size=tile_size)(*tensors(projections, labels, weights, 0.1))
     np.testing.assert_allclose(found[0], losses, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[1], expected[0], atol=1e-6 * np.abs(expected[0]).max())
     np.testing.assert_allclose(found[2], expected[1], rtol=1e-5)
 
 
-def test_the_two_oracles_agree():
-    projections, labels, _ = random_batch(7)
-    for form in FORMS:
-        np.testing.assert_allclose(
-            oracle.dense(projections, labels, 0.2, *form),
-            oracle.contrastive(projections, labels, 0.2, *form),
-            atol=1e-10,
-        )
-
-
-@pytest.mark.parametrize(("form", "fixed"), [*((form, None) for form in TWO), (FEW[2], 0.02)], ids=str)
-def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form, fixed):
+@pytest.mark.parametrize(("variant", "fixed"), [*((variant, None) for variant in TWO), (FEW[2], 0.02)], ids=str)
+def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(variant, fixed):
     batch = tensors(*random_batch(9), 0.1)
-    function = functools.partial(value_and_gradients, form=form, fixed=fixed)
-    expected = compiled(form, fixed)(*batch)
+    function = functools.partial(value_and_gradients, variant=variant, fixed=fixed)
+    expected = compiled(variant, fixed)(*batch)
     ways = {
         "eager": function,
         "static": tf.function(function),
@@ -144,40 +141,40 @@ def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(form, fixed):
 def test_gradient_through_a_function_of_the_users_own():
     projections, labels, weights, temperature = tensors(*random_batch(11), 0.1)
     inner = tf.function(
-        lambda z: contrastive_losses(z, labels, 0.1, Form(), unit_length=True, tile_size=4), jit_compile=False
+        lambda z: contrastive_losses(z, labels, 0.1, LossVariant(), unit_length=True, tile_size=4), jit_compile=False
     )
     with tf.GradientTape() as tape:
         tape.watch(projections)
         total = tf.reduce_sum(weights * inner(projections))
-    expected = compiled(Form(), 0.1)(projections, labels, weights, temperature)[1]
+    expected = compiled(LossVariant(), 0.1)(projections, labels, weights, temperature)[1]
     np.testing.assert_allclose(tape.gradient(total, projections), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 4 * 16 * 7])
-def test_tiles_that_are_not_kept_are_computed_anew(kept_bytes, monkeypatch):
+def test_tiles_that_are_not_kept_are_computed_again(kept_bytes, monkeypatch):
     batch = tensors(*random_batch(13), 0.1)
-    for form in (Form(), Form("in")):
-        expected = compiled(form, 0.1)(*batch)
+    for variant in (LossVariant(), LossVariant("in")):
+        expected = compiled(variant, 0.1)(*batch)
         monkeypatch.setattr("supcon_tf.losses.tiles.KEPT_BYTES", kept_bytes)
-        found = tf.function(functools.partial(value_and_gradients, form=form, fixed=0.1))(*batch)
+        found = tf.function(functools.partial(value_and_gradients, variant=variant, fixed=0.1))(*batch)
         monkeypatch.undo()
         for ours, theirs in zip(found, expected):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
 def all_shapes(graph):
-    """Static shapes of whatever a graph and the functions that it calls compute."""
+    """Returns the static shapes of everything that a graph and the functions that it calls compute."""
     definition = graph.as_graph_def(add_shapes=True)
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
     return [shape for node in nodes for shape in node.attr["_output_shapes"].list.shape if not shape.unknown_rank]
 
 
-@pytest.mark.parametrize("form", TWO, ids=named)
+@pytest.mark.parametrize("variant", TWO, ids=named)
 @pytest.mark.parametrize("fixed", [0.1, 0.01])
-def test_nothing_in_the_graph_grows_with_the_square_of_the_batch(form, fixed):
+def test_nothing_in_the_graph_grows_with_the_square_of_the_batch(variant, fixed):
     rows, dim = 65_536, 128
     graph = (
-        tf.function(functools.partial(value_and_gradients, form=form, fixed=fixed, tile_size=None))
+        tf.function(functools.partial(value_and_gradients, variant=variant, fixed=fixed, tile_size=None))
         .get_concrete_function(
             tf.TensorSpec([rows // 2, 2, dim]),
             tf.TensorSpec([rows // 2], tf.int32),

@@ -1,11 +1,13 @@
-"""The loss of mixed images, against its equation in float64."""
+"""Compares the loss of mixed images with its equation in float64."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, SupConLoss
+from supcon_tf.models import ContrastiveModel, ProjectionHead
 from tests.losses import oracle
 
 BATCH, VIEWS, DIM, CLASSES = 8, 2, 5, 4
@@ -20,7 +22,7 @@ def make_batch(seed=0, views=VIEWS):
 
 
 def equation(projections, labels, temperature):
-    """L_i of each view of each image, anchor by anchor; projections are taken as they are."""
+    """Returns L_i of each view of each image, anchor by anchor; projections are not normalised here."""
     images, views, _ = projections.shape
     rows = projections.reshape(images * views, -1)
     image_of = np.repeat(np.arange(images), views)
@@ -104,7 +106,30 @@ def test_value_and_gradient_are_those_of_one_replica_with_the_whole_batch():
         np.testing.assert_allclose(np.concatenate(found), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
+def test_collapsed_loss_is_that_of_equal_projections():
+    projections, labels = make_batch(5)
+    labels[2] = 0
+    labels[5] *= 0.6
+    equal = tf.ones_like(tf.constant(projections, tf.float32))
+    loss = MixedSupConLoss(0.1, scale_by_temperature=True)
+    found = loss.diagnostics(tf.constant(labels), equal)
+    assert tuple(found) == loss.DIAGNOSTICS
+    np.testing.assert_allclose(loss.scale * found["collapsed_loss"], loss(tf.constant(labels), equal), rtol=1e-5)
+
+
+def test_a_model_learns_its_temperature():
+    encoder = keras.Sequential([keras.layers.Input([4, 4, 1]), keras.layers.Flatten(), keras.layers.Dense(6)])
+    model = ContrastiveModel(encoder, ProjectionHead((DIM,)), learned_temperature=0.3)
+    model.compile(keras.optimizers.SGD(0.1), MixedSupConLoss(model.temperature))
+    views = tf.random.stateless_normal([BATCH, VIEWS, 4, 4, 1], seed=[0, 0])
+    logs = model.train_step((views, tf.constant(make_batch(6)[1])))
+    assert 0 < logs["loss"] == logs["unscaled_loss"]
+    assert 0.01 < float(model.temperature()) != pytest.approx(0.3)
+
+
 def test_what_does_not_fit_is_refused():
+    with pytest.raises(ArgumentError, match="temperature=-0.1: must be positive"):
+        MixedSupConLoss(-0.1)
     with pytest.raises(ValueError, match="two views at least"):
         MixedSupConLoss().call(tf.ones([4, 3]), tf.ones([4, 1, 5]))
     with pytest.raises(ValueError, match="labels must be distributions"):

@@ -1,4 +1,4 @@
-"""A loss on several replicas, each with its part of the batch, is that of one replica with the whole batch."""
+"""Tests that a loss on several replicas, each with its part of the batch, equals that of one with the whole batch."""
 
 import functools
 
@@ -74,7 +74,7 @@ def expected_of(case):
 
 
 def on_replicas(sizes, make_loss, data, learned):
-    """The same of all replicas together: losses and gradients joined, that of the temperature summed."""
+    """Joins losses and gradients of all replicas, and sums the gradients of the temperature."""
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(len(sizes))])
     ends = np.cumsum(sizes)

@@ -19,14 +19,14 @@ def unit_vectors(seed, *shape):
 
 
 def triplets(seed, number):
-    """Anchors, positives and negatives, `[number, 3, 6]`; squared distances to the positive and to the negative."""
+    """Makes anchors, positives and negatives, `[number, 3, 6]`, and squared distances to the last two."""
     points = unit_vectors(seed, number, 3, 6)
     to_positive, to_negative = (((points[:, 0] - points[:, k]) ** 2).sum(-1) for k in (1, 2))
     return points, to_positive, to_negative
 
 
 def of_triplets(temperature, points):
-    """L_i of the anchor, the positive and the negative of each triplet, one view each."""
+    """Returns L_i of the anchor, the positive and the negative of each triplet, one view each."""
     loss = SupConLoss(temperature, normalize=False)
     call = tf.function(lambda triplet: loss.call(tf.constant([0, 0, 1]), triplet))
     return np.stack([call(tf.constant(triplet, tf.float32)) for triplet in points])
@@ -97,7 +97,7 @@ TEMPERATURE, LENGTH = 0.1, 3.0
 
 
 def anchor_gradient(others, labels):
-    """∂L_a/∂w of an anchor w = 3·e₁, and z·z_j and the softmax over the others."""
+    """Returns ∂L_a/∂w of an anchor w = 3·e₁, z·z_j, and the softmax over the others."""
     w = np.zeros([1, 1, others.shape[1]], np.float32)
     w[..., 0] = LENGTH
     w = tf.constant(w)
@@ -117,7 +117,9 @@ def at_angle(angle, dim=4):
 
 
 def gradients_at(angles, labels):
-    """Of one other at each angle to the anchor in the plane of e₁ and e₂, and one of the other class along e₃."""
+    """Returns the gradient at one other at each angle to the anchor, in the plane of e₁ and e₂; one of the other class
+    lies along e₃.
+    """
     norms = []
     for angle in angles:
         others = np.stack([at_angle(angle), np.eye(4)[2]])

@@ -1,0 +1,115 @@
+"""The supervised contrastive loss as a pure function."""
+
+import numbers
+from typing import Optional, Union
+
+import tensorflow as tf
+
+from supcon_tf import config
+from supcon_tf.batch import class_indices
+from supcon_tf.errors import ArgumentError
+from supcon_tf.losses.engine import contrastive_losses
+from supcon_tf.losses.inputs import Memory, contrasts_of_memory, projections_by_view
+from supcon_tf.losses.temperature import check_temperature, temperature_now
+from supcon_tf.losses.variants import LossVariant
+from supcon_tf.shapes import size_of
+
+
+def supervised_contrastive_loss(
+    labels: tf.Tensor,
+    projections: tf.Tensor,
+    temperature: Union[float, tf.Tensor] = 0.1,
+    *,
+    summation: str = "out",
+    denominator: str = "all",
+    positives_cap: Optional[int] = None,
+    anchors: str = "all",
+    scale_by_temperature: bool = False,
+    normalize: bool = True,
+    tile_size: Optional[int] = None,
+    memory: Optional[Memory] = None,
+) -> tf.Tensor:
+    """Returns the supervised contrastive loss of each image (Khosla et al., 2020, Eqs. 2 and 3).
+
+    For an anchor i among all views of all images of the global batch, let A(i) be all others, and P(i) the others with
+    the anchor's label. With s_ij = z_i·z_j / temperature:
+
+        L_i = log Σ_{a ∈ A(i)} exp(s_ia) − 1/|P(i)| Σ_{p ∈ P(i)} s_ip
+
+    `reference.py` has the equations of all variants. Under a `tf.distribute` strategy the batch is that of all
+    replicas: loss and gradient equal those of one replica with the whole batch. Memory grows linearly with the batch.
+    If all labels are −1, this is SimCLR's NT-Xent loss.
+
+    >>> projections = tf.constant([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
+    >>> supervised_contrastive_loss(tf.constant([0, 0, 1]), projections, temperature=1.0).numpy().round(4).tolist()
+    [0.3133, 0.3133, 0.0]
+
+    Args:
+      labels: integers `[batch]` or `[batch, 1]`, or one-hot `[batch, classes]`; −1, or a row of zeros, is an unlabelled
+        image, which is alone in its class.
+      projections: `[batch, views, dim]`, or `[batch, dim]` for one view; computed in float32.
+      temperature: τ, a positive number or a scalar tensor, which then gets its gradient.
+      summation: puts the sum over positives 'out'side (Eq. 2) or 'in'side (Eq. 3) the logarithm.
+      denominator: 'all' others (the paper's); 'only_negatives', the others of other classes; or 'one_positive', these
+        and the one positive of the numerator. With the latter two an anchor without negatives contributes 0.
+      positives_cap: limits the other images of its class that an anchor keeps, with all their views. The rest of the
+        class leaves numerator and denominator. None keeps all. `LossVariant` says which ones are kept.
+      anchors: 'all' views, or only the first 'one' of each image.
+      scale_by_temperature: multiplies the loss by τ, like the authors' TensorFlow recipes for SupCon.
+      normalize: L2-normalises projections and memory first.
+      tile_size: rows and columns of the similarities in memory at a time, at most; None for the device's default. It
+        changes speed and memory only.
+      memory: further contrasts, such as MoCo's queue of past projections (He et al., 2020), equal on every replica.
+        Valid rows belong to A(i) of every anchor, and to P(i) if they have the anchor's label. They are no anchors and
+        get no gradient. Not with `positives_cap`.
+
+    Returns:
+      `[batch]` float32, the mean over the image's anchors. An anchor without positives contributes 0, like in the
+      authors' PyTorch code.
+
+    Raises:
+      ArgumentError: an option is not allowed.
+      ValueError: a shape or a type does not fit.
+      InvalidArgumentError: a row of labels is neither one-hot nor zeros, or a label is not whole. XLA does not check.
+    """
+    check_temperature(temperature)
+    check_options(summation, denominator, positives_cap, anchors, tile_size, memory is not None)
+    z = projections_by_view(projections, normalize)
+    if memory is not None:
+        of_memory = class_indices(memory.labels, size_of(memory.projections, 0))
+        memory = contrasts_of_memory(memory._replace(labels=of_memory), z.shape[2], normalize)
+    temperature = temperature_now(temperature)
+    losses = contrastive_losses(
+        z,
+        class_indices(labels, size_of(z, 0)),
+        temperature,
+        LossVariant(summation, denominator, positives_cap),
+        unit_length=normalize,
+        tile_size=tile_size,
+        memory=memory,
+    )
+    of_images = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
+    return temperature * of_images if scale_by_temperature else of_images
+
+
+def check_options(
+    summation: str,
+    denominator: str,
+    positives_cap: Optional[int],
+    anchors: str,
+    tile_size: Optional[int],
+    has_memory: bool,
+) -> None:
+    """Raises ArgumentError if an option of the loss is not allowed."""
+    for argument, value, allowed in (
+        ("summation", summation, config.SUMMATIONS),
+        ("denominator", denominator, config.DENOMINATORS),
+        ("anchors", anchors, config.ANCHORS),
+    ):
+        if value not in allowed:
+            raise ArgumentError(argument, value, f"must be one of {', '.join(allowed)}")
+    for argument, number, least in (("positives_cap", positives_cap, 0), ("tile_size", tile_size, 1)):
+        if number is not None and not (isinstance(number, numbers.Integral) and number >= least):
+            raise ArgumentError(argument, number, f"must be a whole number, at least {least}")
+    if has_memory and positives_cap is not None:
+        raise ArgumentError("positives_cap", positives_cap, "cannot be combined with a memory; use None")

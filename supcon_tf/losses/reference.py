@@ -1,0 +1,102 @@
+"""The equations of Khosla et al. (2020), Sec. 3.2, with a matrix of all pairs. Read it beside the paper.
+
+`supervised_contrastive_loss` in `functional.py` gives the same numbers without the matrix; the tests compare the two.
+This page computes in the type that it is given, and can be differentiated.
+"""
+
+from typing import Optional, Tuple, Union
+
+import tensorflow as tf
+
+from supcon_tf.losses.inputs import Memory
+
+LOWEST = -1e30  # stands for log 0, with finite gradients
+
+
+def supervised_contrastive_loss(
+    labels: tf.Tensor,
+    projections: tf.Tensor,
+    temperature: Union[float, tf.Tensor] = 0.1,
+    *,
+    summation: str = "out",
+    denominator: str = "all",
+    positives_cap: Optional[int] = None,
+    anchors: str = "all",
+    scale_by_temperature: bool = False,
+    normalize: bool = True,
+    memory: Optional[Memory] = None,
+) -> tf.Tensor:
+    """Returns the loss of each image, `[batch]`, the mean over its anchors; arguments as in `functional.py`.
+
+    >>> supervised_contrastive_loss(tf.constant([0, 0, -1]), tf.ones([3, 2, 4]), 1.0).numpy().round(4).tolist()
+    [1.6094, 1.6094, 1.6094]
+    """
+    if normalize:
+        projections = tf.math.l2_normalize(projections, axis=-1)
+        memory = memory and memory._replace(projections=tf.math.l2_normalize(memory.projections, axis=-1))
+    losses = losses_of_views(labels, projections, temperature, summation, denominator, positives_cap, memory)
+    of_images = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
+    return tf.cast(temperature, of_images.dtype) * of_images if scale_by_temperature else of_images
+
+
+def losses_of_views(
+    labels: tf.Tensor,
+    projections: tf.Tensor,
+    temperature: Union[float, tf.Tensor],
+    summation: str = "out",
+    denominator: str = "all",
+    positives_cap: Optional[int] = None,
+    memory: Optional[Memory] = None,
+) -> tf.Tensor:
+    """Returns L_i of each view as the anchor i, `[batch, views]`, from `labels` `[batch]`; −1 is unlabelled."""
+    batch, views, dim = tf.unstack(tf.shape(projections))
+    z = contrasts = tf.reshape(projections, [batch * views, dim])
+    positive, negative = masks(tf.convert_to_tensor(labels), views, positives_cap)  # P(i) and N(i)
+    if memory is not None:
+        of_anchors = tf.repeat(tf.cast(labels, memory.labels.dtype), views)[:, tf.newaxis]
+        same = (of_anchors == memory.labels) & (memory.labels >= 0)
+        positive = tf.concat([positive, same & memory.valid], axis=1)
+        negative = tf.concat([negative, ~same & memory.valid], axis=1)
+        contrasts = tf.concat([z, tf.where(memory.valid[:, tf.newaxis], memory.projections, 0)], axis=0)
+
+    s = tf.matmul(z, contrasts, transpose_b=True) / tf.cast(temperature, z.dtype)
+    log_denominator = {
+        "all": log_sum(s, positive | negative),  # A(i)
+        "only_negatives": log_sum(s, negative),  # N(i)
+        "one_positive": tf.reduce_logsumexp(tf.stack([s, log_sum(s, negative) + tf.zeros_like(s)]), axis=0),  # N(i), p
+    }[denominator]
+    log_p = s - log_denominator
+    number = tf.reduce_sum(tf.cast(positive, z.dtype), axis=1)  # |P(i)|
+    at_least_1 = tf.maximum(number, 1)
+    if summation == "out":  # Eq. 2
+        losses = -tf.reduce_sum(tf.where(positive, log_p, 0), axis=1) / at_least_1
+    else:  # Eq. 3
+        losses = tf.math.log(at_least_1) - log_sum(log_p, positive)[:, 0]
+
+    counted = number > 0  # without positives L_i is 0; so it is where 'only_negatives' finds none
+    if denominator == "only_negatives":
+        counted &= tf.reduce_any(negative, axis=1)
+    return tf.reshape(tf.where(counted, losses, 0), [batch, views])
+
+
+def masks(labels: tf.Tensor, views: tf.Tensor, positives_cap: Optional[int]) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Tells which of all views j are in P(i), and which in N(i): two bool matrices."""
+    image = tf.range(tf.size(labels))
+    itself = image[:, tf.newaxis] == image
+    same = itself | ((labels[:, tf.newaxis] == labels) & (labels >= 0))  # an unlabelled image is alone in its class
+    served = same
+    if positives_cap is not None:  # image b serves a if (b − a) mod n ≤ cap, by their ranks in their class of n
+        rank = tf.reduce_sum(tf.cast(same & (image < image[:, tf.newaxis]), tf.int32), axis=1)
+        n = tf.reduce_sum(tf.cast(same, tf.int32), axis=1, keepdims=True)
+        served = same & ((rank - rank[:, tf.newaxis]) % n <= positives_cap)
+
+    def by_view(mask: tf.Tensor) -> tf.Tensor:
+        return tf.repeat(tf.repeat(mask, views, axis=0), views, axis=1)
+
+    view = tf.range(tf.size(labels) * views)
+    return by_view(served) & (view[:, tf.newaxis] != view), by_view(~same)
+
+
+def log_sum(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns log Σ exp x over the masked entries of each row, `[rows, 1]`."""
+    return tf.reduce_logsumexp(tf.where(mask, x, LOWEST), axis=1, keepdims=True)
