@@ -10,10 +10,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.addons import tensorflow_addons
+from supcon_tf.batch import class_indices
 from supcon_tf.distribute import gather
 from supcon_tf.losses.classes import image_classes
-from supcon_tf.losses.inputs import class_indices, projections_by_view
-from supcon_tf.losses.tiles import size_of
+from supcon_tf.losses.inputs import projections_by_view
+from supcon_tf.shapes import size_of
 
 
 @keras.saving.register_keras_serializable("supcon_tf")

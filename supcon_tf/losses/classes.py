@@ -5,7 +5,7 @@ from typing import NamedTuple, Tuple
 import tensorflow as tf
 
 from supcon_tf.losses.inputs import Memory
-from supcon_tf.losses.tiles import size_of
+from supcon_tf.shapes import size_of
 
 
 class ImageClasses(NamedTuple):

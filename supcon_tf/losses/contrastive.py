@@ -6,12 +6,13 @@ from typing import Any, Callable, Dict, Optional, Tuple, Union
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.batch import UNLABELLED, class_indices
 from supcon_tf.distribute import gather, local_slice_start
 from supcon_tf.losses.classes import classes_with_memory, image_classes
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.forms import DENOMINATORS, SUMMATIONS, Count, Form, counts
-from supcon_tf.losses.inputs import UNLABELLED, Memory, class_indices, contrasts_of_memory, projections_by_view
-from supcon_tf.losses.tiles import Size, size_of
+from supcon_tf.losses.inputs import Memory, contrasts_of_memory, projections_by_view
+from supcon_tf.shapes import Size, size_of
 
 ANCHORS = ("all", "one")
 

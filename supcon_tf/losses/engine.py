@@ -25,7 +25,8 @@ from supcon_tf.losses import forms
 from supcon_tf.losses.classes import classes_with_memory, image_classes
 from supcon_tf.losses.forms import Anchors, Count, Form, Masks
 from supcon_tf.losses.inputs import Memory
-from supcon_tf.losses.tiles import Received, Rows, Side, Size, Tile, Tiles, make_rows, maximum, minimum, size_of
+from supcon_tf.losses.tiles import Received, Rows, Side, Tile, Tiles, make_rows
+from supcon_tf.shapes import Size, maximum, minimum, size_of
 
 # exp s and its sums stay well inside float32 while |s| is at most this. Beyond, each anchor's largest s is found first
 # and taken off.

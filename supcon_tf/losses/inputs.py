@@ -1,12 +1,10 @@
 """What a loss is given, `y_true`, `y_pred` and a memory, in the one form that the losses compute with."""
 
-from typing import ContextManager, List, NamedTuple, Optional
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from supcon_tf.losses.tiles import Size, size_of
-
-UNLABELLED = -1
+from supcon_tf.batch import UNLABELLED
 
 
 class Memory(NamedTuple):
@@ -40,41 +38,6 @@ def projections_by_view(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
     return tf.math.l2_normalize(by_view, axis=-1) if normalize else by_view
 
 
-def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
-    """Labels as `[batch]` int32, or int64 if they are that; −1 for unlabelled.
-
-    Args:
-      labels: `[batch]` or `[batch, 1]` whole numbers, or one-hot `[batch, classes]`, zeros for unlabelled.
-      batch: how many images there are.
-
-    Raises:
-      ValueError: a type or shape that does not fit.
-      InvalidArgumentError: a row that is neither one-hot nor zeros, a number that is not whole, or another number of
-        labels than of images, where shapes did not tell. Not under XLA, which cannot raise.
-    """
-    labels = tf.convert_to_tensor(labels)
-    if not (labels.dtype.is_integer or labels.dtype.is_floating or labels.dtype.is_bool):
-        raise ValueError(f"labels must be numbers, not {labels.dtype.name}")
-    if labels.shape.rank not in (1, 2):
-        raise ValueError(f"labels must be [batch], [batch, 1] or one-hot [batch, classes], not {labels.shape}")
-    given = size_of(labels, 0)
-    if isinstance(given, int) and isinstance(batch, int) and given != batch:
-        raise ValueError(f"{given} labels for {batch} images")
-    checks = [tf.debugging.assert_equal(given, batch, message="as many labels as images are needed")]
-    if labels.shape.rank == 2 and labels.shape[1] != 1:
-        is_class = labels if labels.dtype.is_bool else labels != 0
-        classes = tf.math.count_nonzero(is_class, axis=1, dtype=tf.int32)
-        message = "labels [batch, classes] must be one-hot: an image has one class, or none (zeros)"
-        checks.append(tf.debugging.assert_less_equal(classes, 1, message=message))
-        with _after(checks):
-            return tf.where(classes == 0, UNLABELLED, tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32))
-    labels = tf.reshape(labels, [-1])
-    if labels.dtype.is_floating:
-        checks.append(tf.debugging.assert_equal(labels, tf.round(labels), message="labels must be whole numbers"))
-    with _after(checks):
-        return tf.cast(labels, tf.int64 if labels.dtype in (tf.int64, tf.uint32, tf.uint64) else tf.int32)
-
-
 def contrasts_of_memory(memory: Memory, dim: int, normalize: bool) -> Memory:
     """A memory with projections in float32; where it is not valid, they are zeros and the label is −1.
 
@@ -97,8 +60,3 @@ def contrasts_of_memory(memory: Memory, dim: int, normalize: bool) -> Memory:
         tf.where(valid, memory.labels, UNLABELLED),
         valid,
     )
-
-
-def _after(checks: List[Optional[tf.Operation]]) -> ContextManager[None]:
-    """Makes graphs wait for checks; eager ones are None and have passed."""
-    return tf.control_dependencies([check for check in checks if check is not None])

@@ -5,12 +5,13 @@ from typing import Any, Dict, Optional
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.batch import UNLABELLED
 from supcon_tf.distribute import gather
 from supcon_tf.losses.contrastive import Temperature, fixed_or_scalar
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.forms import Form
-from supcon_tf.losses.inputs import UNLABELLED, projections_by_view
-from supcon_tf.losses.tiles import size_of
+from supcon_tf.losses.inputs import projections_by_view
+from supcon_tf.shapes import size_of
 
 
 @keras.saving.register_keras_serializable("supcon_tf")

@@ -17,11 +17,11 @@ need no masks. The tiles of the first sweep are kept for the later ones as long 
 is computed anew.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-Size = Union[int, tf.Tensor]  # a number where the graph is built for one shape, else a scalar int32
+from supcon_tf.shapes import Size, is_zero, maximum, minimum, size_of
 
 # With this all tiles are kept of up to 14,000 rows; of the paper's largest batch, 6,144 images in two views, too.
 KEPT_BYTES = 448 * 2**20
@@ -277,27 +277,6 @@ def make_rows(
         cut(marks, blocks, rows, padding=-1),
     )
     return Rows(*padded, length, some_absent)
-
-
-def size_of(tensor: tf.Tensor, axis: int) -> Size:
-    """Length of an axis: a number if it is known already, else a tensor."""
-    size = tensor.shape[axis]
-    return tf.shape(tensor)[axis] if size is None else size
-
-
-def is_zero(size: Size) -> bool:
-    """Whether the size is known to be 0."""
-    return isinstance(size, int) and size == 0
-
-
-def minimum(a: Size, b: Size) -> Size:
-    """The smaller size, known already if both are."""
-    return min(a, b) if isinstance(a, int) and isinstance(b, int) else tf.minimum(a, b)
-
-
-def maximum(a: Size, b: Size) -> Size:
-    """The larger size, known already if both are."""
-    return max(a, b) if isinstance(a, int) and isinstance(b, int) else tf.maximum(a, b)
 
 
 def _array(length: Size, shape: Sequence[Size]) -> tf.TensorArray:
