@@ -6,13 +6,14 @@ import functools
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import augment, distribute, evaluation, losses, models, optimizers
 from supcon_tf import config as config_lib
+from supcon_tf.batch import Batch, without_labels
 from supcon_tf.data import catalogue, decoding, load, pipeline
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.data.training_images import TrainingImages
@@ -390,8 +391,9 @@ def pretrain(experiment: Experiment) -> None:
     config = experiment.config
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
+    augmentation = contrastive_augmentation(experiment)
     with experiment.strategy.scope():
-        model = make_contrastive_model(experiment, begins=begins)
+        model = make_contrastive_model(experiment, begins=begins, augmentation=augmentation.on_device)
         if config.pretrain.microbatch_size is not None:
             models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
         if begins:
@@ -405,15 +407,9 @@ def pretrain(experiment: Experiment) -> None:
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
-    model.prepare = preparation(
-        experiment,
-        augment.policy_of_each_view(config.augment, config.augment.num_views),
-        mix=config.augment.mix,
-        at_a_time=config.pretrain.microbatch_size,
-    )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     validation = _validation(experiment) if experiment.online_classes else (None, None)
-    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *validation)
+    stage = Stage("pretrain", epochs, contrastive_batches(experiment, augmentation), schedule, shown, *validation)
     _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
 
 
@@ -424,15 +420,14 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     config = experiment.config
     epochs, begins = experiment.epochs("pretrain"), experiment.begins("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
+    augmentation = classifier_augmentation(experiment, config.augment.augment[0], mix=config.augment.mix)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="pretrain", begins=begins)
+        model = make_classifier(experiment, train="pretrain", begins=begins, augmentation=augmentation.on_device)
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         if begins:
             _warm_start(experiment, encoder=model.encoder, classifier=model.linear)
-    policy = config.augment.augment[0]
-    model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
-    make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
+    make_batches = _batches(experiment, augmentation, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
 
 
@@ -451,17 +446,19 @@ def train_linear_classifier(experiment: Experiment) -> None:
     options = config.linear
     epochs = experiment.epochs("linear")
     schedule = make_schedule(config, "linear", epochs)
+    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
+    augmentation = classifier_augmentation(experiment, policy)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="linear", begins=ready and begins)
+        model = make_classifier(
+            experiment, train="linear", begins=ready and begins, augmentation=augmentation.on_device
+        )
         optimizer = make_optimizer(experiment, "linear", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         if begins:
             _warm_start(experiment, classifier=model.linear, **({"encoder": model.encoder} if ready else {}))
         if not ready:
             checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
-    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
-    model.prepare = preparation(experiment, (policy,))
-    make_batches = classifier_batches(experiment, policy, epochs)
+    make_batches = _batches(experiment, augmentation, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
 
 
@@ -549,13 +546,16 @@ def summary(experiment: Experiment) -> str:
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 
-def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> models.ContrastiveModel:
+def make_contrastive_model(
+    experiment: Experiment, *, begins: bool = False, augmentation: Optional[Callable[[Batch], Batch]] = None
+) -> models.ContrastiveModel:
     """Encoder, projection head and, where there are labels, the online classifier.
 
     Args:
       experiment: the run.
       begins: whether it is trained from its first step on, with `--encoder_weights` if they are given. Otherwise a
         checkpoint is to be read.
+      augmentation: the device's half of the augmentation.
     """
     config = experiment.config
     return models.make_contrastive_model(
@@ -570,10 +570,17 @@ def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> m
         queue_size=config.loss.queue_size,
         momentum_encoder=config.loss.momentum_encoder,
         microbatch_size=config.pretrain.microbatch_size,
+        augmentation=augmentation,
     )
 
 
-def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begins: bool = False) -> models.Classifier:
+def make_classifier(
+    experiment: Experiment,
+    *,
+    train: Optional[str] = None,
+    begins: bool = False,
+    augmentation: Optional[Callable[[Batch], Batch]] = None,
+) -> models.Classifier:
     """Encoder and linear classifier, to be trained in stage `train`: both in 'pretrain', the classifier in 'linear'.
 
     `begins`, as above, is about the encoder.
@@ -588,6 +595,7 @@ def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begi
         weight_decay=_decay_in_loss(config, train) if train else 0.0,
         decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
+        augmentation=augmentation,
     )
 
 
@@ -634,106 +642,46 @@ def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveMo
     return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
 
 
-def steps_on_device(experiment: Experiment) -> Tuple[str, ...]:
-    """The steps of augmentation that the device may take."""
+def contrastive_augmentation(experiment: Experiment) -> augment.Augmentation:
+    """Augmentation of contrastive training: all views of each image."""
     options = experiment.config.augment
-    colours = options.augment_on_device == "on"
-    if options.augment_on_device == "auto":
-        colours = distribute.has_accelerators(experiment.strategy)
-    blur = colours if options.blur_on_device == "auto" else options.blur_on_device == "on"
-    return (("jitter", "grey") if colours else ()) + (("blur",) if blur else ())
+    return _augmentation(experiment, options, options.num_views, experiment.config.pretrain.microbatch_size)
 
 
-def preparation(
-    experiment: Experiment, policies: Sequence[str], *, mix: str = "none", at_a_time: Optional[int] = None
-) -> Optional[models.Prepare]:
-    """What the device does to a batch of views under these policies; None if nothing.
-
-    Args:
-      experiment: the run.
-      policies: of the views.
-      mix: how to mix images, or 'none'.
-      at_a_time: so many images are augmented at a time; None for all.
-    """
-    on_device = steps_on_device(experiment)
-    left = sorted({step for policy in policies for step in augment.steps_left(policy, on_device)})
-    if not left and mix == "none":
-        return None
-    style, classes = experiment.config.augment.jitter_style, experiment.num_classes
-
-    def prepare(parts: Dict[str, tf.Tensor], labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        views = parts["views"]
-        if left:
-            views = augment.finish(views, parts["numbers"], steps=left, style=style, at_a_time=at_a_time)
-        if mix != "none":
-            views, labels = augment.mix(views, tf.one_hot(labels, classes), parts["mixing"], mix)
-        return views, labels
-
-    return prepare
+def classifier_augmentation(experiment: Experiment, policy: str, mix: str = "none") -> augment.Augmentation:
+    """Augmentation of classifier training: one view of each image under `policy`."""
+    options = dataclasses.replace(experiment.config.augment, augment=(policy,), mix=mix)
+    return _augmentation(experiment, options, 1, None)
 
 
-def contrastive_batches(experiment: Experiment) -> MakeBatches:
-    """Start step and input context → batches of all views of each image, and labels."""
-    options = experiment.config.augment
-    make_views = _make_views(experiment, options, options.num_views, options.mix)
-    make_batches = _batches(experiment, make_views, experiment.epochs("pretrain"))
+def _augmentation(
+    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, microbatch_size: Optional[int]
+) -> augment.Augmentation:
+    return augment.Augmentation(
+        options,
+        num_views,
+        image_size=experiment.image_shape[0],
+        flip=experiment.flip,
+        device_steps=augment.steps_for_device(options, accelerated=distribute.has_accelerators(experiment.strategy)),
+        num_classes=experiment.num_classes,
+        microbatch_size=microbatch_size,
+    )
+
+
+def contrastive_batches(experiment: Experiment, augmentation: augment.Augmentation) -> MakeBatches:
+    """Start step and input context → batches without labels where an image has several classes."""
+    make_batches = _batches(experiment, augmentation, experiment.epochs("pretrain"))
     if not experiment.data.multi_label:
         return make_batches
-
-    def unlabelled(views: Any, labels: tf.Tensor) -> Tuple[Any, tf.Tensor]:
-        return views, -tf.ones_like(labels[:, 0])  # nor does mode simclr look at them
-
-    return lambda start_step, context: make_batches(start_step, context).map(unlabelled)
+    return lambda start_step, context: make_batches(start_step, context).map(without_labels)
 
 
-def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs, mix: str = "none") -> MakeBatches:
-    """Start step and input context → batches of one view of each image under `policy`, labels and weights.
-
-    Of images that are to be mixed there are no weights.
-    """
-    options = dataclasses.replace(experiment.config.augment, augment=(policy,))
-    make_views = _make_views(experiment, options, 1, mix)
-
-    def one_view(image: tf.Tensor, seed: tf.Tensor) -> Any:
-        made = make_views(image, seed)
-        if not isinstance(made, dict):
-            return made[0]
-        return {name: part if name == "mixing" else part[0] for name, part in made.items()}
-
-    make_batches = _batches(experiment, one_view, epochs)
-    if mix != "none":
-        return make_batches  # the label of an unlabelled image becomes a row of zeros, which weighs nothing
-    return lambda start_step, context: make_batches(start_step, context).map(pipeline.with_weights)
-
-
-def _make_views(
-    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, mix: str
-) -> pipeline.MakeViews:
-    """Image and seed → views, or the parts that `preparation` makes them from, by name."""
-
-    def make_views(image: tf.Tensor, seed: tf.Tensor) -> Any:
-        made = augment.augmented_views(
-            image,
-            seed,
-            num_views=num_views,
-            image_size=experiment.image_shape[0],
-            options=options,
-            flip=experiment.flip,
-            on_device=steps_on_device(experiment),
-        )
-        parts = dict(zip(("views", "numbers"), made)) if isinstance(made, tuple) else {"views": made}
-        if mix != "none":
-            parts["mixing"] = augment.draw_numbers(seed, options.mix_alpha)
-        return parts if len(parts) > 1 else made
-
-    return make_views
-
-
-def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: pipeline.Epochs) -> MakeBatches:
+def _batches(experiment: Experiment, augmentation: augment.Augmentation, epochs: pipeline.Epochs) -> MakeBatches:
+    """Start step and input context → batches of views and labels."""
     seed = experiment.config.run.seed
     return lambda start_step, context: pipeline.training_batches(
         experiment.images,
-        make_views,
+        augmentation.on_host,
         epochs,
         seed=seed,
         start_step=start_step,

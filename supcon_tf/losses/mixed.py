@@ -40,6 +40,8 @@ class MixedSupConLoss(keras.losses.Loss):
       reduction, name: as for any `keras.losses.Loss`.
     """
 
+    takes_distributions = True  # labels are not class numbers; read by `ContrastiveModel`
+
     def __init__(
         self,
         temperature: Temperature = 0.1,
