@@ -1,12 +1,108 @@
-"""Labels in the one form that models and losses compute with."""
+"""The one shape of a batch: what the pipeline yields, what the augmentation finishes, what the models train on.
 
-from typing import ContextManager, List, Optional
+A batch is a dict with these tensors:
+
+    views    `[batch, views, height, width, channels]`, from 0 to 255. Contrastive training has several views of each
+             image; classifier training and evaluation have one.
+    labels   `[batch]` class numbers, int32 or int64, −1 for an unlabelled image; or `[batch, classes]`: distributions
+             over the classes (mixed images) or 0 and 1 for each class (images with several classes).
+    weights  `[batch]` float32 weight of each image, or `[batch, classes]` beside 0 and 1 for each class. Optional.
+    numbers  `[batch, views, NUMBERS]` float32: the random numbers of the augmentation steps that the device takes.
+             Only between the two halves of the augmentation.
+    mixing   `[batch, 3]` float32: the random numbers that mix each image with a partner. Only between the two halves.
+
+Keras calls `train_step` and `test_step` with `(x, y[, weights])` when a user calls `model.fit(views, labels)`.
+`to_batch` turns these into a batch at the entrance of both steps. Nothing behind the entrance sees another form.
+"""
+
+from typing import Any, ContextManager, Dict, List, Optional
 
 import tensorflow as tf
+from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError
 from supcon_tf.shapes import Size, size_of
 
 UNLABELLED = -1
+
+Batch = Dict[str, tf.Tensor]
+
+
+def to_batch(data: Any, *, distributions: bool) -> Batch:
+    """Returns what Keras gives to a step as a batch. A batch of the pipeline is returned unchanged.
+
+    >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
+    >>> batch = to_batch((images, tf.constant([[0.0, 1.0], [0.0, 0.0]])), distributions=False)
+    >>> batch["views"].shape, batch["labels"].numpy().tolist()
+    (TensorShape([2, 1, 8, 8, 3]), [1, -1])
+
+    Args:
+      data: a batch, or `(x, y)` or `(x, y, weights)`. `x` is views `[batch, views, height, width, channels]` or images
+        `[batch, height, width, channels]`, which become one view each. `y` is labels as `class_indices` takes them.
+        Weights are `[batch]` or `[batch, 1]`, or `[batch, classes]` for images with several classes.
+      distributions: whether labels `[batch, classes]` are kept. Otherwise they must be one-hot and become class
+        numbers.
+
+    Raises:
+      ArgumentError: there are no labels, or images or labels have the wrong shape or type.
+    """
+    if isinstance(data, dict):
+        return data
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    views = tf.convert_to_tensor(x)
+    if views.shape.rank not in (4, 5):
+        shapes = "[batch, views, height, width, channels] or [batch, height, width, channels]"
+        raise ArgumentError("x", views.shape, f"must be views or images, {shapes}")
+    if y is None:
+        raise ArgumentError("y", None, "must hold a label for each image; -1 is an unlabelled image")
+    labels = tf.convert_to_tensor(y)
+    if not (distributions and labels.shape.rank == 2 and labels.shape[1] != 1):
+        labels = class_indices(labels, size_of(views, 0))
+    batch = {"views": views if views.shape.rank == 5 else views[:, tf.newaxis], "labels": labels}
+    if weights is not None:
+        weights = tf.cast(weights, tf.float32)
+        batch["weights"] = tf.reshape(weights, [-1]) if weights.shape[-1] == 1 else weights
+    return batch
+
+
+def with_weights(batch: Batch) -> Batch:
+    """Gives unlabelled images the weight 0 and the label 0, so that a classifier can take the batch.
+
+    >>> with_weights({"labels": tf.constant([2, -1])})["weights"].numpy().tolist()
+    [1.0, 0.0]
+
+    Args:
+      batch: labels are whole numbers, `[batch]` or `[batch, classes]`; a negative one is unknown.
+    """
+    labels = batch["labels"]
+    known = tf.cast(labels >= 0, tf.float32)
+    weights = known * batch["weights"] if "weights" in batch else known
+    return {**batch, "labels": tf.maximum(labels, 0), "weights": weights}
+
+
+def without_labels(batch: Batch) -> Batch:
+    """Makes every image of a batch an unlabelled one.
+
+    >>> without_labels({"labels": tf.constant([[0, 1], [1, 1]])})["labels"].numpy().tolist()
+    [-1, -1]
+    """
+    labels = tf.fill([size_of(batch["labels"], 0)], UNLABELLED)
+    return {**{name: part for name, part in batch.items() if name != "weights"}, "labels": labels}
+
+
+def likeliest_classes(labels: tf.Tensor) -> tf.Tensor:
+    """Returns the likeliest class of each image, `[batch]`; −1 for an unlabelled image.
+
+    >>> likeliest_classes(tf.constant([[0.3, 0.7], [0.0, 0.0]])).numpy().tolist()
+    [1, -1]
+
+    Args:
+      labels: class numbers `[batch]` or `[batch, 1]`, or distributions `[batch, classes]`, zeros for unlabelled.
+    """
+    if labels.shape.rank != 2 or labels.shape[1] == 1:
+        return tf.reshape(labels, [-1])
+    known = tf.reduce_any(labels > 0, axis=1)
+    return tf.where(known, tf.argmax(labels, axis=1, output_type=tf.int32), UNLABELLED)
 
 
 def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:

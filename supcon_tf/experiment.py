@@ -6,18 +6,18 @@ import functools
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import augment, distribute, evaluation, losses, models, optimizers
 from supcon_tf import config as config_lib
+from supcon_tf.batch import Batch, without_labels
 from supcon_tf.data import catalogue, decoding, load, pipeline
 from supcon_tf.data import whitening as whitening_lib
-from supcon_tf.data.steps import StepSchedule, plan_steps
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import ArgumentError, UserError, arguments_called
+from supcon_tf.errors import UserError
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from supcon_tf.training import checkpoints, tensorboard, warm_start
@@ -69,7 +69,7 @@ class Experiment:
         """Whether this process writes and speaks."""
         return distribute.is_chief(self.strategy)
 
-    def epochs(self, stage: str) -> StepSchedule:
+    def epochs(self, stage: str) -> pipeline.Epochs:
         """Batch size and number of steps of a training stage."""
         return plan_stage(self.config, stage, self.images, self.unlabelled, self.strategy.num_replicas_in_sync)
 
@@ -115,26 +115,22 @@ def plan_stage(
     replicas: int,
     *,
     num_classes: Optional[int] = None,
-) -> StepSchedule:
-    """Plans the steps of a training stage; see `plan_steps`.
-
-    `num_classes` is the number of classes that have training images; None: counted in the data if it matters.
-    """
+) -> pipeline.Epochs:
+    """Batch size and number of steps of a training stage; arguments as of `pipeline.plan_epochs`."""
     if stage == "linear":
         linear = config.linear
-        with arguments_called(batch_size="linear_batch_size"):
-            return plan_steps(images.size, linear.linear_batch_size, linear.linear_epochs, replicas)
-    balanced = config.data.classes_per_batch is not None
-    if balanced and num_classes is None:
-        num_classes = len(images.classes[1])
-    return plan_steps(
-        images.size,
+        return pipeline.plan_epochs(
+            images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
+        )
+    return pipeline.plan_epochs(
+        images,
         config.pretrain.batch_size,
         config.pretrain.pretrain_epochs,
         replicas,
+        "batch_size",
         classes_per_batch=config.data.classes_per_batch,
-        num_classes=num_classes or 0,
-        unlabelled=None if unlabelled is None else unlabelled.size,
+        num_classes=num_classes,
+        unlabelled=unlabelled,
         unlabelled_share=config.data.unlabelled_share,
     )
 
@@ -173,10 +169,9 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     """Prepares the data, checks that the options fit it, and only then claims the run's folder."""
     run_dir = RunDir(config.run.run_dir or default_path(config))
     past = run_dir.begun(config.data.dataset)
-    facts = catalogue.dataset_defaults(config.data.dataset)
+    facts = catalogue.facts(config.data.dataset)
     config = settle(config, facts, past)
-    check_single_label(config)
-    data = load.load(config.data, labels=config.run.mode != "simclr")
+    data = load.load(config.data, labels=config.run.mode != "simclr", one_class_for=one_class_for(config))
     image_shape = seen_shape(config, data)
     flip = {"on": True, "off": False, "auto": facts.flip}
     images = training_images(config, data)
@@ -221,28 +216,23 @@ def seen_shape(config: config_lib.Config, data: load.ImageData) -> Tuple[int, in
     return image_size, image_size, channels
 
 
-def check_single_label(config: config_lib.Config) -> None:
-    """Raises ArgumentError if an option needs a single label per image but images may have several labels."""
-    options, mode, mix = config.data, config.run.mode, config.augment.mix
-    finds_positives = "pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)
-    values = {
-        "mode": mode if mode == "supcon" and finds_positives else None,
-        "label_noise": options.label_noise,
-        "label_smoothing": config.pretrain.label_smoothing,
-        "classes_per_batch": options.classes_per_batch,
-        "mix": mix if mix != "none" else None,
-    }
-    given = [(name, value) for name, value in values.items() if value]
-    if given and load.is_multi_label(options):
-        name, value = given[0]
-        advice = "use simclr or ce" if name == "mode" else "leave it out"
-        problem = f"needs a single label per image, but images of {{dataset}} may have several; {advice}"
-        raise ArgumentError(name, value, problem, dataset=options.dataset)
+def one_class_for(config: config_lib.Config) -> Optional[str]:
+    """What needs an image to have one class, and what to do instead; None if nothing does."""
+    options, mix = config.data, config.augment.mix
+    if config.run.mode == "supcon" and ("pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)):
+        return "--mode=supcon takes as positives the images of one; use --mode=simclr or --mode=ce"
+    if options.label_noise:
+        return f"--label_noise={options.label_noise:g} replaces one by another; leave it out"
+    if config.pretrain.label_smoothing:
+        return f"--label_smoothing={config.pretrain.label_smoothing:g} spreads one over the others; leave it out"
+    if options.classes_per_batch is not None:
+        return f"--classes_per_batch={options.classes_per_batch} draws images by their one class; leave it out"
+    if mix != "none":
+        return f"--mix={mix} mixes distributions over classes, of which each image has one; leave it out"
+    return None
 
 
-def settle(
-    config: config_lib.Config, facts: catalogue.DatasetDefaults, past: Optional[Mapping[str, Any]]
-) -> config_lib.Config:
+def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]) -> config_lib.Config:
     """The options, with a value for those that are left open and that the data set decides.
 
     Args:
@@ -273,7 +263,7 @@ def settle(
 
 
 def _find_whitening(
-    experiment: Experiment, facts: catalogue.DatasetDefaults, past: Optional[Mapping[str, Any]]
+    experiment: Experiment, facts: catalogue.Facts, past: Optional[Mapping[str, Any]]
 ) -> catalogue.Whitening:
     """The constants of the run that is continued, else of the encoder that it begins with, else of the catalogue.
 
@@ -379,7 +369,7 @@ def check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None
 def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError unless all processes were given the same options, but for where files are and when to save."""
     own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache"))
-    largest, smallest = distribute.all_reduce_max(strategy, [own, -own])
+    largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
     if largest != -smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
 
@@ -401,8 +391,9 @@ def pretrain(experiment: Experiment) -> None:
     config = experiment.config
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
+    augmentation = contrastive_augmentation(experiment)
     with experiment.strategy.scope():
-        model = make_contrastive_model(experiment, begins=begins)
+        model = make_contrastive_model(experiment, begins=begins, augmentation=augmentation.on_device)
         if config.pretrain.microbatch_size is not None:
             models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
         if begins:
@@ -416,15 +407,9 @@ def pretrain(experiment: Experiment) -> None:
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
-    model.prepare = preparation(
-        experiment,
-        augment.policy_of_each_view(config.augment, config.augment.num_views),
-        mix=config.augment.mix,
-        at_a_time=config.pretrain.microbatch_size,
-    )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     validation = _validation(experiment) if experiment.online_classes else (None, None)
-    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *validation)
+    stage = Stage("pretrain", epochs, contrastive_batches(experiment, augmentation), schedule, shown, *validation)
     _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
 
 
@@ -435,15 +420,14 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     config = experiment.config
     epochs, begins = experiment.epochs("pretrain"), experiment.begins("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
+    augmentation = classifier_augmentation(experiment, config.augment.augment[0], mix=config.augment.mix)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="pretrain", begins=begins)
+        model = make_classifier(experiment, train="pretrain", begins=begins, augmentation=augmentation.on_device)
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         if begins:
             _warm_start(experiment, encoder=model.encoder, classifier=model.linear)
-    policy = config.augment.augment[0]
-    model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
-    make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
+    make_batches = _batches(experiment, augmentation, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
 
 
@@ -462,17 +446,19 @@ def train_linear_classifier(experiment: Experiment) -> None:
     options = config.linear
     epochs = experiment.epochs("linear")
     schedule = make_schedule(config, "linear", epochs)
+    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
+    augmentation = classifier_augmentation(experiment, policy)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="linear", begins=ready and begins)
+        model = make_classifier(
+            experiment, train="linear", begins=ready and begins, augmentation=augmentation.on_device
+        )
         optimizer = make_optimizer(experiment, "linear", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         if begins:
             _warm_start(experiment, classifier=model.linear, **({"encoder": model.encoder} if ready else {}))
         if not ready:
             checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
-    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
-    model.prepare = preparation(experiment, (policy,))
-    make_batches = classifier_batches(experiment, policy, epochs)
+    make_batches = _batches(experiment, augmentation, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
 
 
@@ -560,13 +546,16 @@ def summary(experiment: Experiment) -> str:
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 
-def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> models.ContrastiveModel:
+def make_contrastive_model(
+    experiment: Experiment, *, begins: bool = False, augmentation: Optional[Callable[[Batch], Batch]] = None
+) -> models.ContrastiveModel:
     """Encoder, projection head and, where there are labels, the online classifier.
 
     Args:
       experiment: the run.
       begins: whether it is trained from its first step on, with `--encoder_weights` if they are given. Otherwise a
         checkpoint is to be read.
+      augmentation: the device's half of the augmentation.
     """
     config = experiment.config
     return models.make_contrastive_model(
@@ -581,10 +570,17 @@ def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> m
         queue_size=config.loss.queue_size,
         momentum_encoder=config.loss.momentum_encoder,
         microbatch_size=config.pretrain.microbatch_size,
+        augmentation=augmentation,
     )
 
 
-def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begins: bool = False) -> models.Classifier:
+def make_classifier(
+    experiment: Experiment,
+    *,
+    train: Optional[str] = None,
+    begins: bool = False,
+    augmentation: Optional[Callable[[Batch], Batch]] = None,
+) -> models.Classifier:
     """Encoder and linear classifier, to be trained in stage `train`: both in 'pretrain', the classifier in 'linear'.
 
     `begins`, as above, is about the encoder.
@@ -599,6 +595,7 @@ def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begi
         weight_decay=_decay_in_loss(config, train) if train else 0.0,
         decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
+        augmentation=augmentation,
     )
 
 
@@ -621,117 +618,70 @@ def make_loss_weight(config: config_lib.Config) -> float:
 
 
 def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveModel) -> keras.losses.Loss:
-    """Builds the loss of modes 'supcon' and 'simclr', with the model's own temperature and memory if it has them."""
-    return losses.make_contrastive_loss(
-        config.loss,
-        mode=config.run.mode,
-        normalize=config.model.normalize_projection,
-        mix=config.augment.mix,
-        temperature=model.temperature or config.loss.temperature,
-        memory=model.memory,
+    """The loss of modes 'supcon' and 'simclr', with the temperature and the memory of the model, if it has them."""
+    options, normalize = config.loss, config.model.normalize_projection
+    if options.contrastive_loss == "triplet":
+        return losses.TripletLoss(normalize=normalize)
+    if options.contrastive_loss == "npairs":
+        return losses.NPairsLoss(options.temperature, normalize=normalize)
+    temperature: losses.Temperature = model.temperature or options.temperature
+    if config.augment.mix != "none":
+        return losses.MixedSupConLoss(
+            temperature, scale_by_temperature=options.scale_by_temperature, normalize=normalize
+        )
+    arguments: Dict[str, Any] = {
+        "summation": options.summation,
+        "denominator": options.denominator,
+        "anchors": options.anchors,
+        "scale_by_temperature": options.scale_by_temperature,
+        "normalize": normalize,
+        "memory": model.memory,
+    }
+    if config.run.mode == "simclr":
+        return losses.NTXentLoss(temperature, **arguments)
+    return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
+
+
+def contrastive_augmentation(experiment: Experiment) -> augment.Augmentation:
+    """Augmentation of contrastive training: all views of each image."""
+    options = experiment.config.augment
+    return _augmentation(experiment, options, options.num_views, experiment.config.pretrain.microbatch_size)
+
+
+def classifier_augmentation(experiment: Experiment, policy: str, mix: str = "none") -> augment.Augmentation:
+    """Augmentation of classifier training: one view of each image under `policy`."""
+    options = dataclasses.replace(experiment.config.augment, augment=(policy,), mix=mix)
+    return _augmentation(experiment, options, 1, None)
+
+
+def _augmentation(
+    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, microbatch_size: Optional[int]
+) -> augment.Augmentation:
+    return augment.Augmentation(
+        options,
+        num_views,
+        image_size=experiment.image_shape[0],
+        flip=experiment.flip,
+        device_steps=augment.steps_for_device(options, accelerated=distribute.has_accelerators(experiment.strategy)),
+        num_classes=experiment.num_classes,
+        microbatch_size=microbatch_size,
     )
 
 
-def steps_on_device(experiment: Experiment) -> Tuple[str, ...]:
-    """The steps of augmentation that the device may take."""
-    options = experiment.config.augment
-    colours = options.augment_on_device == "on"
-    if options.augment_on_device == "auto":
-        colours = distribute.has_accelerators(experiment.strategy)
-    blur = colours if options.blur_on_device == "auto" else options.blur_on_device == "on"
-    return (("jitter", "grey") if colours else ()) + (("blur",) if blur else ())
-
-
-def preparation(
-    experiment: Experiment, policies: Sequence[str], *, mix: str = "none", at_a_time: Optional[int] = None
-) -> Optional[models.Prepare]:
-    """What the device does to a batch of views under these policies; None if nothing.
-
-    Args:
-      experiment: the run.
-      policies: of the views.
-      mix: how to mix images, or 'none'.
-      at_a_time: so many images are augmented at a time; None for all.
-    """
-    on_device = steps_on_device(experiment)
-    left = sorted({step for policy in policies for step in augment.steps_left(policy, on_device)})
-    if not left and mix == "none":
-        return None
-    style, classes = experiment.config.augment.jitter_style, experiment.num_classes
-
-    def prepare(parts: Dict[str, tf.Tensor], labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        views = parts["views"]
-        if left:
-            views = augment.finish(views, parts["numbers"], steps=left, style=style, at_a_time=at_a_time)
-        if mix != "none":
-            views, labels = augment.mix(views, tf.one_hot(labels, classes), parts["mixing"], mix)
-        return views, labels
-
-    return prepare
-
-
-def contrastive_batches(experiment: Experiment) -> MakeBatches:
-    """Start step and input context → batches of all views of each image, and labels."""
-    options = experiment.config.augment
-    make_views = _make_views(experiment, options, options.num_views, options.mix)
-    make_batches = _batches(experiment, make_views, experiment.epochs("pretrain"))
+def contrastive_batches(experiment: Experiment, augmentation: augment.Augmentation) -> MakeBatches:
+    """Start step and input context → batches without labels where an image has several classes."""
+    make_batches = _batches(experiment, augmentation, experiment.epochs("pretrain"))
     if not experiment.data.multi_label:
         return make_batches
-
-    def unlabelled(views: Any, labels: tf.Tensor) -> Tuple[Any, tf.Tensor]:
-        return views, -tf.ones_like(labels[:, 0])  # nor does mode simclr look at them
-
-    return lambda start_step, context: make_batches(start_step, context).map(unlabelled)
+    return lambda start_step, context: make_batches(start_step, context).map(without_labels)
 
 
-def classifier_batches(experiment: Experiment, policy: str, epochs: StepSchedule, mix: str = "none") -> MakeBatches:
-    """Start step and input context → batches of one view of each image under `policy`, labels and weights.
-
-    Of images that are to be mixed there are no weights.
-    """
-    options = dataclasses.replace(experiment.config.augment, augment=(policy,))
-    make_views = _make_views(experiment, options, 1, mix)
-
-    def one_view(image: tf.Tensor, seed: tf.Tensor) -> Any:
-        made = make_views(image, seed)
-        if not isinstance(made, dict):
-            return made[0]
-        return {name: part if name == "mixing" else part[0] for name, part in made.items()}
-
-    make_batches = _batches(experiment, one_view, epochs)
-    if mix != "none":
-        return make_batches  # the label of an unlabelled image becomes a row of zeros, which weighs nothing
-    return lambda start_step, context: make_batches(start_step, context).map(pipeline.with_weights)
-
-
-def _make_views(
-    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, mix: str
-) -> pipeline.MakeViews:
-    """Image and seed → views, or the parts that `preparation` makes them from, by name."""
-
-    def make_views(image: tf.Tensor, seed: tf.Tensor) -> Any:
-        made = augment.augmented_views(
-            image,
-            seed,
-            num_views=num_views,
-            image_size=experiment.image_shape[0],
-            options=options,
-            flip=experiment.flip,
-            on_device=steps_on_device(experiment),
-        )
-        parts = dict(zip(("views", "numbers"), made)) if isinstance(made, tuple) else {"views": made}
-        if mix != "none":
-            parts["mixing"] = augment.draw_numbers(seed, options.mix_alpha)
-        return parts if len(parts) > 1 else made
-
-    return make_views
-
-
-def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: StepSchedule) -> MakeBatches:
+def _batches(experiment: Experiment, augmentation: augment.Augmentation, epochs: pipeline.Epochs) -> MakeBatches:
+    """Start step and input context → batches of views and labels."""
     seed = experiment.config.run.seed
     return lambda start_step, context: pipeline.training_batches(
         experiment.images,
-        make_views,
+        augmentation.on_host,
         epochs,
         seed=seed,
         start_step=start_step,
@@ -796,7 +746,7 @@ def compile_classifier(
     )
 
 
-def make_schedule(config: config_lib.Config, stage: str, epochs: StepSchedule) -> optimizers.WarmupThenDecay:
+def make_schedule(config: config_lib.Config, stage: str, epochs: pipeline.Epochs) -> optimizers.WarmupThenDecay:
     """The learning rate of a training stage, step by step."""
     option = functools.partial(option_of_stage, config, stage)
     return optimizers.WarmupThenDecay(
@@ -845,7 +795,7 @@ def option_of_stage(config: config_lib.Config, stage: str, name: str) -> Any:
 
 def _decay_in_loss(config: config_lib.Config, stage: str) -> float:
     """The part of the weight decay that is a term of the loss: none where the optimizer decays by itself."""
-    in_optimizer = optimizers.OPTIMIZERS[option_of_stage(config, stage, "optimizer")].decays
+    in_optimizer = option_of_stage(config, stage, "optimizer") in optimizers.DECAY_IN_OPTIMIZER
     return 0.0 if in_optimizer else option_of_stage(config, stage, "weight_decay")
 
 

@@ -154,7 +154,8 @@ def seen_in(model, stage, options):
     last = range(stage.epochs.total_steps - 40, stage.epochs.total_steps, 5)
     rates = [float(stage.learning_rate(step)) for step in (1, 20, stage.epochs.total_steps // 2, *last)]
     batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-    answer = model(tf.cast(models.prepared(model, *batch[:2])[0], tf.float32))
+    views = tf.cast(model.batch_of(batch)["views"], tf.float32)
+    answer = model(views if isinstance(model, models.ContrastiveModel) else views[:, 0])
     return (
         stage.name,
         stage.epochs,

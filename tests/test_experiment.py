@@ -141,8 +141,9 @@ def test_images_are_whitened_once_in_training_evaluation_and_the_exported_model(
     whitened = (seen / 127.5 - 1 - mean) / std
     expected = tf.math.l2_normalize(plain(127.5 * (whitened + 1)), axis=1).numpy()
 
-    views, _ = next(iter(experiment_lib.contrastive_batches(experiment)(0, tf.distribute.InputContext())))
-    assert views.dtype == tf.uint8  # the pipeline leaves it to the encoder
+    make_batches = experiment_lib.contrastive_batches(experiment, experiment_lib.contrastive_augmentation(experiment))
+    batch = next(iter(make_batches(0, tf.distribute.InputContext())))
+    assert batch["views"].dtype == tf.uint8  # the pipeline leaves it to the encoder
     trained = experiment_lib.make_contrastive_model(experiment)
     evaluated = experiment_lib.make_classifier(experiment)
     for model in (trained, evaluated):

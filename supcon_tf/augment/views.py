@@ -49,6 +49,34 @@ class ViewParameters(NamedTuple):
 
 
 def augmented_views(
+    image: tf.Tensor, seed: tf.Tensor, *, num_views: int, image_size: int, options: AugmentOptions, flip: bool
+) -> tf.Tensor:
+    """Returns views of one image under the policies `options.augment`. They follow from the image and the seed.
+
+    >>> options = AugmentOptions(augment=("simclr",))
+    >>> image, seed = tf.zeros([40, 50, 3], tf.uint8), tf.constant([0, 7])
+    >>> augmented_views(image, seed, num_views=2, image_size=32, options=options, flip=True).shape
+    TensorShape([2, 32, 32, 3])
+
+    Args:
+      image: `[height, width, channels]` with 1 or 3 channels; uint8, uint16, or float in [0, 1]. Height and width may
+        be unknown until run.
+      seed: `[2]` integers; two seeds must not differ by 2³¹ in the first. View v of an image depends on the seed and v,
+        but not on `num_views`.
+      num_views: number of views.
+      image_size: side of the views, in pixels.
+      options: one policy for all views, or one for each; and their strengths.
+      flip: whether to mirror half of the views.
+
+    Returns:
+      `[num_views, image_size, image_size, channels]` uint8, rounded to nearest.
+    """
+    return views_for_device(
+        image, seed, num_views=num_views, image_size=image_size, options=options, flip=flip, device_steps=()
+    )["views"]
+
+
+def views_for_device(
     image: tf.Tensor,
     seed: tf.Tensor,
     *,
@@ -56,46 +84,40 @@ def augmented_views(
     image_size: int,
     options: AugmentOptions,
     flip: bool,
-    on_device: Sequence[str] = (),
-) -> Any:
-    """Views of one image under the policies `options.augment`, alike for the same image and seed.
+    device_steps: Sequence[str],
+) -> Dict[str, tf.Tensor]:
+    """Returns the views of `augmented_views` without the last steps, which are left to the device.
 
     Args:
-      image: `[height, width, channels]` with 1 or 3 channels; uint8, uint16, or float in [0, 1]. Height and width may
-        be unknown until run.
-      seed: `[2]` integers, the first of which makes no other seed by adding 2³¹. View v of an image depends on the
-        seed and v, but not on `num_views`.
-      num_views: how many.
-      image_size: side of the views, in pixels.
-      options: one policy for all views, or one for each; and their strengths.
-      flip: whether to mirror half of the views.
-      on_device: steps to leave to the device, of 'jitter', 'grey' and 'blur', where nothing else follows.
+      image, seed, num_views, image_size, options, flip: like those of `augmented_views`.
+      device_steps: steps to leave to the device, from 'jitter', 'grey' and 'blur', where no other step follows.
 
     Returns:
-      `[num_views, image_size, image_size, channels]` uint8, rounded to nearest. With steps that are left: these, and
+      `views` `[num_views, image_size, image_size, channels]` uint8; and, if steps are left, `numbers`
       `[num_views, NUMBERS]` float32, for `on_device.finish`.
     """
     image = to_uint8(tf.convert_to_tensor(image))
     policies = policy_of_each_view(options, num_views)
     drawn = draw_parameters(image, seed, policies, options, flip)
-    of_views = [ViewParameters(*of_view) for of_view in zip(*map(tf.unstack, drawn))]
+    parameters_by_view = [ViewParameters(*parameters) for parameters in zip(*map(tf.unstack, drawn))]
 
     @functools.cache
-    def of_policy(policy: str) -> Callable[..., tf.Tensor]:
-        # A function that is traced once, however many views have the policy.
+    def function_of(policy: str) -> Callable[..., tf.Tensor]:
+        # A function that is traced once for all views of the policy.
         def view(image: tf.Tensor, *parameters: tf.Tensor) -> tf.Tensor:
-            return _view(image, ViewParameters(*parameters), policy, image_size, options, on_device)
+            return _view(image, ViewParameters(*parameters), policy, image_size, options, device_steps)
 
         return tf.function(view, autograph=False)
 
-    views = tf.stack([of_policy(policy)(image, *of_view) for policy, of_view in zip(policies, of_views)])
-    left = [steps_left(policy, on_device) for policy in policies]
-    if not any(left):
-        return views
-    taken = np.ones([num_views, NUMBERS], np.float32)
-    for step, column in _COLUMN_OF_STEP.items():
-        taken[:, column] = [step in steps for steps in left]
-    return views, taken * drawn.pixelwise
+    made = [function_of(policy)(image, *parameters) for policy, parameters in zip(policies, parameters_by_view)]
+    parts = {"views": tf.stack(made)}
+    left = [steps_left(policy, device_steps) for policy in policies]
+    if any(left):
+        taken = np.ones([num_views, NUMBERS], np.float32)
+        for step, column in _COLUMN_OF_STEP.items():
+            taken[:, column] = [step in steps for steps in left]
+        parts["numbers"] = taken * drawn.pixelwise
+    return parts
 
 
 def policy_of_each_view(options: AugmentOptions, num_views: int) -> Tuple[str, ...]:
@@ -103,11 +125,11 @@ def policy_of_each_view(options: AugmentOptions, num_views: int) -> Tuple[str, .
     return options.augment * num_views if len(options.augment) == 1 else options.augment[:num_views]
 
 
-def steps_left(policy: str, on_device: Sequence[str]) -> Tuple[str, ...]:
+def steps_left(policy: str, device_steps: Sequence[str]) -> Tuple[str, ...]:
     """Those last steps of a policy that are left to the device."""
     steps = POLICIES.get(policy, ())
     kept = len(steps)
-    while kept and steps[kept - 1] in on_device:
+    while kept and steps[kept - 1] in device_steps:
         kept -= 1
     return steps[kept:]
 
@@ -162,7 +184,7 @@ def _view(
     policy: str,
     image_size: int,
     options: AugmentOptions,
-    on_device: Sequence[str],
+    device_steps: Sequence[str],
 ) -> tf.Tensor:
     """One view, as far as it is not left to the device."""
     if policy == "none":
@@ -170,7 +192,7 @@ def _view(
         return geometry.evaluation_view(image, image_size, crop)
     view = geometry.resized_crop(image, parameters.box, image_size)
     numbers = split_numbers(parameters.pixelwise)
-    left = len(steps_left(policy, on_device))
+    left = len(steps_left(policy, device_steps))
     for step in POLICIES[policy][: len(POLICIES[policy]) - left]:
         view = _STEPS[step](view, numbers, parameters.uniforms, options)
     # Last, where a pixel is a byte. It might as well come first: the mirror image of a view is as likely as itself, but

@@ -6,11 +6,12 @@ number of threads, workers or interruptions, and whether images wait in memory o
 
 import dataclasses
 import functools
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from supcon_tf.batch import UNLABELLED, Batch, with_weights
 from supcon_tf.data import records, sampling
 from supcon_tf.data.decoding import BadImages, decode_or_skip
 from supcon_tf.data.load import ImageData
@@ -21,8 +22,9 @@ SMALL_BYTES = 1 << 30  # up to this size of the images every pipeline draws from
 SHUFFLE_BYTES = 1 << 30  # larger ones are shuffled in a buffer of at most this size
 UNLABELLED_EXAMPLES = 1 << 40  # where the indices of the unlabelled images begin, in seeds
 
-# image [height, width, channels] and seed [2] → views, and image → what evaluation sees
-MakeViews = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+# Maps an image [height, width, channels] and a seed [2] to the parts of a batch that follow from them: views and more.
+MakeViews = Callable[[tf.Tensor, tf.Tensor], Dict[str, tf.Tensor]]
+# Maps an image to the view [size, size, channels] that evaluation sees.
 MakeView = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -45,7 +47,7 @@ def training_batches(
 
     Args:
       images: what to train on.
-      make_views: decoded image and seed → a tensor of static shape.
+      make_views: maps a decoded image and a seed to tensors of static shape by name, such as `Augmentation.on_host`.
       epochs: batch size and number of steps.
       seed: of the run.
       start_step: steps already done.
@@ -54,8 +56,8 @@ def training_batches(
         epochs of their own.
 
     Returns:
-      Batches (what `make_views` returns `[local_batch, ...]`, labels `[local_batch]` int32, −1 for unlabelled; or
-      `[local_batch, classes]` where an image has several classes, as from `records.parse`).
+      Batches as `supcon_tf.batch` describes them, for one replica each: what `make_views` returns, and labels. Images
+      with several classes have weights too.
     """
     of_labelled = dataclasses.replace(epochs, batch_size=epochs.labelled, unlabelled=0)
     channels = images.data.image_shape[2]
@@ -70,6 +72,8 @@ def training_batches(
         turns = turns.map(lambda turn: tf.cast(turn, tf.int64)).repeat()
         dataset = tf.data.Dataset.choose_from_datasets([dataset, others], turns)
     dataset = dataset.batch(context.get_per_replica_batch_size(epochs.batch_size), drop_remainder=True)
+    if images.data.multi_label:
+        dataset = dataset.map(with_weights)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -84,7 +88,7 @@ def _views(
     *,
     labelled: bool = True,
 ) -> tf.data.Dataset:
-    """(views, label) one by one: this pipeline's share of each step's `batch_size`."""
+    """Returns this pipeline's share of each step's images, one by one: parts of a batch, and the label."""
     data = images.data
     first_seed = 0 if labelled else UNLABELLED_EXAMPLES
     shifts, classes = images.label_shifts, len(data.class_names)
@@ -94,7 +98,7 @@ def _views(
             return label
         return tf.where(label < 0, label, (label + tf.gather(shifts, index)) % classes)
 
-    def views_and_label(epoch: tf.Tensor, index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Tuple:
+    def views_and_label(epoch: tf.Tensor, index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Batch:
         image, label = decode_or_skip(
             data,
             encoded,
@@ -104,8 +108,8 @@ def _views(
             index=index,
             channels=channels,
         )
-        views = make_views(image, tf.stack([_pair(seed, epoch), first_seed + index]))
-        return views, label if labelled else tf.constant(-1)
+        parts = make_views(image, tf.stack([_pair(seed, epoch), first_seed + index]))
+        return {**parts, "labels": label if labelled else tf.constant(UNLABELLED)}
 
     examples = _examples_of_epochs(images, epochs, seed, start_step, context)
     return examples.map(views_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -249,19 +253,17 @@ def evaluation_batches(
     context: tf.distribute.InputContext = tf.distribute.InputContext(),
     bad_images: Optional[BadImages] = None,
 ) -> tf.data.Dataset:
-    """One pass over `split`, in its own order, each image counted once on any number of replicas.
+    """Returns one pass over `split`, in its own order. Each image counts once on any number of replicas.
 
-    The last batch is filled up with images of weight 0, which unlabelled images have too, and those that stand for
-    `bad_images`.
+    Images of weight 0 fill up the last batch. Unlabelled images and stand-ins for `bad_images` have weight 0 too.
 
     Returns:
-      `evaluation_steps` batches (images `[local_batch, size, size, channels]`, labels `[local_batch]` int32, weights
-      `[local_batch]` float32); labels and weights are `[local_batch, classes]` where an image has several classes.
+      `evaluation_steps` batches as `supcon_tf.batch` describes them, with one view of each image and weights.
     """
 
-    def view_and_label(index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def view_and_label(index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Batch:
         image, label = decode_or_skip(data, encoded, label, bad_images=bad_images, split=split, index=index)
-        return make_view(image), label
+        return {"views": make_view(image)[tf.newaxis], "labels": label}
 
     stored = records.read(records.columns(records.file_parts(data, split)))
     dataset = stored.map(lambda index, record: (index, *records.parse(data, record)))
@@ -277,11 +279,6 @@ def evaluation_batches(
 def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:
     """Batches that `evaluation_batches` has."""
     return -(-data.num_examples(split) // batch_size)
-
-
-def with_weights(images: tf.Tensor, labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images, labels and weights: 1, or 0 for an unlabelled image, whose label becomes 0; or so for each class."""
-    return images, tf.maximum(labels, 0), tf.cast(labels >= 0, tf.float32)
 
 
 def _pair(seed: int, epoch: tf.Tensor) -> tf.Tensor:

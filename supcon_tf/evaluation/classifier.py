@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.batch import Batch
+
 LARGEST_CONFUSION_MATRIX = 1000
 
 
@@ -41,7 +43,8 @@ def evaluate_classifier(
 
     Args:
       model: images → logits `[batch, classes]`.
-      batches: distributed; (images, labels, weights), weight 0 for what only fills the last batch.
+      batches: distributed batches as `supcon_tf.batch` describes them, with one view of each image and weights; images
+        that only fill the last batch have weight 0.
       steps: their number.
       num_classes: number of classes; with fewer than five, top-5 accuracy is 1.
 
@@ -60,8 +63,9 @@ def evaluate_classifier(
             metrics.append(ConfusionMatrix(num_classes))
 
     @tf.function
-    def step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> None:
-        logits = model(images, training=False)
+    def step(batch: Batch) -> None:
+        labels, weights = batch["labels"], batch["weights"]
+        logits = model(batch["views"][:, 0], training=False)
         for metric in metrics:
             if metric.name == "images":
                 metric.update_state(weights)
@@ -70,7 +74,7 @@ def evaluate_classifier(
 
     iterator = iter(batches)
     for _ in range(steps):
-        model.distribute_strategy.run(step, args=next(iterator))
+        model.distribute_strategy.run(step, args=(next(iterator),))
     figures: Dict[str, Any] = {metric.name: metric.result().numpy() for metric in metrics}
     matrix = figures.pop("confusion_matrix", None)
     return {

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.batch import Batch
 from supcon_tf.distribute import gather
 
 
@@ -41,8 +42,8 @@ def evaluate_multi_label(model: keras.Model, batches: tf.data.Dataset, steps: in
 
     Args:
       model: images → logits `[batch, classes]`.
-      batches: distributed; (images, labels, weights), the last two `[batch, classes]`; all weights are 0 for what only
-        fills the last batch.
+      batches: distributed batches as `supcon_tf.batch` describes them, with one view of each image; labels and weights
+        are `[batch, classes]`. Images that only fill the last batch have weights of 0.
       steps: their number.
 
     Returns:
@@ -51,13 +52,14 @@ def evaluate_multi_label(model: keras.Model, batches: tf.data.Dataset, steps: in
     """
 
     @tf.function
-    def step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-        return gather(model(images, training=False)), gather(labels), gather(weights)
+    def step(batch: Batch) -> Tuple[tf.Tensor, ...]:
+        logits = model(batch["views"][:, 0], training=False)
+        return gather(logits), gather(batch["labels"]), gather(batch["weights"])
 
     strategy, iterator = model.distribute_strategy, iter(batches)
     of_steps: List[List[np.ndarray]] = []
     for _ in range(steps):
-        outputs = strategy.run(step, args=next(iterator))
+        outputs = strategy.run(step, args=(next(iterator),))
         of_steps.append([strategy.experimental_local_results(output)[0].numpy() for output in outputs])
     logits, labels, weights = (np.concatenate(part) for part in zip(*of_steps))
     counts = weights > 0

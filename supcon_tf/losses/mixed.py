@@ -46,6 +46,7 @@ class MixedSupConLoss(keras.losses.Loss):
     """
 
     DIAGNOSTICS: Tuple[str, ...] = ("collapsed_loss",)
+    takes_distributions = True  # labels are not class numbers; read by `ContrastiveModel`
 
     def __init__(
         self,

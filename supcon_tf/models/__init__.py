@@ -6,7 +6,6 @@ from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.from_options import make_classifier, make_contrastive_model
 from supcon_tf.models.heads import ProjectionHead
 from supcon_tf.models.other_encoders import build_application, check_not_random, load_encoder
-from supcon_tf.models.preparation import Prepare, prepared
 
 __all__ = [
     "Accuracy",
@@ -14,7 +13,6 @@ __all__ = [
     "ContrastiveModel",
     "CrossEntropy",
     "HitAtOne",
-    "Prepare",
     "ProjectionHead",
     "SigmoidCrossEntropy",
     "build_application",
@@ -23,5 +21,4 @@ __all__ = [
     "load_encoder",
     "make_classifier",
     "make_contrastive_model",
-    "prepared",
 ]

@@ -1,21 +1,26 @@
 """An encoder with a linear classifier on top."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.batch import Batch, likeliest_classes, to_batch, with_weights
 from supcon_tf.models.heads import l2_normalize
-from supcon_tf.models.preparation import Prepare, likeliest, prepared
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class CrossEntropy(keras.losses.Loss):
-    """Cross-entropy of logits `[batch, classes]` and labels: integers `[batch]`, or distributions of that shape.
+    """Cross-entropy of logits `[batch, classes]` with class numbers `[batch]` or distributions `[batch, classes]`.
+
+    An unlabelled image, −1 or a row of zeros, has the loss 0.
+
+    >>> float(CrossEntropy()(tf.constant([0]), tf.constant([[100.0, 0.0]])))
+    0.0
 
     Args:
-      label_smoothing: this share of each label is spread over all classes alike (Szegedy et al. 2016).
+      label_smoothing: share of each label that is spread evenly over all classes (Szegedy et al. 2016).
     """
 
     def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
@@ -23,14 +28,15 @@ class CrossEntropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Of each image, `[batch]`."""
+        """Returns the loss of each image, `[batch]`."""
         if y_true.shape.rank == 2 and y_true.shape[1] == y_pred.shape[1] > 1:
-            known = tf.reduce_sum(y_true, axis=1)  # 0 for an unlabelled image, which is a row of zeros
-            cross_entropy = tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred)
+            distributions = tf.cast(y_true, y_pred.dtype)
+            known = tf.reduce_sum(distributions, axis=1)
+            cross_entropy = tf.nn.softmax_cross_entropy_with_logits(distributions, y_pred)
         else:
-            known = 1.0
-            labels = tf.cast(tf.reshape(y_true, [-1]), tf.int32)
-            cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, y_pred)
+            classes = tf.cast(tf.reshape(y_true, [-1]), tf.int64)
+            known = tf.cast(classes >= 0, y_pred.dtype)
+            cross_entropy = known * tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(classes, 0), y_pred)
         if not self.label_smoothing:
             return cross_entropy
         uniform = tf.reduce_logsumexp(y_pred, axis=1) - tf.reduce_mean(y_pred, axis=1)
@@ -42,51 +48,59 @@ class CrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class SigmoidCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of each class by itself, of logits and labels 0 or 1, both `[batch, classes]`.
+    """Binary cross-entropy of each class, for logits and labels 0 or 1, both `[batch, classes]`.
 
-    The mean over images and classes is the mean over images of the sum over classes, so that each class's weights have
-    the gradient of a binary classifier alone. Weights are `[batch, classes]`, 0 for what is not known of an image.
+    The mean over images and classes is the mean over images of the sum over classes. So the weights of each class have
+    the gradient of a binary classifier trained alone. Sample weights are `[batch, classes]`, 0 for an unknown label.
     """
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Of each image and class, times the number of classes, `[batch, classes]`."""
+        """Returns the loss of each image and class times the number of classes, `[batch, classes]`."""
         labels = tf.cast(y_true, y_pred.dtype)
         return y_pred.shape[-1] * tf.nn.sigmoid_cross_entropy_with_logits(labels, y_pred)
 
 
 class HitAtOne(keras.metrics.Mean):
-    """Share of images of which the class with the largest logit is one; labels and weights `[batch, classes]`."""
+    """Share of images that have the class with the largest logit; labels and weights are `[batch, classes]`."""
 
-    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> None:
-        likeliest_class = tf.argmax(y_pred, axis=1)
-        hits = tf.gather(y_true, likeliest_class, batch_dims=1)
-        return super().update_state(hits, tf.gather(sample_weight, likeliest_class, batch_dims=1))
+    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Optional[tf.Tensor] = None) -> None:
+        predicted = tf.argmax(y_pred, axis=1)
+        hits = tf.gather(y_true, predicted, batch_dims=1)
+        if sample_weight is not None:
+            sample_weight = tf.gather(sample_weight, predicted, batch_dims=1)
+        return super().update_state(hits, sample_weight)
 
 
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Share of images whose class has the largest logit; of a distribution, whose likeliest class has."""
+    """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit."""
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Optional[tf.Tensor] = None) -> None:
-        return super().update_state(likeliest(y_true), y_pred, sample_weight)
+        classes = likeliest_classes(y_true)
+        weights = tf.cast(classes >= 0, tf.float32)
+        if sample_weight is not None:
+            weights *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+        return super().update_state(classes, y_pred, weights)
 
 
 class Classifier(keras.Model):
-    """Linear classifier on an encoder: the second stage of Khosla et al. (2020, Sec. 3), or cross-entropy training.
+    """Linear classifier on an encoder, for linear evaluation (Khosla et al., 2020, Sec. 3) or cross-entropy training.
+
+    >>> model = Classifier(build_encoder("resnet18", (32, 32, 3)), num_classes=10, freeze_encoder=False)
+    >>> model.compile("sgd", CrossEntropy(), weighted_metrics=[Accuracy("top1")])
+    >>> model.fit(images, labels)  # [batch, height, width, channels], [batch]
 
     Args:
-      encoder: images `[batch, height, width, channels]` → embeddings `[batch, dim]`.
+      encoder: maps images `[batch, height, width, channels]` to embeddings `[batch, dim]`.
       num_classes: number of classes.
-      freeze_encoder: train the classifier alone. The encoder, batch normalisation included, then stays as it is: what
-        is evaluated and exported is what the classifier was trained on.
-      normalize_embedding: L2-normalise the embedding before the classifier.
-      weight_decay: λ of the L2 term λ/2·‖w‖² on what is trained, but for scale and shift of normalisation.
-      decay_normalization: whether these decay too.
-      initializer: of the classifier's kernel; None for Glorot's uniform one.
-      seed: of the classifier's weights.
-
-    Attributes:
-      prepare: the function that makes images of what the host has left to the device, and may mix them and their
-        labels; None for images that are complete.
+      freeze_encoder: whether to train the classifier alone. The encoder then stays unchanged, its batch normalisation
+        included, so that evaluation and export use the embeddings that the classifier was trained on.
+      normalize_embedding: whether to L2-normalise the embedding before the classifier.
+      weight_decay: λ of the L2 term λ/2·‖w‖² on the trained weights.
+      decay_normalization: whether scale and shift of normalisation layers decay too.
+      initializer: initializer of the classifier's kernel; None for Glorot's uniform one.
+      augmentation: finishes a batch on the device at the start of each step, as `Augmentation.on_device` does; None for
+        batches that are complete. It is not saved with the model.
+      seed: seed of the classifier's weights.
     """
 
     def __init__(
@@ -99,6 +113,7 @@ class Classifier(keras.Model):
         weight_decay: float = 0.0,
         decay_normalization: bool = False,
         initializer: Optional[keras.initializers.Initializer] = None,
+        augmentation: Optional[Callable[[Batch], Batch]] = None,
         seed: int = 0,
         name: str = "classifier",
     ) -> None:
@@ -109,41 +124,54 @@ class Classifier(keras.Model):
         self.normalize_embedding = normalize_embedding
         self.weight_decay = weight_decay
         self.decay_normalization = decay_normalization
-        self.prepare: Optional[Prepare] = None
+        self.augmentation = augmentation
         self.linear = keras.layers.Dense(
             num_classes,
             kernel_initializer=initializer or keras.initializers.GlorotUniform(seed=seed),
             dtype="float32",
             name="linear",
         )
-        with tf.name_scope("linear"):  # so that no two weights have one name
+        with tf.name_scope("linear"):  # so that no two weights have the same name
             self.linear.build((None, encoder.output_shape[-1]))
         if weight_decay:
             self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
 
     @property
     def decaying_weights(self) -> List[tf.Variable]:
-        """What the weight decay is of."""
+        """Returns the weights that the weight decay applies to."""
         return decaying_weights([self.encoder, self.linear], normalization=self.decay_normalization)
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Images `[batch, height, width, channels]` → embeddings r, `[batch, dim]` float32."""
+        """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]` float32."""
         embeddings = self.encoder(images, training=training and not self.freeze_encoder)
         return l2_normalize(embeddings) if self.normalize_embedding else embeddings
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Images `[batch, height, width, channels]` → logits `[batch, classes]` float32."""
+        """Returns the logits of images `[batch, height, width, channels]`: `[batch, classes]` float32."""
         return self.linear(self.embed(images, training))
 
-    def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
-        """One step on (images `[batch, height, width, channels]`, labels `[batch]`[, weights `[batch]`]).
+    def batch_of(self, data: Any) -> Batch:
+        """Returns the batch that a step computes with, finished by the augmentation; see `supcon_tf.batch`.
 
-        For `SigmoidCrossEntropy` labels and weights are `[batch, classes]`. Instead of the images there may be a
-        dictionary of what `prepare` makes them from.
+        Class numbers come with weights, 0 for an unlabelled image.
         """
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        images, labels = prepared(self, images, labels)
-        return super().train_step((images, labels, weights))
+        batch = to_batch(data, distributions=True)
+        if self.augmentation is not None:
+            batch = self.augmentation(batch)
+        return with_weights(batch) if batch["labels"].shape.rank == 1 else batch
+
+    def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
+        """Takes one step and returns the metrics.
+
+        Args:
+          data: a batch, or (images `[batch, height, width, channels]`, labels `[batch]`[, weights `[batch]`]). For
+            `SigmoidCrossEntropy` labels and weights are `[batch, classes]`.
+        """
+        return super().train_step(_for_keras(self.batch_of(data)))
+
+    def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
+        """Returns the metrics of a batch; `data` is as for `train_step`."""
+        return super().test_step(_for_keras(self.batch_of(data)))
 
     def get_config(self) -> Dict[str, Any]:
         return {
@@ -159,3 +187,8 @@ class Classifier(keras.Model):
     @classmethod
     def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "Classifier":
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"], custom_objects)})
+
+
+def _for_keras(batch: Batch) -> Tuple[tf.Tensor, tf.Tensor, Optional[tf.Tensor]]:
+    """Returns images, labels and weights the way Keras' own steps take them."""
+    return batch["views"][:, 0], batch["labels"], batch.get("weights")

@@ -1,6 +1,6 @@
-"""A queue of past projections of a momentum encoder: contrasts beyond a small batch.
+"""A queue of a momentum encoder's past projections: contrasts beyond a small batch.
 
-As in MoCo (He et al., 2020, arXiv 1911.05722); Khosla et al. (2020) train so where a large batch does not fit.
+It follows MoCo (He et al., 2020, arXiv 1911.05722). Khosla et al. (2020) use one where a large batch does not fit.
 """
 
 from typing import Any, Tuple
@@ -9,8 +9,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather
+from supcon_tf.errors import ArgumentError
 
-# Each replica keeps its own copy of what all of them compute alike.
+# Each replica keeps its own copy, and all copies are equal.
 OWN_COPY = {
     "trainable": False,
     "initializer": "zeros",
@@ -20,12 +21,12 @@ OWN_COPY = {
 
 
 class MemoryQueue(keras.layers.Layer):
-    """The last projections of a momentum encoder with their labels, alike and in the same order on every replica.
+    """Holds the last projections of a momentum encoder with their labels, in the same order on every replica.
 
     Args:
-      encoder, projection_head: what the momentum encoder is a copy of and follows.
+      encoder, projection_head: the originals. The momentum encoder starts as their copy and follows them.
       size: number of projections.
-      momentum: m, from 0 to 1.
+      momentum: m of θ_m ← m·θ_m + (1 − m)·θ, from 0 to 1.
     """
 
     def __init__(
@@ -39,24 +40,24 @@ class MemoryQueue(keras.layers.Layer):
         self.begin_as(encoder, projection_head)
         dim = projection_head.compute_output_shape((None, encoder.output_shape[-1]))[-1]
         self.projections = self.add_weight("projections", [size, dim], tf.float32, **OWN_COPY)
-        self.labels = self.add_weight("labels", [size], tf.int32, **OWN_COPY)
+        self.labels = self.add_weight("labels", [size], tf.int64, **OWN_COPY)
         self.filled = self.add_weight("filled", [], tf.int32, **OWN_COPY)
 
     def begin_as(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
-        """Takes over all their weights."""
+        """Copies all weights of the originals."""
         for copy, original in ((self.encoder, encoder), (self.projection_head, projection_head)):
             copy.set_weights(original.get_weights())
             for layer in copy.submodules:
                 if isinstance(layer, keras.layers.Layer):
-                    layer.finalize_state()  # of a Normalization, which computes with what its weights were when built
+                    layer.finalize_state()  # a Normalization copies its weights into constants here
 
     def contents(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Projections `[size, dim]` float32, oldest first; labels `[size]` int32; whether the slot is filled, bool."""
+        """Returns projections `[size, dim]`, oldest first; labels `[size]` int64; whether each is filled, `[size]`."""
         valid = tf.range(self.size) >= self.size - tf.identity(self.filled)
         return tf.identity(self.projections), tf.identity(self.labels), valid
 
     def follow(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
-        """θ_m ← m·θ_m + (1 − m)·θ, for all weights that are trained."""
+        """Moves the trainable weights of the momentum encoder: θ_m ← m·θ_m + (1 − m)·θ."""
         own = self.encoder.trainable_weights + self.projection_head.trainable_weights
         followed = encoder.trainable_weights + projection_head.trainable_weights
 
@@ -67,17 +68,23 @@ class MemoryQueue(keras.layers.Layer):
             for weight, target in zip(own, followed):
                 strategy.extended.update(weight, step, args=(target,), group=False)
 
-        # As Keras' optimizers do: a replica alone may not assign what all share.
+        # Keras' optimizers do the same: one replica alone may not assign a shared variable.
         tf.__internal__.distribute.interim.maybe_merge_call(on_all_replicas, tf.distribute.get_strategy())
 
     def push(self, projections: tf.Tensor, labels: tf.Tensor) -> None:
-        """Takes in a replica's share of a batch, and lets go of as many of the oldest.
+        """Appends a replica's share of a batch and drops the oldest projections.
 
         Args:
           projections: `[batch, views, dim]` of the momentum encoder.
-          labels: `[batch]` or `[batch, 1]` whole numbers; negative for unlabelled.
+          labels: class numbers `[batch]`, −1 for unlabelled.
+
+        Raises:
+          ArgumentError: the labels have another shape.
         """
-        labels = tf.repeat(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(projections)[1])
+        labels = tf.convert_to_tensor(labels)
+        if labels.shape.rank != 1:
+            raise ArgumentError("labels", labels.shape, "must be class numbers [batch], see class_indices")
+        labels = tf.repeat(tf.cast(labels, tf.int64), tf.shape(projections)[1])
         newest = gather(tf.reshape(projections, [-1, projections.shape[-1]])), gather(labels)
         for queue, values in zip((self.projections, self.labels), newest):
             joined = tf.concat([queue, values], axis=0)
@@ -86,10 +93,10 @@ class MemoryQueue(keras.layers.Layer):
 
 
 def _copy_of(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A layer or model of the same configuration, with fresh weights."""
+    """Returns a layer or model of the same configuration, with fresh weights."""
     if isinstance(layer, keras.Model) and layer._is_graph_network:
         return keras.models.clone_model(layer, clone_function=_copy_of)
     config = layer.get_config()
-    if getattr(layer, "synchronized", False):  # which Keras leaves out of the configuration of batch normalisation
+    if getattr(layer, "synchronized", False):  # Keras leaves it out of the configuration of batch normalisation
         config["synchronized"] = True
     return type(layer).from_config(config)

@@ -1,21 +1,25 @@
-"""Gradient caching: the gradient of a loss over a batch with the activations of a small part of it in memory.
+"""Gradient caching: the exact gradient of a loss over a batch with the activations of a small part of it in memory.
 
-A contrastive loss is one of all projections together, but it needs the encoder's activations nowhere (Gao et al., 2021,
-arXiv 2101.06983). So all images are projected first, a microbatch at a time, and nothing but the projections is kept;
-the loss gives its gradient g at the projections z; then each microbatch is projected again, now for ∂(z·g)/∂θ.
+A contrastive loss needs the projections of all images together, but not the encoder's activations (Gao et al., 2021,
+arXiv 2101.06983). So there are three passes:
 
-The sum of these is the gradient of the whole batch, exactly, where an image's projection depends on that image alone
-and is the same both times: dropout, say, would draw anew.
-With batch normalisation it depends on its microbatch: statistics are those of a microbatch. The moving averages move
-once in a step, by the mean over its microbatches.
+1. Project all images, a microbatch at a time, and keep only the projections z.
+2. Compute the loss and its gradient g at z.
+3. Project each microbatch again and compute ∂(z·g)/∂θ.
+
+The sum over microbatches is the exact gradient of the whole batch if two conditions hold. An image's projection depends
+on that image alone, and it is the same in both passes: dropout, for example, would draw different numbers.
+With batch normalisation, statistics are those of a microbatch. The moving averages move once in a step, by the mean
+over its microbatches.
 """
 
-from typing import Any, Callable, List, Sequence, Tuple, Union
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import repeat
+from supcon_tf.errors import ArgumentError
 
 # views [batch, views, height, width, channels] → embeddings and projections, [batch, views, dim] each
 EmbedAndProject = Callable[[tf.Tensor], Tuple[tf.Tensor, tf.Tensor]]
@@ -26,12 +30,12 @@ class Microbatches:
 
     Args:
       views: `[batch, views, height, width, channels]`.
-      size: images in a microbatch; a last, smaller one is possible where the size of the batch is not known in advance.
-      embed_and_project: what a microbatch passes, in training mode.
-      layers: what that is made of.
+      size: number of images in a microbatch. The last one may be smaller where the batch size is not static.
+      embed_and_project: maps the views of a microbatch to embeddings and projections, in training mode.
+      layers: the layers that `embed_and_project` uses.
 
     Raises:
-      ValueError: `size` does not divide a batch whose size is known.
+      ArgumentError: `size` does not divide a static batch size.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class Microbatches:
     ) -> None:
         batch = views.shape[0]
         if batch is not None and batch % size:
-            raise ValueError(f"microbatches of {size} images don't divide a batch of {batch}")
+            raise ArgumentError("microbatch_size", size, f"must divide the batch of {batch} images")
         self._batch = batch
         self._size = size
         self._count: Union[int, tf.Tensor] = -(-tf.shape(views)[0] // size) if batch is None else batch // size
@@ -52,20 +56,20 @@ class Microbatches:
         parts = [part for layer in layers for part in layer.submodules if isinstance(part, keras.layers.Layer)]
         self._communicates = any(getattr(part, "synchronized", False) for part in parts)
         weights = [weight for layer in layers for weight in layer.non_trainable_weights]
-        # What a layer updates by itself in every call: moving averages, which each replica has its own of.
+        # Moving averages, which a layer updates in every call. Each replica has its own.
         self._averages = [w for w in weights if w.synchronization == tf.VariableSynchronization.ON_READ]
 
     def embed_and_project(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Embeddings and projections of the whole batch, `[batch, views, dim]` each; not differentiable."""
+        """Returns embeddings and projections of the whole batch, `[batch, views, dim]` each; not differentiable."""
         before = [tf.identity(average) for average in self._averages]
         shapes: List[tf.TensorShape] = []
 
         def body(k: Any, embeddings: tf.TensorArray, projections: tf.TensorArray, *sums: tf.Tensor) -> List[Any]:
-            of_part = self._embed_and_project(self._part(self._views, k))
-            shapes[:] = [x.shape for x in of_part]
+            outputs = self._embed_and_project(self._part(self._views, k))
+            shapes[:] = [x.shape for x in outputs]
             after = [tf.identity(average) for average in self._averages]
             self._reset(before)
-            arrays = [array.write(k, x) for array, x in zip((embeddings, projections), of_part)]
+            arrays = [array.write(k, x) for array, x in zip((embeddings, projections), outputs)]
             return [*arrays, *(sum + value for sum, value in zip(sums, after))]
 
         arrays = [tf.TensorArray(tf.float32, self._count, infer_shape=self._batch is not None) for _ in range(2)]
@@ -75,10 +79,10 @@ class Microbatches:
         joined = [tf.ensure_shape(array.concat(), [self._batch, *shape[1:]]) for array, shape in zip(end[:2], shapes)]
         return joined[0], joined[1]
 
-    def gradient(self, of_projections: tf.Tensor, weights: Sequence[tf.Variable]) -> List[tf.Tensor]:
-        """From the gradient at the projections, `[batch, views, dim]`, to that of `weights`."""
+    def gradient(self, upstream: tf.Tensor, weights: Sequence[tf.Variable]) -> List[tf.Tensor]:
+        """Returns the gradient of `weights` from the gradient at the projections, `[batch, views, dim]`."""
         before = [tf.identity(average) for average in self._averages]
-        upstream = self._cut(of_projections)
+        upstream = self._cut(upstream)
 
         def body(k: Any, *sums: tf.Tensor) -> List[tf.Tensor]:
             with tf.GradientTape() as tape:
@@ -97,12 +101,53 @@ class Microbatches:
         return list(sums)
 
     def _cut(self, x: tf.Tensor) -> tf.Tensor:
-        """`[batch, ...]` → `[count, size, ...]` where the size of the batch is known, for XLA; else `x`."""
+        """Reshapes `[batch, ...]` to `[count, size, ...]` where the batch size is static, as XLA needs it."""
         return x if self._batch is None else tf.reshape(x, [self._count, self._size, *x.shape[1:]])
 
     def _part(self, x: tf.Tensor, k: Any) -> tf.Tensor:
+        """Returns the part of microbatch `k` of what `_cut` returned."""
         return x[k * self._size : (k + 1) * self._size] if self._batch is None else tf.gather(x, k)
 
     def _reset(self, values: Sequence[tf.Tensor]) -> None:
         for average, value in zip(self._averages, values):
             average.assign(value)
+
+
+def minimize_in_microbatches(
+    optimizer: keras.optimizers.Optimizer,
+    microbatches: Microbatches,
+    objective: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    variables: Sequence[tf.Variable],
+    *,
+    projecting: Sequence[tf.Variable],
+) -> None:
+    """Takes the optimizer's step, like `optimizer.minimize`, by way of the gradient at the projections.
+
+    Args:
+      optimizer: a `LossScaleOptimizer` too.
+      microbatches: the batch.
+      objective: maps embeddings and projections of the whole batch, `[batch, views, dim]` each, to a scalar.
+      variables: the variables to train.
+      projecting: the variables among them that the projections depend on.
+    """
+    embeddings, projections = microbatches.embed_and_project()
+    scaling = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+    with tf.GradientTape() as tape:
+        tape.watch(projections)
+        value = objective(embeddings, projections)
+        if scaling:
+            value = optimizer.get_scaled_loss(value)
+    upstream, *direct = tape.gradient(value, [projections, *variables])
+    through_projections = dict(zip(map(id, projecting), microbatches.gradient(upstream, projecting)))
+    gradients = [
+        _sum_of(gradient, through_projections.get(id(variable))) for gradient, variable in zip(direct, variables)
+    ]
+    if scaling:
+        gradients = optimizer.get_unscaled_gradients(gradients)
+    optimizer.apply_gradients(zip(gradients, variables))
+
+
+def _sum_of(*gradients: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
+    """Returns the sum of the gradients that are not None; None if all are None."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    return tf.add_n(present) if present else None

@@ -14,7 +14,6 @@ from supcon_tf import distribute
 from supcon_tf.config import RunOptions
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import Interrupted, UserError, WorkersLost
-from supcon_tf.models import prepared
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import Curves, Progress, Saving
@@ -97,7 +96,7 @@ def fit(
             print(f"{stage.name:9} goes on after step {done}", file=sys.stderr, flush=True)
         else:
             first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-            tensorboard.write_views(writer, prepared(model, *first_batch[:2])[0])
+            tensorboard.write_views(writer, model.batch_of(first_batch)["views"])
             tensorboard.write_options(writer, described)
         watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
         watching.append(progress)

@@ -44,10 +44,11 @@ def checksums(images, policy, seed=0):
 
     def make_views(image, example):
         coloured = tf.concat([image, 255 - image, image // 2], axis=-1)
-        return augmented_views(coloured, example, num_views=2, image_size=24, options=options, flip=True)
+        made = augmented_views(coloured, example, num_views=2, image_size=24, options=options, flip=True)
+        return {"views": made}
 
     batches = [
-        next(iter(pipeline.training_batches(images, make_views, EPOCHS, seed=seed, start_step=step)))[0]
+        next(iter(pipeline.training_batches(images, make_views, EPOCHS, seed=seed, start_step=step)))["views"]
         for step in STEPS
     ]
     views = np.stack(batches).reshape(len(STEPS), -1)

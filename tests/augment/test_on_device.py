@@ -22,13 +22,13 @@ def smooth_image(seed, channels=3):
 
 
 def batches(policies, style, on_device, channels=3):
-    """Of every image: complete views, and what is sent to the device."""
+    """Complete views of every image, and the parts of a batch that are sent to the device."""
     options = dataclasses.replace(AugmentOptions(), augment=policies, jitter_style=style)
-    make = functools.partial(augmented_views, num_views=2, image_size=24, options=options, flip=True)
+    arguments = {"num_views": 2, "image_size": 24, "options": options, "flip": True}
+    whole = functools.partial(augmented_views, **arguments)
+    left = functools.partial(views.views_for_device, **arguments, device_steps=on_device)
     images = tf.data.Dataset.from_tensor_slices(tf.stack([smooth_image(seed, channels) for seed in range(IMAGES)]))
-    dataset = images.enumerate().map(
-        lambda i, image: (make(image, tf.stack([1, i])), make(image, tf.stack([1, i]), on_device=on_device))
-    )
+    dataset = images.enumerate().map(lambda i, image: (whole(image, tf.stack([1, i])), left(image, tf.stack([1, i]))))
     return next(iter(dataset.batch(IMAGES)))
 
 
@@ -42,20 +42,23 @@ def assert_nearly_equal(found, expected):
 @pytest.mark.parametrize("style", ["torchvision", "tensorflow"])
 @pytest.mark.parametrize("on_device", [ALL, ALL[-1:]], ids="+".join)
 def test_views_are_those_of_the_host(on_device, style, channels):
-    expected, (sent, numbers) = batches(("simclr",), style, on_device, channels)
+    expected, parts = batches(("simclr",), style, on_device, channels)
+    sent, numbers = parts["views"], parts["numbers"]
     assert np.mean(np.any(sent != expected, axis=(2, 3, 4))) > 0.3
     assert_nearly_equal(finish(sent, numbers, steps=on_device, style=style), expected)
 
 
 def test_views_of_several_policies_take_their_own_steps():
-    expected, (sent, numbers) = batches(("stacked_randaugment", "crop_flip"), "torchvision", ALL)
+    expected, parts = batches(("stacked_randaugment", "crop_flip"), "torchvision", ALL)
+    sent, numbers = parts["views"], parts["numbers"]
     found = finish(sent, numbers, steps=("grey", "blur"), style="torchvision")
     assert_nearly_equal(found, expected)
     np.testing.assert_array_equal(found[:, 1], sent[:, 1])
 
 
 def test_a_batch_in_parts_and_under_xla_is_the_same():
-    _, (sent, numbers) = batches(("simclr",), "torchvision", ALL)
+    parts = batches(("simclr",), "torchvision", ALL)[1]
+    sent, numbers = parts["views"], parts["numbers"]
     whole = finish(sent, numbers, steps=ALL, style="torchvision")
     np.testing.assert_array_equal(finish(sent, numbers, steps=ALL, style="torchvision", at_a_time=8), whole)
     compiled = tf.function(functools.partial(finish, steps=ALL, style="torchvision", at_a_time=8), jit_compile=True)
@@ -63,12 +66,13 @@ def test_a_batch_in_parts_and_under_xla_is_the_same():
 
 
 def test_one_view_without_its_axis():
-    _, (sent, numbers) = batches(("simclr",), "torchvision", ALL)
+    parts = batches(("simclr",), "torchvision", ALL)[1]
+    sent, numbers = parts["views"], parts["numbers"]
     whole = finish(sent, numbers, steps=ALL, style="torchvision")
     first = finish(sent[:, 0], numbers[:, 0], steps=ALL, style="torchvision")
     np.testing.assert_array_equal(first, whole[:, 0])
 
 
 def test_nothing_is_sent_where_nothing_is_left():
-    assert batches(("autoaugment",), "torchvision", ALL)[1].dtype == tf.uint8
-    assert batches(("simclr",), "torchvision", ALL)[1][1].shape[-1] == views.NUMBERS
+    assert batches(("autoaugment",), "torchvision", ALL)[1].keys() == {"views"}
+    assert batches(("simclr",), "torchvision", ALL)[1]["numbers"].shape[-1] == views.NUMBERS

@@ -30,14 +30,14 @@ def broken_places(data):
 
 def place_and_pixels(image, seed):
     image = tf.ensure_shape(image, [8, 8, 1])
-    return tf.concat([seed[1:], tf.cast(tf.reshape(image, [64])[1:2], tf.int64)], axis=0)
+    return {"views": tf.concat([seed[1:], tf.cast(tf.reshape(image, [64])[1:2], tf.int64)], axis=0)}
 
 
 def batches(data, bad_images, **options):
     images = TrainingImages(data, bad_images=bad_images)
     return [
-        (views.numpy(), labels.numpy())
-        for views, labels in pipeline.training_batches(images, place_and_pixels, EPOCHS, seed=1, **options)
+        (batch["views"].numpy(), batch["labels"].numpy())
+        for batch in pipeline.training_batches(images, place_and_pixels, EPOCHS, seed=1, **options)
     ]
 
 
@@ -81,8 +81,8 @@ def test_evaluation_gives_a_skipped_image_no_weight(data):
     )
     counted = [
         numbered.number_of(image)
-        for images, _, weights in dataset.as_numpy_iterator()
-        for image, weight in zip(images, weights)
+        for batch in dataset.as_numpy_iterator()
+        for (image,), weight in zip(batch["views"], batch["weights"])
         if weight
     ]
     assert sorted(counted) == [number for number in range(100) if number not in BROKEN]

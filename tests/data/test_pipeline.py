@@ -20,7 +20,8 @@ def digits(digits_dir):
 def image_and_seed(image, seed):
     """A 'view' that shows which image it is of and which seed it was given: 64 pixels and 2 numbers."""
     pixels = tf.reshape(tf.cast(image, tf.int64), [64])
-    return tf.ensure_shape(tf.concat([pixels, tf.cast(seed, tf.int64)], axis=0), [66])
+    view = tf.concat([pixels, tf.cast(seed, tf.int64)], axis=0)
+    return {"views": tf.ensure_shape(view, [66])}
 
 
 def batches(digits, epochs, **options):
@@ -28,8 +29,8 @@ def batches(digits, epochs, **options):
     options = {"seed": 3, **options}
     images = digits if isinstance(digits, TrainingImages) else TrainingImages(digits)
     return [
-        (views.numpy(), labels.numpy())
-        for views, labels in pipeline.training_batches(images, image_and_seed, epochs, **options)
+        (batch["views"].numpy(), batch["labels"].numpy())
+        for batch in pipeline.training_batches(images, image_and_seed, epochs, **options)
     ]
 
 
@@ -215,13 +216,15 @@ def test_of_images_with_several_classes_a_subset_is_the_first_ones(voc_dir, cach
     data = load.load(config.DataOptions(dataset="voc/2007", data_dir=voc_dir), labels=True)
 
     def number(image, seed):
-        return tf.ensure_shape(tf.shape(image)[1] - voc.LEAST_WIDTH, [])
+        return {"views": tf.ensure_shape(tf.shape(image)[1] - voc.LEAST_WIDTH, [])}
 
     images = TrainingImages(data, max_examples=6, cache=cache)
     first = data.builder.as_dataset(split="train[:6]").as_numpy_iterator()
-    ((numbers, labels),) = pipeline.training_batches(images, number, StepSchedule(6, 6, 1), seed=1)
-    assert sorted(numbers.numpy()) == sorted(voc.number_of(example["image"]) for example in first)
-    np.testing.assert_array_equal(labels == 1, [voc.marks(number) == 1 for number in numbers.numpy()])
+    (batch,) = pipeline.training_batches(images, number, StepSchedule(6, 6, 1), seed=1)
+    numbers = batch["views"].numpy()
+    assert sorted(numbers) == sorted(voc.number_of(example["image"]) for example in first)
+    np.testing.assert_array_equal(batch["labels"] == 1, [voc.marks(number) == 1 for number in numbers])
+    np.testing.assert_array_equal(batch["weights"], [voc.marks(number) != 0 for number in numbers])
 
 
 def test_a_subset_of_all_is_all(files):
@@ -315,16 +318,10 @@ def test_evaluation_counts_each_image_once(digits, batch_size, pipelines):
         context = tf.distribute.InputContext(pipelines, index, pipelines)
         dataset = pipeline.evaluation_batches(digits, "test", view, batch_size, context)
         assert len(list(dataset)) == pipeline.evaluation_steps(digits, "test", batch_size)
-        for images, _, weights in dataset.as_numpy_iterator():
-            assert len(images) == batch_size // pipelines
-            counted += [image.tobytes() for image, weight in zip(images, weights) if weight == 1]
+        for batch in dataset.as_numpy_iterator():
+            assert batch["views"].shape == (batch_size // pipelines, 1, 8, 8, 1)
+            counted += [view.tobytes() for view, weight in zip(batch["views"], batch["weights"]) if weight == 1]
     assert sorted(counted) == sorted(stored)
-
-
-def test_unlabelled_images_have_no_weight():
-    _, labels, weights = pipeline.with_weights(tf.zeros([3, 1]), tf.constant([2, -1, 0]))
-    np.testing.assert_array_equal(labels, [2, 0, 0])
-    np.testing.assert_array_equal(weights, [1, 0, 1])
 
 
 def test_evaluation_of_images_with_several_classes_gives_difficult_ones_and_filling_no_weight(voc_dir):
@@ -334,7 +331,8 @@ def test_evaluation_of_images_with_several_classes_gives_difficult_ones_and_fill
         return tf.ensure_shape(tf.shape(image)[1] - voc.LEAST_WIDTH, [])
 
     found = {}
-    for numbers, labels, weights in pipeline.evaluation_batches(data, "test", number, 8).as_numpy_iterator():
+    for batch in pipeline.evaluation_batches(data, "test", number, 8).as_numpy_iterator():
+        numbers, labels, weights = batch["views"][:, 0], batch["labels"], batch["weights"]
         assert labels.shape == weights.shape == (8, 20)
         found.update({n: (row, weight) for n, row, weight in zip(numbers, labels, weights) if weight.any()})
     assert sorted(found) == list(range(22, 42))

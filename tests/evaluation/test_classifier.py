@@ -13,7 +13,8 @@ def evaluate(strategy, logits, labels, weights, batch_size):
     """Evaluates a model that answers with its input."""
     with strategy.scope():
         model = keras.Sequential([keras.layers.InputLayer((logits.shape[1],)), keras.layers.Activation("linear")])
-    dataset = tf.data.Dataset.from_tensor_slices((logits, labels, weights)).batch(batch_size, drop_remainder=True)
+    parts = {"views": logits[:, np.newaxis], "labels": labels, "weights": weights}
+    dataset = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size, drop_remainder=True)
     batches = strategy.experimental_distribute_dataset(dataset)
     return evaluate_classifier(model, batches, len(logits) // batch_size, num_classes=logits.shape[1])
 

@@ -25,7 +25,8 @@ def evaluate(strategy, logits, marks, batch_size):
     """Evaluates a model that answers with its input."""
     with strategy.scope():
         model = keras.Sequential([keras.layers.InputLayer((logits.shape[1],)), keras.layers.Activation("linear")])
-    parts = (logits, (marks > 0).astype(np.int32), (marks != 0).astype(np.float32))
+    labels, weights = (marks > 0).astype(np.int32), (marks != 0).astype(np.float32)
+    parts = {"views": logits[:, np.newaxis], "labels": labels, "weights": weights}
     dataset = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size, drop_remainder=True)
     batches = strategy.experimental_distribute_dataset(dataset)
     return evaluate_multi_label(model, batches, len(logits) // batch_size)

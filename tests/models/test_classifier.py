@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models import Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy, build_encoder
+from supcon_tf.models import Accuracy, Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy, build_encoder
 
 SHAPE = (8, 8, 1)
 
@@ -99,3 +99,49 @@ def test_a_hit_is_a_likeliest_class_that_is_there_and_what_is_not_known_counts_n
     labels, weights = tf.constant([[1, 0], [0, 1], [0, 1], [0, 0]]), tf.constant([[1.0, 1], [1, 1], [1, 1], [1, 0]])
     metric.update_state(labels, logits, sample_weight=weights)
     assert float(metric.result()) == pytest.approx(2 / 3)
+
+
+def test_unlabelled_images_count_nothing_in_training_and_evaluation():
+    images, labels = make_batch()
+    labels = tf.where(tf.range(16) < 10, labels, -1)
+    logs = []
+    for given in ((images, labels), (images[:10], labels[:10])):
+        model = make_classifier(freeze_encoder=True)
+        model.compile(keras.optimizers.SGD(0.0), CrossEntropy(), weighted_metrics=[Accuracy("top1")])
+        trained = model.train_on_batch(*given, return_dict=True)
+        logs.append([trained, model.evaluate(*given, verbose=0, return_dict=True)])
+    for of_all, of_labelled in zip(*logs):
+        assert of_all["top1"] == pytest.approx(of_labelled["top1"])
+        assert of_all["loss"] * 16 == pytest.approx(of_labelled["loss"] * 10, rel=1e-5)  # Keras divides by all images
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_every_form_of_labels_has_the_same_cross_entropy_and_accuracy(smoothing):
+    labels = tf.constant([0, 2, -1, 1])
+    logits = tf.constant(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
+    expected = CrossEntropy(smoothing, reduction="none")(labels, logits)
+    assert float(expected[2]) == 0.0
+    accuracy = float(tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == [0, 2, -1, 1], tf.float32)) * 4 / 3)
+    one_hot = tf.one_hot(labels, 3)
+    for form in (labels[:, tf.newaxis], tf.cast(labels, tf.int64), one_hot, tf.cast(one_hot, tf.int32)):
+        np.testing.assert_allclose(CrossEntropy(smoothing, reduction="none")(form, logits), expected, rtol=1e-6)
+        metric = Accuracy()
+        metric.update_state(form, logits)
+        assert float(metric.result()) == pytest.approx(accuracy)
+
+
+def test_hits_need_no_weights():
+    metric = HitAtOne("hit_at_1")
+    metric.update_state(tf.constant([[1, 0], [0, 1]]), tf.constant([[2.0, 1.0], [2.0, 1.0]]))
+    assert float(metric.result()) == 0.5
+
+
+def test_a_batch_is_finished_by_the_augmentation_before_the_step():
+    images, labels = make_batch()
+    logs = []
+    for augmentation, given in ((lambda batch: {**batch, "views": 255 - batch["views"]}, images), (None, 255 - images)):
+        model = make_classifier(freeze_encoder=False, augmentation=augmentation)
+        model.compile(keras.optimizers.SGD(0.1), CrossEntropy())
+        logs.append(model.train_on_batch(given, labels, return_dict=True))
+    assert logs[0] == logs[1]
+    assert "augmentation" not in model.get_config()

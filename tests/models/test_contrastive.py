@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.addons import tensorflow_addons
-from supcon_tf.losses import NTXentLoss, SupConLoss
+from supcon_tf.losses import MixedSupConLoss, NTXentLoss, SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
 
 SHAPE = (8, 8, 3)
@@ -92,10 +92,6 @@ def test_unscaled_loss_is_without_temperature_and_weight(in_a_list):
 
 
 def test_any_keras_loss_on_projections_will_do():
-    class Spread(keras.losses.Loss):
-        def call(self, y_true, y_pred):
-            return tf.reduce_sum(tf.reduce_mean(y_pred, axis=1) ** 2, axis=-1)
-
     model = make_model()
     model.compile("sgd", Spread())
     logs = model.train_on_batch(*make_batch(), return_dict=True)
@@ -203,3 +199,80 @@ def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path, optimizer):
     expected = model.evaluate(views, labels, verbose=0, return_dict=True)
     found = loaded.evaluate(views, labels, verbose=0, return_dict=True)
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
+
+
+class Spread(keras.losses.Loss):
+    """A loss of somebody else's: it has nothing but `call`, and keeps the labels that it was given."""
+
+    def call(self, y_true, y_pred):
+        self.labels = y_true
+        return tf.reduce_sum(tf.reduce_mean(y_pred, axis=1) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("size", [None, 4])
+def test_a_foreign_loss_trains_with_a_learned_temperature(size):
+    model = make_model(learned_temperature=0.2, microbatch_size=size)
+    model.compile(keras.optimizers.SGD(0.1), Spread())
+    before = model.encoder.get_layer("stem_conv").kernel.numpy()
+    logs = model.train_on_batch(*make_batch(), return_dict=True)
+    assert set(logs) == {"loss", "temperature", "online_accuracy"}
+    assert logs["temperature"] == pytest.approx(0.2)
+    assert np.any(before != model.encoder.get_layer("stem_conv").kernel.numpy())
+
+
+def test_the_mixed_loss_trains_its_learned_temperature():
+    model = make_model(learned_temperature=0.2)
+    model.compile(keras.optimizers.SGD(0.1), MixedSupConLoss(model.temperature))
+    views, _ = make_batch()
+    labels = tf.random.stateless_uniform([12, 3], seed=[0, 0])
+    logs = model.train_on_batch(views, labels / tf.reduce_sum(labels, axis=1, keepdims=True), return_dict=True)
+    assert np.isfinite(logs["loss"])
+    assert float(model.temperature()) != pytest.approx(0.2, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda labels: tf.one_hot(labels, 3),
+        lambda labels: labels[:, tf.newaxis],
+        lambda labels: tf.cast(labels, tf.float32),
+        lambda labels: tf.cast(labels, tf.int64),
+    ],
+    ids=["one-hot", "column", "float", "int64"],
+)
+def test_every_form_of_labels_reaches_loss_and_classifier_as_class_numbers(form):
+    views, labels = make_batch()
+    model = make_model()
+    model.compile(keras.optimizers.SGD(0.1), Spread(), run_eagerly=True)
+    logs = model.train_on_batch(views, form(labels), return_dict=True)
+    np.testing.assert_array_equal(model.loss.labels, labels)
+    expected = make_model()
+    expected.compile(keras.optimizers.SGD(0.1), Spread(), run_eagerly=True)
+    assert logs == expected.train_on_batch(views, labels, return_dict=True)
+    np.testing.assert_array_equal(model.online_classifier.kernel, expected.online_classifier.kernel)
+
+
+def test_sample_weights_weigh_the_online_classifier_in_training_too():
+    """Images of weight 0 might as well have no label."""
+    views, labels = make_batch()
+    weights = tf.cast(tf.range(12) < 8, tf.float32)
+    kernels, logs = [], []
+    for given in ((labels, weights), (tf.where(weights > 0, labels, -1), None)):
+        model = make_model()
+        model.compile(keras.optimizers.SGD(0.5), NTXentLoss(0.2))
+        logs.append(model.train_on_batch(views, given[0], sample_weight=given[1], return_dict=True))
+        kernels.append(model.online_classifier.kernel.numpy())
+    np.testing.assert_allclose(*kernels, atol=1e-6)
+    assert np.any(np.abs(kernels[0] - make_model().online_classifier.kernel.numpy()) > 1e-3)
+    np.testing.assert_allclose(*(of_one["online_accuracy"] for of_one in logs))
+
+
+def test_a_batch_is_finished_by_the_augmentation_before_the_step():
+    views, labels = make_batch()
+    negative = make_model(augmentation=lambda batch: {**batch, "views": 255 - batch["views"]})
+    negative.compile("sgd", SupConLoss(0.1))
+    plain = make_model()
+    plain.compile("sgd", SupConLoss(0.1))
+    found = negative.train_on_batch(views, labels, return_dict=True)
+    assert found == plain.train_on_batch(255 - views, labels, return_dict=True)
+    assert "augmentation" not in negative.get_config()

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
 from tests.losses import oracle
@@ -139,7 +140,7 @@ def test_queue_works_with_xla_and_microbatches(options):
 
 
 def test_a_loss_that_does_not_know_the_queue_is_refused():
-    with pytest.raises(ValueError, match="memory=model.memory"):
+    with pytest.raises(ValueError, match="does not read the model's queue; build it with memory=model.memory"):
         make_model().compile("sgd", SupConLoss(0.1))
 
 
@@ -160,3 +161,31 @@ def test_it_is_saved_and_loaded_with_the_model(saved_by, tmp_path):
     views, labels = batches(1)
     logs = [one.evaluate(views[0], labels[0], verbose=0, return_dict=True)["loss"] for one in (loaded, model)]
     np.testing.assert_allclose(*logs, rtol=1e-5)
+
+
+FORMS = {
+    "one-hot": lambda labels: tf.one_hot(labels, 3),
+    "column": lambda labels: labels[:, tf.newaxis],
+    "float": lambda labels: tf.cast(labels, tf.float32),
+    "int64": lambda labels: tf.where(labels < 0, -1, tf.cast(labels, tf.int64) + 2**33),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_queue_and_labels_keep_step_in_every_form_of_labels(form):
+    model = ContrastiveModel(build_encoder("small", SHAPE, width=0.25), ProjectionHead((12, DIM)), queue_size=24)
+    model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1, memory=model.memory))
+    views, labels = batches(2)
+    for step in range(2):
+        model.train_on_batch(views[step], FORMS[form](tf.constant(labels[step])))
+    found, its_labels, valid = contents(model)
+    assert valid.all() and np.all(np.linalg.norm(found, axis=1) > 0.9)
+    expected = labels.reshape(-1).astype(np.int64)
+    if form == "int64":
+        expected = np.where(expected < 0, -1, expected + 2**33)
+    np.testing.assert_array_equal(its_labels, np.repeat(expected, VIEWS)[-24:])
+
+
+def test_labels_that_are_no_class_numbers_are_refused():
+    with pytest.raises(ArgumentError, match=r"labels=.*: must be class numbers \[batch\]"):
+        make_model().queue.push(tf.zeros([4, VIEWS, DIM]), tf.one_hot([0, 1, 2, 0], 3))

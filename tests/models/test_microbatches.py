@@ -142,7 +142,7 @@ def test_statistics_of_all_replicas_are_those_of_one_with_their_microbatches_tog
 
 
 def test_a_size_that_does_not_divide_the_batch_is_refused():
-    with pytest.raises(ValueError, match="microbatches of 5 images don't divide a batch of 16"):
+    with pytest.raises(ValueError, match="microbatch_size=5: must divide the batch of 16 images"):
         step(plain_encoder, microbatch_size=5)
 
 

@@ -9,6 +9,7 @@ from tensorflow import keras
 from supcon_tf.config import RunOptions
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import Interrupted, WorkersLost
+from supcon_tf.models import Classifier
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training.checkpoints import latest_step
 from supcon_tf.training.fit import Stage, fit
@@ -19,13 +20,19 @@ EPOCHS = StepSchedule(batch_size=2, images=7, epochs=2)  # of 3 steps and 4
 def make_batches(start_step, context):
     """Images of one grey, another in each step, and labels."""
     steps = tf.data.Dataset.range(start_step, EPOCHS.total_steps)
-    return steps.map(lambda step: (tf.fill([2, 4, 4, 1], tf.cast(10 * step, tf.uint8)), tf.zeros([2], tf.int32)))
+    return steps.map(
+        lambda step: {
+            "views": tf.fill([2, 1, 4, 4, 1], tf.cast(10 * step, tf.uint8)),
+            "labels": tf.zeros([2], tf.int32),
+        }
+    )
 
 
 def run(tmp_path, *callbacks, steps_per_execution=1):
-    model = keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2)])
-    model.build((None, 4, 4, 1))
-    model.layers[-1].set_weights([np.ones([16, 2]), np.zeros([2])])
+    images = keras.Input((4, 4, 1))
+    encoder = keras.Model(images, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
+    model = Classifier(encoder, 2, freeze_encoder=False, normalize_embedding=False)
+    model.linear.set_weights([np.ones([16, 2]), np.zeros([2])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, steps_per_execution=steps_per_execution)
     stage = Stage("pretrain", EPOCHS, make_batches, lambda step: 0.1, {"loss": "loss"})

@@ -1,0 +1,50 @@
+"""A linear classifier that is trained beside the encoder and shows what the encoder has learned so far."""
+
+from typing import Optional
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.batch import likeliest_classes
+from supcon_tf.distribute import gather
+
+
+class OnlineClassifier(keras.layers.Dense):
+    """Maps embeddings `[batch, views, dim]` to logits `[batch, views, classes]`, behind a stop-gradient.
+
+    Args:
+      num_classes: number of classes.
+      seed: seed of the weights.
+    """
+
+    def __init__(self, num_classes: int, seed: int) -> None:
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        super().__init__(num_classes, kernel_initializer=initializer, dtype="float32", name="online_classifier")
+
+    def loss(
+        self,
+        labels: tf.Tensor,
+        embeddings: tf.Tensor,
+        weights: Optional[tf.Tensor],
+        accuracy: keras.metrics.SparseCategoricalAccuracy,
+    ) -> tf.Tensor:
+        """Returns this replica's share of the cross-entropy, a scalar. Its gradient does not reach the encoder.
+
+        The share is divided by the weight of the labelled views of all replicas. Unlabelled images have no weight.
+
+        Args:
+          labels: class numbers `[batch]`, −1 for unlabelled, or distributions `[batch, classes]`.
+          embeddings: `[batch, views, dim]`.
+          weights: `[batch]`, or None for equal weights.
+          accuracy: a metric to update.
+        """
+        logits = self(tf.stop_gradient(embeddings))
+        classes = tf.repeat(likeliest_classes(labels)[:, tf.newaxis], tf.shape(logits)[1], axis=1)
+        known = tf.cast(classes >= 0, tf.float32)
+        if weights is not None:
+            known *= weights[:, tf.newaxis]
+        classes = tf.maximum(classes, 0)
+        accuracy.update_state(classes, logits, sample_weight=known)
+        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+        total_known = gather(tf.reshape(tf.reduce_sum(known), [1]))  # replicas may differ in it
+        return tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(total_known))

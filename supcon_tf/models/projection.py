@@ -1,0 +1,55 @@
+"""Images to embeddings, and views to embeddings and projections, with any encoder and projection head."""
+
+from typing import Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.models.heads import l2_normalize
+
+
+def embed(encoder: keras.Model, images: tf.Tensor, *, normalize: bool, training: bool) -> tf.Tensor:
+    """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]`.
+
+    >>> embed(build_encoder("small", (8, 8, 3)), tf.zeros([2, 8, 8, 3]), normalize=True, training=False).shape
+    TensorShape([2, 128])
+
+    Args:
+      encoder: maps images to embeddings.
+      images: from 0 to 255.
+      normalize: whether to L2-normalise the embeddings.
+      training: whether batch normalisation uses the batch's own statistics.
+    """
+    embeddings = encoder(images, training=training)
+    return l2_normalize(embeddings) if normalize else embeddings
+
+
+def embed_and_project(
+    encoder: keras.Model,
+    projection_head: keras.layers.Layer,
+    views: tf.Tensor,
+    *,
+    normalize_embedding: bool,
+    training: bool,
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Returns embeddings r and projections z of views, `[batch, views, dim]` each.
+
+    All views pass the encoder as one batch, in the order image 0 view 0, image 0 view 1, and so on.
+
+    Args:
+      encoder: maps images to embeddings.
+      projection_head: maps embeddings to projections.
+      views: `[batch, views, height, width, channels]`, from 0 to 255.
+      normalize_embedding: whether to L2-normalise the embeddings before the head.
+      training: whether batch normalisation uses the batch's own statistics.
+    """
+    batch, num_views = tf.shape(views)[0], tf.shape(views)[1]
+    images = tf.reshape(views, tf.concat([[batch * num_views], tf.shape(views)[2:]], axis=0))
+    images = tf.ensure_shape(images, [None, *encoder.input_shape[1:]])
+    embeddings = embed(encoder, images, normalize=normalize_embedding, training=training)
+    projections = projection_head(embeddings, training=training)
+
+    def by_image(x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(x, [-1, views.shape[1] or num_views, x.shape[-1]])
+
+    return by_image(embeddings), by_image(projections)

@@ -1,0 +1,84 @@
+"""What Keras gives to a step, turned into the one shape of a batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf.batch import likeliest_classes, to_batch, with_weights, without_labels
+from supcon_tf.errors import ArgumentError
+
+IMAGES = tf.reshape(tf.range(3 * 4 * 4), [3, 4, 4, 1])
+LABELS = tf.constant([2, -1, 0])
+
+
+def test_images_become_one_view_and_views_stay():
+    assert to_batch((IMAGES, LABELS), distributions=False)["views"].shape == [3, 1, 4, 4, 1]
+    views = tf.stack([IMAGES, IMAGES], axis=1)
+    np.testing.assert_array_equal(to_batch((views, LABELS), distributions=False)["views"], views)
+
+
+@pytest.mark.parametrize("shape", [[3], [3, 1]])
+def test_weights_are_one_for_each_image(shape):
+    batch = to_batch((IMAGES, LABELS, tf.ones(shape, tf.int32)), distributions=False)
+    assert batch["weights"].shape == [3] and batch["weights"].dtype == tf.float32
+    assert "weights" not in to_batch((IMAGES, LABELS), distributions=False)
+
+
+@pytest.mark.parametrize("distributions", [False, True])
+@pytest.mark.parametrize(
+    "given", [LABELS, LABELS[:, tf.newaxis], tf.cast(LABELS, tf.float64), tf.cast(LABELS, tf.int64)]
+)
+def test_class_numbers_are_whole_numbers_one_for_each_image(given, distributions):
+    labels = to_batch((IMAGES, given), distributions=distributions)["labels"]
+    assert labels.shape == [3] and labels.dtype.is_integer
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_one_hot_labels_become_class_numbers_unless_distributions_are_taken():
+    given = tf.one_hot(LABELS, 3)
+    np.testing.assert_array_equal(to_batch((IMAGES, given), distributions=False)["labels"], LABELS)
+    np.testing.assert_array_equal(to_batch((IMAGES, given), distributions=True)["labels"], given)
+
+
+def test_labels_of_64_bits_stay_exact():
+    labels = to_batch((IMAGES, tf.constant([2**33, -1, 5], tf.int64)), distributions=False)["labels"]
+    assert labels.numpy().tolist() == [2**33, -1, 5]
+
+
+def test_a_batch_of_the_pipeline_is_taken_unchanged():
+    batch = {"views": IMAGES[:, tf.newaxis], "labels": LABELS, "numbers": tf.zeros([3, 1, 8])}
+    assert to_batch(batch, distributions=False) is batch
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [((IMAGES,), "y=None: must hold a label"), ((IMAGES[0], LABELS), "x=.*: must be views or images")],
+)
+def test_what_is_no_batch_is_refused(data, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        to_batch(data, distributions=False)
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 3.0, 0.25]])
+def test_unlabelled_images_have_no_weight(weights):
+    batch = {"labels": LABELS} if weights is None else {"labels": LABELS, "weights": tf.constant(weights)}
+    made = with_weights(batch)
+    np.testing.assert_array_equal(made["labels"], [2, 0, 0])
+    np.testing.assert_array_equal(made["weights"], [1, 0, 1] if weights is None else [0.5, 0, 0.25])
+
+
+def test_unknown_classes_of_an_image_have_no_weight():
+    made = with_weights({"labels": tf.constant([[1, -1], [0, 1]])})
+    np.testing.assert_array_equal(made["labels"], [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(made["weights"], [[1, 0], [1, 1]])
+
+
+def test_without_labels_no_image_has_a_class_or_a_weight():
+    made = without_labels({"views": IMAGES, "labels": tf.ones([3, 4], tf.int32), "weights": tf.ones([3, 4])})
+    assert made.keys() == {"views", "labels"}
+    np.testing.assert_array_equal(made["labels"], [-1, -1, -1])
+
+
+@pytest.mark.parametrize("given", [LABELS, LABELS[:, tf.newaxis], 0.6 * tf.one_hot(LABELS, 3) + 0.0])
+def test_likeliest_class_of_every_form(given):
+    np.testing.assert_array_equal(likeliest_classes(given), LABELS)
