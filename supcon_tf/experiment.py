@@ -16,7 +16,8 @@ from supcon_tf import config as config_lib
 from supcon_tf.data import catalogue, decoding, load, pipeline
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, arguments_called
+from supcon_tf.models.precision import precision_policy, set_precision  # noqa: F401
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from supcon_tf.training import checkpoints, tensorboard, warm_start
@@ -141,8 +142,13 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
       UserError: something that the user can mend.
       Interrupted: the process was asked to stop, and the run can be continued.
     """
-    set_precision(config.hardware.precision)
-    experiment = prepare(config, strategy)
+    with precision_policy(config.hardware.precision):
+        run_stages(prepare(config, strategy))
+
+
+def run_stages(experiment: Experiment) -> None:
+    """Runs the stages that the run's options ask for."""
+    config = experiment.config
     stages: Dict[str, Callable[[Experiment], None]] = {
         "pretrain": train_with_cross_entropy if config.run.mode == "ce" else pretrain,
         "linear": train_linear_classifier,
@@ -157,11 +163,6 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         experiment.images.bad_images.report()
     if experiment.chief:
         print(summary(experiment))
-
-
-def set_precision(precision: str) -> None:
-    """What the layers of models made from now on compute in."""
-    keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
@@ -412,8 +413,8 @@ def pretrain(experiment: Experiment) -> None:
         at_a_time=config.pretrain.microbatch_size,
     )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
-    validation = _validation(experiment) if experiment.online_classes else (None, None)
-    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, *validation)
+    validation = _validation(experiment) if experiment.online_classes else None
+    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, validation)
     _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
 
 
@@ -475,28 +476,26 @@ def evaluate(experiment: Experiment) -> None:
     with experiment.strategy.scope():
         model = make_classifier(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
-    batches, steps = _evaluation_batches(experiment, str(data.eval_split))
-    if data.multi_label:
-        figures = evaluation.evaluate_multi_label(model, batches, steps)
-    else:
-        figures = evaluation.evaluate_classifier(model, batches, steps, num_classes=experiment.num_classes)
+    inputs = evaluation.EvaluationInputs(
+        model,
+        lambda: _evaluation_batches(experiment, str(data.eval_split)),
+        data.class_names,
+        multi_label=data.multi_label,
+    )
+    results = evaluation.evaluate(inputs)
+    metrics = evaluation.as_metrics(results)
     if not experiment.chief:
         return
     writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, "evaluate"))
     tensorboard.write_options(writer, experiment.described())
-    shown = ("mean_average_precision", "top1", "top5", "cross_entropy")
-    tensorboard.write_figures(writer, {name: figures[name] for name in shown if name in figures})
+    tensorboard.write_figures(writer, evaluation.scalars(metrics))
     writer.close()
-    accuracies = ("online_accuracy", "top1", "hit_at_1")
-    tags = ("train/loss", *(f"{part}/{name}" for part in ("train", "validation") for name in accuracies))
-    curves = {
-        trained: evaluation.read_curves(os.path.join(run_dir.tensorboard, trained), tags)
-        for trained in dict.fromkeys(("pretrain", stage))
-    }
     title = f"{config.run.mode} on {config.data.dataset}"
-    page = evaluation.report_html(title, figures, data.class_names, experiment.described(), curves)
-    write_text(run_dir.report, page)
-    write_json(run_dir.metrics, figures)
+    history = read_json(run_dir.history) or {}  # none if all stages were trained by an earlier version
+    write_text(
+        run_dir.report, evaluation.report_html(title, results, data.class_names, experiment.described(), history)
+    )
+    write_json(run_dir.metrics, metrics)
 
 
 def export(experiment: Experiment) -> None:
@@ -506,14 +505,13 @@ def export(experiment: Experiment) -> None:
         return
     stage = _last_training_stage(experiment)
     _require(experiment, stage, needed_by="export")
-    set_precision("float32")
-    if experiment.num_classes:
-        model: keras.Model = make_classifier(experiment)
-        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
-    else:
-        model = make_contrastive_model(experiment)
-        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
-    set_precision(experiment.config.hardware.precision)
+    with precision_policy("float32"):
+        if experiment.num_classes:
+            model: keras.Model = make_classifier(experiment)
+            checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
+        else:
+            model = make_contrastive_model(experiment)
+            checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
     data = experiment.data
     servable = ServableModel(
         model, experiment.evaluation_view, experiment.image_shape, data.class_names, multi_label=data.multi_label
@@ -754,29 +752,33 @@ def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dat
     return batches, pipeline.evaluation_steps(experiment.data, split, batch_size)
 
 
-def _validation(experiment: Experiment) -> Tuple[Optional[tf.data.Dataset], Optional[int]]:
-    """What to evaluate on while training: batches and their number, or None twice."""
+def _validation(experiment: Experiment) -> Optional[Tuple[tf.data.Dataset, int]]:
+    """Returns batches to evaluate on while training, and their number; None for no such evaluation."""
     split = experiment.data.validation_split
-    return _evaluation_batches(experiment, split) if split and experiment.num_classes else (None, None)
+    return _evaluation_batches(experiment, split) if split and experiment.num_classes else None
 
 
 def _classifier_stage(
     experiment: Experiment, name: str, make_batches: MakeBatches, schedule: optimizers.WarmupThenDecay
 ) -> Stage:
     shown = {"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"}
-    return Stage(name, experiment.epochs(name), make_batches, schedule, shown, *_validation(experiment))
+    return Stage(name, experiment.epochs(name), make_batches, schedule, shown, _validation(experiment))
 
 
 def _fit(experiment: Experiment, model: keras.Model, stage: Stage, *callbacks: keras.callbacks.Callback) -> None:
-    fit(
-        model,
-        stage,
-        experiment.run_dir,
-        experiment.config.run,
-        described=experiment.described(),
-        chief=experiment.chief,
-        callbacks=callbacks,
-    )
+    options = experiment.config.run
+    names = ("learning_rate", "warmup_epochs") if stage.name == "linear" else ()
+    with arguments_called(**{name: f"linear_{name}" for name in names}):
+        fit(
+            model,
+            stage,
+            experiment.run_dir,
+            log_every=options.log_every,
+            checkpoint_minutes=options.checkpoint_minutes,
+            described=experiment.described(),
+            chief=experiment.chief,
+            callbacks=callbacks,
+        )
 
 
 def compile_classifier(
