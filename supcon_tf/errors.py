@@ -81,16 +81,18 @@ class ArgumentError(UserError, ValueError):
 
 @contextlib.contextmanager
 def arguments_called(**names: str) -> Iterator[None]:
-    """Renames the arguments of an `ArgumentError` that passes through, from a function's names to the caller's.
+    """Renames the arguments that a passing `UserError` names, from a function's names to the caller's.
 
     >>> with arguments_called(name="encoder"):
     ...     build_encoder(options.encoder, image_shape)  # its complaint about `name` becomes one about `encoder`
     """
     try:
         yield
-    except ArgumentError as error:
+    except UserError as error:
         others = {names.get(name, name): value for name, value in error.others.items()}
         problem = re.sub(r"\{(\w+)\}", lambda found: f"{{{names.get(found[1], found[1])}}}", error.problem)
+        if not isinstance(error, ArgumentError):
+            raise UserError(problem, **others) from error
         raise ArgumentError(names.get(error.argument, error.argument), error.value, problem, **others) from error
 
 

@@ -6,18 +6,18 @@ import functools
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import augment, distribute, evaluation, losses, models, optimizers
 from supcon_tf import config as config_lib
-from supcon_tf.batch import Batch, without_labels
 from supcon_tf.data import catalogue, decoding, load, pipeline
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, arguments_called
+from supcon_tf.models.precision import precision_policy, set_precision  # noqa: F401
 from supcon_tf.run_dir import RunDir, default_path, read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from supcon_tf.training import checkpoints, tensorboard, warm_start
@@ -142,8 +142,13 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
       UserError: something that the user can mend.
       Interrupted: the process was asked to stop, and the run can be continued.
     """
-    set_precision(config.hardware.precision)
-    experiment = prepare(config, strategy)
+    with precision_policy(config.hardware.precision):
+        run_stages(prepare(config, strategy))
+
+
+def run_stages(experiment: Experiment) -> None:
+    """Runs the stages that the run's options ask for."""
+    config = experiment.config
     stages: Dict[str, Callable[[Experiment], None]] = {
         "pretrain": train_with_cross_entropy if config.run.mode == "ce" else pretrain,
         "linear": train_linear_classifier,
@@ -158,11 +163,6 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         experiment.images.bad_images.report()
     if experiment.chief:
         print(summary(experiment))
-
-
-def set_precision(precision: str) -> None:
-    """What the layers of models made from now on compute in."""
-    keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
 def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
@@ -369,7 +369,7 @@ def check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None
 def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError unless all processes were given the same options, but for where files are and when to save."""
     own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache"))
-    largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
+    largest, smallest = distribute.all_reduce_max(strategy, [own, -own])
     if largest != -smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
 
@@ -391,9 +391,8 @@ def pretrain(experiment: Experiment) -> None:
     config = experiment.config
     epochs = experiment.epochs("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
-    augmentation = contrastive_augmentation(experiment)
     with experiment.strategy.scope():
-        model = make_contrastive_model(experiment, begins=begins, augmentation=augmentation.on_device)
+        model = make_contrastive_model(experiment, begins=begins)
         if config.pretrain.microbatch_size is not None:
             models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
         if begins:
@@ -407,9 +406,15 @@ def pretrain(experiment: Experiment) -> None:
             jit_compile=config.hardware.jit_compile,
             steps_per_execution=config.hardware.steps_per_execution,
         )
+    model.prepare = preparation(
+        experiment,
+        augment.policy_of_each_view(config.augment, config.augment.num_views),
+        mix=config.augment.mix,
+        at_a_time=config.pretrain.microbatch_size,
+    )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
-    validation = _validation(experiment) if experiment.online_classes else (None, None)
-    stage = Stage("pretrain", epochs, contrastive_batches(experiment, augmentation), schedule, shown, *validation)
+    validation = _validation(experiment) if experiment.online_classes else None
+    stage = Stage("pretrain", epochs, contrastive_batches(experiment), schedule, shown, validation)
     _fit(experiment, model, stage, *([ContrastiveWarnings()] if model.diagnostics else []))
 
 
@@ -420,14 +425,15 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
     config = experiment.config
     epochs, begins = experiment.epochs("pretrain"), experiment.begins("pretrain")
     schedule = make_schedule(config, "pretrain", epochs)
-    augmentation = classifier_augmentation(experiment, config.augment.augment[0], mix=config.augment.mix)
     with experiment.strategy.scope():
-        model = make_classifier(experiment, train="pretrain", begins=begins, augmentation=augmentation.on_device)
+        model = make_classifier(experiment, train="pretrain", begins=begins)
         optimizer = make_optimizer(experiment, "pretrain", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         if begins:
             _warm_start(experiment, encoder=model.encoder, classifier=model.linear)
-    make_batches = _batches(experiment, augmentation, epochs)
+    policy = config.augment.augment[0]
+    model.prepare = preparation(experiment, (policy,), mix=config.augment.mix)
+    make_batches = classifier_batches(experiment, policy, epochs, mix=config.augment.mix)
     _fit(experiment, model, _classifier_stage(experiment, "pretrain", make_batches, schedule))
 
 
@@ -446,19 +452,17 @@ def train_linear_classifier(experiment: Experiment) -> None:
     options = config.linear
     epochs = experiment.epochs("linear")
     schedule = make_schedule(config, "linear", epochs)
-    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
-    augmentation = classifier_augmentation(experiment, policy)
     with experiment.strategy.scope():
-        model = make_classifier(
-            experiment, train="linear", begins=ready and begins, augmentation=augmentation.on_device
-        )
+        model = make_classifier(experiment, train="linear", begins=ready and begins)
         optimizer = make_optimizer(experiment, "linear", model, schedule)
         compile_classifier(model, optimizer, config, multi_label=experiment.data.multi_label)
         if begins:
             _warm_start(experiment, classifier=model.linear, **({"encoder": model.encoder} if ready else {}))
         if not ready:
             checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
-    make_batches = _batches(experiment, augmentation, epochs)
+    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
+    model.prepare = preparation(experiment, (policy,))
+    make_batches = classifier_batches(experiment, policy, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
 
 
@@ -472,28 +476,26 @@ def evaluate(experiment: Experiment) -> None:
     with experiment.strategy.scope():
         model = make_classifier(experiment)
         checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
-    batches, steps = _evaluation_batches(experiment, str(data.eval_split))
-    if data.multi_label:
-        figures = evaluation.evaluate_multi_label(model, batches, steps)
-    else:
-        figures = evaluation.evaluate_classifier(model, batches, steps, num_classes=experiment.num_classes)
+    inputs = evaluation.EvaluationInputs(
+        model,
+        lambda: _evaluation_batches(experiment, str(data.eval_split)),
+        data.class_names,
+        multi_label=data.multi_label,
+    )
+    results = evaluation.evaluate(inputs)
+    metrics = evaluation.as_metrics(results)
     if not experiment.chief:
         return
     writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, "evaluate"))
     tensorboard.write_options(writer, experiment.described())
-    shown = ("mean_average_precision", "top1", "top5", "cross_entropy")
-    tensorboard.write_figures(writer, {name: figures[name] for name in shown if name in figures})
+    tensorboard.write_figures(writer, evaluation.scalars(metrics))
     writer.close()
-    accuracies = ("online_accuracy", "top1", "hit_at_1")
-    tags = ("train/loss", *(f"{part}/{name}" for part in ("train", "validation") for name in accuracies))
-    curves = {
-        trained: evaluation.read_curves(os.path.join(run_dir.tensorboard, trained), tags)
-        for trained in dict.fromkeys(("pretrain", stage))
-    }
     title = f"{config.run.mode} on {config.data.dataset}"
-    page = evaluation.report_html(title, figures, data.class_names, experiment.described(), curves)
-    write_text(run_dir.report, page)
-    write_json(run_dir.metrics, figures)
+    history = read_json(run_dir.history) or {}  # none if all stages were trained by an earlier version
+    write_text(
+        run_dir.report, evaluation.report_html(title, results, data.class_names, experiment.described(), history)
+    )
+    write_json(run_dir.metrics, metrics)
 
 
 def export(experiment: Experiment) -> None:
@@ -503,14 +505,13 @@ def export(experiment: Experiment) -> None:
         return
     stage = _last_training_stage(experiment)
     _require(experiment, stage, needed_by="export")
-    set_precision("float32")
-    if experiment.num_classes:
-        model: keras.Model = make_classifier(experiment)
-        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
-    else:
-        model = make_contrastive_model(experiment)
-        checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
-    set_precision(experiment.config.hardware.precision)
+    with precision_policy("float32"):
+        if experiment.num_classes:
+            model: keras.Model = make_classifier(experiment)
+            checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder, linear=model.linear)
+        else:
+            model = make_contrastive_model(experiment)
+            checkpoints.restore(run_dir.checkpoints(stage), encoder=model.encoder)
     data = experiment.data
     servable = ServableModel(
         model, experiment.evaluation_view, experiment.image_shape, data.class_names, multi_label=data.multi_label
@@ -546,16 +547,13 @@ def summary(experiment: Experiment) -> str:
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 
-def make_contrastive_model(
-    experiment: Experiment, *, begins: bool = False, augmentation: Optional[Callable[[Batch], Batch]] = None
-) -> models.ContrastiveModel:
+def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> models.ContrastiveModel:
     """Encoder, projection head and, where there are labels, the online classifier.
 
     Args:
       experiment: the run.
       begins: whether it is trained from its first step on, with `--encoder_weights` if they are given. Otherwise a
         checkpoint is to be read.
-      augmentation: the device's half of the augmentation.
     """
     config = experiment.config
     return models.make_contrastive_model(
@@ -570,17 +568,10 @@ def make_contrastive_model(
         queue_size=config.loss.queue_size,
         momentum_encoder=config.loss.momentum_encoder,
         microbatch_size=config.pretrain.microbatch_size,
-        augmentation=augmentation,
     )
 
 
-def make_classifier(
-    experiment: Experiment,
-    *,
-    train: Optional[str] = None,
-    begins: bool = False,
-    augmentation: Optional[Callable[[Batch], Batch]] = None,
-) -> models.Classifier:
+def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begins: bool = False) -> models.Classifier:
     """Encoder and linear classifier, to be trained in stage `train`: both in 'pretrain', the classifier in 'linear'.
 
     `begins`, as above, is about the encoder.
@@ -595,7 +586,6 @@ def make_classifier(
         weight_decay=_decay_in_loss(config, train) if train else 0.0,
         decay_normalization=config.pretrain.decay_normalization,
         seed=config.run.seed,
-        augmentation=augmentation,
     )
 
 
@@ -642,46 +632,106 @@ def make_contrastive_loss(config: config_lib.Config, model: models.ContrastiveMo
     return losses.SupConLoss(temperature, positives_cap=options.positives_cap, **arguments)
 
 
-def contrastive_augmentation(experiment: Experiment) -> augment.Augmentation:
-    """Augmentation of contrastive training: all views of each image."""
+def steps_on_device(experiment: Experiment) -> Tuple[str, ...]:
+    """The steps of augmentation that the device may take."""
     options = experiment.config.augment
-    return _augmentation(experiment, options, options.num_views, experiment.config.pretrain.microbatch_size)
+    colours = options.augment_on_device == "on"
+    if options.augment_on_device == "auto":
+        colours = distribute.has_accelerators(experiment.strategy)
+    blur = colours if options.blur_on_device == "auto" else options.blur_on_device == "on"
+    return (("jitter", "grey") if colours else ()) + (("blur",) if blur else ())
 
 
-def classifier_augmentation(experiment: Experiment, policy: str, mix: str = "none") -> augment.Augmentation:
-    """Augmentation of classifier training: one view of each image under `policy`."""
-    options = dataclasses.replace(experiment.config.augment, augment=(policy,), mix=mix)
-    return _augmentation(experiment, options, 1, None)
+def preparation(
+    experiment: Experiment, policies: Sequence[str], *, mix: str = "none", at_a_time: Optional[int] = None
+) -> Optional[models.Prepare]:
+    """What the device does to a batch of views under these policies; None if nothing.
+
+    Args:
+      experiment: the run.
+      policies: of the views.
+      mix: how to mix images, or 'none'.
+      at_a_time: so many images are augmented at a time; None for all.
+    """
+    on_device = steps_on_device(experiment)
+    left = sorted({step for policy in policies for step in augment.steps_left(policy, on_device)})
+    if not left and mix == "none":
+        return None
+    style, classes = experiment.config.augment.jitter_style, experiment.num_classes
+
+    def prepare(parts: Dict[str, tf.Tensor], labels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        views = parts["views"]
+        if left:
+            views = augment.finish(views, parts["numbers"], steps=left, style=style, at_a_time=at_a_time)
+        if mix != "none":
+            views, labels = augment.mix(views, tf.one_hot(labels, classes), parts["mixing"], mix)
+        return views, labels
+
+    return prepare
 
 
-def _augmentation(
-    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, microbatch_size: Optional[int]
-) -> augment.Augmentation:
-    return augment.Augmentation(
-        options,
-        num_views,
-        image_size=experiment.image_shape[0],
-        flip=experiment.flip,
-        device_steps=augment.steps_for_device(options, accelerated=distribute.has_accelerators(experiment.strategy)),
-        num_classes=experiment.num_classes,
-        microbatch_size=microbatch_size,
-    )
-
-
-def contrastive_batches(experiment: Experiment, augmentation: augment.Augmentation) -> MakeBatches:
-    """Start step and input context → batches without labels where an image has several classes."""
-    make_batches = _batches(experiment, augmentation, experiment.epochs("pretrain"))
+def contrastive_batches(experiment: Experiment) -> MakeBatches:
+    """Start step and input context → batches of all views of each image, and labels."""
+    options = experiment.config.augment
+    make_views = _make_views(experiment, options, options.num_views, options.mix)
+    make_batches = _batches(experiment, make_views, experiment.epochs("pretrain"))
     if not experiment.data.multi_label:
         return make_batches
-    return lambda start_step, context: make_batches(start_step, context).map(without_labels)
+
+    def unlabelled(views: Any, labels: tf.Tensor) -> Tuple[Any, tf.Tensor]:
+        return views, -tf.ones_like(labels[:, 0])  # nor does mode simclr look at them
+
+    return lambda start_step, context: make_batches(start_step, context).map(unlabelled)
 
 
-def _batches(experiment: Experiment, augmentation: augment.Augmentation, epochs: pipeline.Epochs) -> MakeBatches:
-    """Start step and input context → batches of views and labels."""
+def classifier_batches(experiment: Experiment, policy: str, epochs: pipeline.Epochs, mix: str = "none") -> MakeBatches:
+    """Start step and input context → batches of one view of each image under `policy`, labels and weights.
+
+    Of images that are to be mixed there are no weights.
+    """
+    options = dataclasses.replace(experiment.config.augment, augment=(policy,))
+    make_views = _make_views(experiment, options, 1, mix)
+
+    def one_view(image: tf.Tensor, seed: tf.Tensor) -> Any:
+        made = make_views(image, seed)
+        if not isinstance(made, dict):
+            return made[0]
+        return {name: part if name == "mixing" else part[0] for name, part in made.items()}
+
+    make_batches = _batches(experiment, one_view, epochs)
+    if mix != "none":
+        return make_batches  # the label of an unlabelled image becomes a row of zeros, which weighs nothing
+    return lambda start_step, context: make_batches(start_step, context).map(pipeline.with_weights)
+
+
+def _make_views(
+    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, mix: str
+) -> pipeline.MakeViews:
+    """Image and seed → views, or the parts that `preparation` makes them from, by name."""
+
+    def make_views(image: tf.Tensor, seed: tf.Tensor) -> Any:
+        made = augment.augmented_views(
+            image,
+            seed,
+            num_views=num_views,
+            image_size=experiment.image_shape[0],
+            options=options,
+            flip=experiment.flip,
+            on_device=steps_on_device(experiment),
+        )
+        parts = dict(zip(("views", "numbers"), made)) if isinstance(made, tuple) else {"views": made}
+        if mix != "none":
+            parts["mixing"] = augment.draw_numbers(seed, options.mix_alpha)
+        return parts if len(parts) > 1 else made
+
+    return make_views
+
+
+def _batches(experiment: Experiment, make_views: pipeline.MakeViews, epochs: pipeline.Epochs) -> MakeBatches:
     seed = experiment.config.run.seed
     return lambda start_step, context: pipeline.training_batches(
         experiment.images,
-        augmentation.on_host,
+        make_views,
         epochs,
         seed=seed,
         start_step=start_step,
@@ -702,29 +752,33 @@ def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dat
     return batches, pipeline.evaluation_steps(experiment.data, split, batch_size)
 
 
-def _validation(experiment: Experiment) -> Tuple[Optional[tf.data.Dataset], Optional[int]]:
-    """What to evaluate on while training: batches and their number, or None twice."""
+def _validation(experiment: Experiment) -> Optional[Tuple[tf.data.Dataset, int]]:
+    """Returns batches to evaluate on while training, and their number; None for no such evaluation."""
     split = experiment.data.validation_split
-    return _evaluation_batches(experiment, split) if split and experiment.num_classes else (None, None)
+    return _evaluation_batches(experiment, split) if split and experiment.num_classes else None
 
 
 def _classifier_stage(
     experiment: Experiment, name: str, make_batches: MakeBatches, schedule: optimizers.WarmupThenDecay
 ) -> Stage:
     shown = {"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"}
-    return Stage(name, experiment.epochs(name), make_batches, schedule, shown, *_validation(experiment))
+    return Stage(name, experiment.epochs(name), make_batches, schedule, shown, _validation(experiment))
 
 
 def _fit(experiment: Experiment, model: keras.Model, stage: Stage, *callbacks: keras.callbacks.Callback) -> None:
-    fit(
-        model,
-        stage,
-        experiment.run_dir,
-        experiment.config.run,
-        described=experiment.described(),
-        chief=experiment.chief,
-        callbacks=callbacks,
-    )
+    options = experiment.config.run
+    names = ("learning_rate", "warmup_epochs") if stage.name == "linear" else ()
+    with arguments_called(**{name: f"linear_{name}" for name in names}):
+        fit(
+            model,
+            stage,
+            experiment.run_dir,
+            log_every=options.log_every,
+            checkpoint_minutes=options.checkpoint_minutes,
+            described=experiment.described(),
+            chief=experiment.chief,
+            callbacks=callbacks,
+        )
 
 
 def compile_classifier(

@@ -1,7 +1,8 @@
-"""What a run leaves on disk, and how it is found again.
+"""The files of a run, and the record that resumes it.
 
-<run_dir>/config.json     the options that make the run what it is, and what was found out about its images
+<run_dir>/config.json     the options that identify the run, and what was found out about its images
           checkpoints/<stage>/
+          history.json    the curves of each training stage
           tensorboard/
           metrics.json    the final figures
           report.html
@@ -16,77 +17,106 @@ from typing import Any, Dict, Mapping, Optional
 import tensorflow as tf
 
 from supcon_tf import config as config_lib
-from supcon_tf.errors import UserError
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError
+
+# What a run records beside its options, see `RunDir.claim`
+FOUND = ("prepared_data", "whitening_constants", "total_steps")
 
 
 class RunDir:
     """The folder of one run.
 
     Args:
-      path: the folder; may be a gs:// address.
+      path: the folder, or a gs:// address.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.config = os.path.join(path, "config.json")
+        self.history = os.path.join(path, "history.json")
         self.metrics = os.path.join(path, "metrics.json")
         self.report = os.path.join(path, "report.html")
         self.tensorboard = os.path.join(path, "tensorboard")
         self.saved_model = os.path.join(path, "saved_model")
 
     def checkpoints(self, stage: str) -> str:
-        """Folder of a stage's checkpoints."""
+        """Returns the folder of a stage's checkpoints."""
         return os.path.join(self.path, "checkpoints", stage)
 
-    def begun(self, dataset: str) -> Optional[Dict[str, Any]]:
-        """Options and further record of the run that has begun here on that data set; None if there is none.
+    def record(self) -> Optional[Dict[str, Any]]:
+        """Returns the content of config.json, or None if there is none.
 
         Raises:
-          UserError: the record cannot be read.
+          ArgumentError: the run was made before the first release.
+          UserError: the file is not JSON.
         """
         record = read_json(self.config)
-        if record is None or record.get("dataset") != dataset or not self._has_saved():
-            return None
-        return config_lib.recorded(record)
+        if record is not None and not record.keys() >= set(FOUND):
+            raise ArgumentError(
+                "run_dir",
+                self.path,
+                "holds a run of a version that this one cannot resume; give another {run_dir}",
+                run_dir=NAME_ONLY,
+            )
+        return record
+
+    def begun(self, dataset: str) -> Optional[Dict[str, Any]]:
+        """Returns options and record of the run on `dataset` that has saved something here, or None.
+
+        Raises:
+          ArgumentError: the run was made before the first release.
+          UserError: the record cannot be read.
+        """
+        record = self.record() if self._has_saved() else None
+        return config_lib.recorded(record) if record is not None and record["dataset"] == dataset else None
 
     def claim(self, config: config_lib.Config, found: Mapping[str, Any], *, write: bool = True) -> None:
-        """Makes this the folder of the run that `config` describes. One that has saved nothing yet can be any run's.
+        """Makes this the folder of the run that `config` describes. A folder without checkpoints is free for any run.
 
         Args:
           config: the options.
-          found: what else to record. `prepared_data` is the name of the data set as it was prepared, which changes when
-            the images of a folder do.
+          found: a record beside the options. `prepared_data` is the name of the prepared data set, which changes when
+            the images of a folder do; `whitening_constants` the mean and standard deviation of the channels;
+            `total_steps` the number of steps of each training stage.
           write: False for a process that leaves the writing to another.
 
         Raises:
-          UserError: it holds another run, or cannot be written.
+          ArgumentError: the folder holds another run, or cannot be written; or the images have changed.
+          UserError: the record cannot be read.
         """
-        recorded = read_json(self.config)
-        if recorded is not None and self._has_saved():
+        recorded = self.record() if self._has_saved() else None
+        if recorded is not None:
             changed = config_lib.differences(recorded, config)
             if changed:
-                raise UserError(
-                    f"--run_dir={self.path}: holds a run with other options: {', '.join(changed)}; "
-                    "give another --run_dir or the old options"
+                raise ArgumentError(
+                    "run_dir",
+                    self.path,
+                    f"holds a run with other options: {', '.join(changed)}; give another {{run_dir}} or the earlier "
+                    "options",
+                    run_dir=NAME_ONLY,
                 )
-            if recorded.get("prepared_data", found["prepared_data"]) != found["prepared_data"]:
-                raise UserError(
-                    f"--dataset={config.data.dataset}: its images have changed since the run in {self.path} began; "
-                    "give another --run_dir"
+            if recorded["prepared_data"] != found["prepared_data"]:
+                raise ArgumentError(
+                    "dataset",
+                    config.data.dataset,
+                    f"its images have changed since the run in {self.path} began; give another {{run_dir}}",
+                    run_dir=NAME_ONLY,
                 )
         elif write:
             try:
                 write_json(self.config, {**config_lib.identity(config), **found})
+                if tf.io.gfile.exists(self.history):  # left by a run that stopped before its first checkpoint
+                    tf.io.gfile.remove(self.history)
             except (tf.errors.OpError, OSError) as error:
                 cause = getattr(error, "message", str(error)).split("\n")[0]
-                raise UserError(f"--run_dir={self.path}: cannot be written ({cause})") from None
+                raise ArgumentError("run_dir", self.path, f"cannot be written ({cause})") from None
 
     def _has_saved(self) -> bool:
         return tf.io.gfile.exists(os.path.join(self.path, "checkpoints"))
 
 
 def default_path(config: config_lib.Config) -> str:
-    """A path in runs/ that no run with other options has."""
+    """Returns a path in runs/ that differs between runs with different options."""
     dataset = config.data.dataset
     if dataset.startswith("folder:"):
         dataset = os.path.basename(os.path.abspath(dataset[len("folder:") :]))
@@ -95,7 +125,7 @@ def default_path(config: config_lib.Config) -> str:
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:
-    """What `write_json` wrote, or None where there is no such file.
+    """Returns the content of a file that `write_json` wrote, or None if there is no such file.
 
     Raises:
       UserError: the file is not JSON.
@@ -110,14 +140,14 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
 
 
 def write_json(path: str, content: Dict[str, Any]) -> None:
-    """Writes `content`, whole or not at all."""
+    """Writes `content`, whole or not at all. A row of numbers takes one line."""
     text = json.dumps(content, indent=2)
-    rows_on_lines = re.sub(r"\[\s+([\d,\s]*\d)\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text)
+    rows_on_lines = re.sub(r"\[\n([-+.\deE,\s]*\d)\n\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text)
     write_text(path, rows_on_lines + "\n")
 
 
 def write_text(path: str, content: str) -> None:
-    """Writes `content`, whole or not at all: a reader never sees half a file."""
+    """Writes `content`, whole or not at all, so that a reader never sees half a file."""
     tf.io.gfile.makedirs(os.path.dirname(path))
     partial = f"{path}.partial"
     with tf.io.gfile.GFile(partial, "w") as file:

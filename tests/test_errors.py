@@ -39,6 +39,12 @@ def test_arguments_are_renamed_from_a_functions_names_to_the_callers():
     )
 
 
+def test_references_of_an_error_about_no_argument_are_renamed():
+    with pytest.raises(UserError) as caught, arguments_called(learning_rate="linear_learning_rate"):
+        raise UserError("step 5: give a lower {learning_rate} or {seed}", learning_rate=NAME_ONLY, seed=1)
+    assert caught.value.text(as_flag) == "step 5: give a lower --linear_learning_rate or --seed=1"
+
+
 def test_other_errors_pass_a_renaming_unchanged():
     with pytest.raises(ValueError, match="^as raised$"), arguments_called(name="encoder"):
         raise ValueError("as raised")

@@ -151,16 +151,16 @@ TOGETHER = {
 
 def seen_in(model, stage, options):
     """What a stage was about to do, in numbers and names that can be compared."""
-    last = range(stage.epochs.total_steps - 40, stage.epochs.total_steps, 5)
-    rates = [float(stage.learning_rate(step)) for step in (1, 20, stage.epochs.total_steps // 2, *last)]
+    last = range(stage.steps.total_steps - 40, stage.steps.total_steps, 5)
+    rates = [float(stage.learning_rate(step)) for step in (1, 20, stage.steps.total_steps // 2, *last)]
     batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
     views = tf.cast(model.batch_of(batch)["views"], tf.float32)
     answer = model(views if isinstance(model, models.ContrastiveModel) else views[:, 0])
     return (
         stage.name,
-        stage.epochs,
+        stage.steps,
         rates,
-        stage.validation_steps,
+        stage.validation and stage.validation[1],
         model.optimizer.get_config(),
         model.loss.get_config(),
         model._jit_compile,
@@ -172,7 +172,7 @@ def seen_in(model, stage, options):
         {name: value for name, value in model.get_config().items() if isinstance(value, (int, float))},
         float(tf.add_n(model.losses)) if model.losses else 0.0,
         [np.asarray(part, np.float64).round(4).tolist() for part in (*tf.nest.flatten(batch), answer)],
-        options,
+        (options["log_every"], options["checkpoint_minutes"]),
     )
 
 
@@ -184,7 +184,7 @@ def observe(digits_dir, tmp_path_factory):
     def run(values, linear_first=False):
         seen = []
 
-        def look(model, stage, run_dir, options, **_):
+        def look(model, stage, run_dir, **options):
             seen.append(seen_in(model, stage, options))
 
         config = config_lib.from_values({**BASE, "dataset": "digits", "data_dir": digits_dir, **values})

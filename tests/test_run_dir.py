@@ -5,48 +5,52 @@ import pytest
 
 from supcon_tf import config as config_lib
 from supcon_tf import run_dir as run_dir_lib
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError, UserError
 
-IMAGES = {"prepared_data": "images/1"}
+FOUND = {
+    "prepared_data": "images/1",
+    "whitening_constants": {"mean": [0.0], "std": [0.5]},
+    "total_steps": {"linear": 9},
+}
 
 
 def test_a_folder_belongs_to_the_first_run_that_claims_it(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path / "run"))
-    run_dir.claim(config_lib.from_values({"temperature": 0.7}), IMAGES)  # which then saves nothing
-    run_dir.claim(config_lib.Config(), IMAGES)
+    run_dir.claim(config_lib.from_values({"temperature": 0.7}), FOUND)  # which then saves nothing
+    run_dir.claim(config_lib.Config(), FOUND)
     (tmp_path / "run" / "checkpoints").mkdir()
-    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}), IMAGES)  # the same run
-    with pytest.raises(UserError, match=r"other options: --temperature=0.5 \(was --temperature=0.1\)"):
-        run_dir.claim(config_lib.from_values({"temperature": 0.5}), IMAGES)
+    run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}), FOUND)  # the same run
+    with pytest.raises(ArgumentError, match=r"^run_dir=.*other options: --temperature=0.5 \(was --temperature=0.1\)"):
+        run_dir.claim(config_lib.from_values({"temperature": 0.5}), FOUND)
 
 
-def test_a_run_is_not_continued_on_other_images(tmp_path):
+def test_a_run_is_not_resumed_on_other_images(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    run_dir.claim(config_lib.Config(), IMAGES)
+    run_dir.claim(config_lib.Config(), FOUND)
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(UserError, match="--dataset=digits: its images have changed since the run in"):
-        run_dir.claim(config_lib.Config(), {"prepared_data": "images/2"})
+    with pytest.raises(ArgumentError, match="^dataset='digits': its images have changed since the run in"):
+        run_dir.claim(config_lib.Config(), {**FOUND, "prepared_data": "images/2"})
 
 
 def test_record_of_a_run_is_there_once_it_has_saved_something(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
     assert run_dir.begun("digits") is None
-    run_dir.claim(config_lib.from_values({"seed": 5}), {**IMAGES, "more": [1]})
+    run_dir.claim(config_lib.from_values({"seed": 5}), {**FOUND, "total_steps": {"linear": 1}})
     assert run_dir.begun("digits") is None
     (tmp_path / "checkpoints").mkdir()
     record = run_dir.begun("digits")
-    assert (record["seed"], record["prepared_data"], record["more"]) == (5, "images/1", [1])
+    assert (record["seed"], record["prepared_data"], record["total_steps"]) == (5, "images/1", {"linear": 1})
     assert run_dir.begun("cifar10") is None  # another run's
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="--run_dir=.*file/run: cannot be written"):
-        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config(), IMAGES)
+    with pytest.raises(ArgumentError, match="^run_dir=.*file/run': cannot be written"):
+        run_dir_lib.RunDir(str(tmp_path / "file" / "run")).claim(config_lib.Config(), FOUND)
 
 
-def test_one_that_only_looks_writes_nothing(tmp_path):
-    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), IMAGES, write=False)
+def test_a_process_that_is_not_the_chief_writes_nothing(tmp_path):
+    run_dir_lib.RunDir(str(tmp_path / "run")).claim(config_lib.Config(), FOUND, write=False)
     assert not os.path.exists(tmp_path / "run")
 
 
@@ -92,11 +96,42 @@ def test_each_row_of_a_matrix_is_a_line(tmp_path):
     assert "[4, 1]" in path.read_text() and run_dir_lib.read_json(str(path)) == content
 
 
+def test_each_point_of_a_curve_is_a_line_and_text_is_untouched(tmp_path):
+    path = tmp_path / "history.json"
+    content = {"name": "[ 1, 2 ] [\n 3\n ]", "points": [[50, -2.5e-08], [100, 1.0]], "names": ["a 1", "b"]}
+    run_dir_lib.write_json(str(path), content)
+    assert "[50, -2.5e-08]" in path.read_text() and run_dir_lib.read_json(str(path)) == content
+
+
+def test_a_run_made_before_the_first_release_is_refused_in_one_line(tmp_path):
+    run_dir = run_dir_lib.RunDir(str(tmp_path))
+    old = {**config_lib.identity(config_lib.Config()), "prepared_data": "images/1"}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    (tmp_path / "checkpoints").mkdir()
+    complaint = "^run_dir=.*: holds a run of a version that this one cannot resume; give another run_dir$"
+    with pytest.raises(ArgumentError, match=complaint):
+        run_dir.begun("digits")
+    with pytest.raises(ArgumentError, match=complaint):
+        run_dir.claim(config_lib.Config(), FOUND)
+
+
+def test_curves_of_a_run_that_saved_nothing_go_when_another_claims_the_folder(tmp_path):
+    run_dir = run_dir_lib.RunDir(str(tmp_path))
+    run_dir.claim(config_lib.Config(), FOUND)
+    run_dir_lib.write_json(run_dir.history, {"pretrain": {}})
+    run_dir.claim(config_lib.from_values({"temperature": 0.7}), FOUND)
+    assert not os.path.exists(run_dir.history)
+    (tmp_path / "checkpoints").mkdir()
+    run_dir_lib.write_json(run_dir.history, {"pretrain": {}})
+    run_dir.claim(config_lib.from_values({"temperature": 0.7}), FOUND)
+    assert os.path.exists(run_dir.history)
+
+
 def test_missing_file_reads_as_none(tmp_path):
     assert run_dir_lib.read_json(str(tmp_path / "none.json")) is None
 
 
 def test_recorded_options_are_readable(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    run_dir.claim(config_lib.from_values({"seed": 5}), IMAGES)
+    run_dir.claim(config_lib.from_values({"seed": 5}), FOUND)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5

@@ -1,8 +1,7 @@
-"""How good a trained model is."""
+"""Evaluates a trained model on held-out images, and reports the figures."""
 
-from supcon_tf.evaluation.classifier import evaluate_classifier
-from supcon_tf.evaluation.curves import read_curves
-from supcon_tf.evaluation.multi_label import evaluate_multi_label
+from supcon_tf.evaluation.by_name import EVALUATORS, as_metrics, evaluate, scalars
+from supcon_tf.evaluation.inputs import EvaluationInputs, Evaluator
 from supcon_tf.evaluation.report import report_html
 
-__all__ = ["evaluate_classifier", "evaluate_multi_label", "read_curves", "report_html"]
+__all__ = ["EVALUATORS", "EvaluationInputs", "Evaluator", "as_metrics", "evaluate", "report_html", "scalars"]

@@ -1,4 +1,4 @@
-"""Figures of a classifier on held-out images, each image counted once."""
+"""Evaluates a classifier on images with one class each. Every image counts once."""
 
 from typing import Any, Dict, List, Optional
 
@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.batch import Batch
+from supcon_tf.evaluation.inputs import EvaluationInputs, held_out_batches, unpack
 
 LARGEST_CONFUSION_MATRIX = 1000
 
@@ -24,7 +24,7 @@ class ConfusionMatrix(keras.metrics.Metric):
         self.counts = self.add_weight("counts", shape=(num_classes, num_classes), initializer="zeros")
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Optional[tf.Tensor] = None) -> None:
-        """Labels `[batch]` or `[batch, 1]`, logits `[batch, classes]`, weights `[batch]`."""
+        """Adds a batch: labels `[batch]` or `[batch, 1]`, logits `[batch, classes]`, weights `[batch]`."""
         predicted = tf.argmax(y_pred, axis=1)
         weights = None if sample_weight is None else tf.reshape(sample_weight, [-1])
         labels = tf.reshape(y_true, [-1])
@@ -32,27 +32,24 @@ class ConfusionMatrix(keras.metrics.Metric):
         self.counts.assign_add(matrix)
 
     def result(self) -> tf.Tensor:
-        """`[classes, classes]` float32."""
+        """Returns the counts, `[classes, classes]` float32."""
         return tf.identity(self.counts)
 
 
-def evaluate_classifier(
-    model: keras.Model, batches: tf.data.Dataset, steps: int, *, num_classes: int
-) -> Dict[str, Any]:
-    """Top-1 and top-5 accuracy, cross-entropy and, up to a thousand classes, the confusion matrix.
+def evaluate_classifier(inputs: EvaluationInputs) -> Optional[Dict[str, Any]]:
+    """Measures accuracy and cross-entropy, and counts the confusions of up to a thousand classes.
 
-    Args:
-      model: images → logits `[batch, classes]`.
-      batches: distributed batches as `supcon_tf.batch` describes them, with one view of each image and weights; images
-        that only fill the last batch have weight 0.
-      steps: their number.
-      num_classes: number of classes; with fewer than five, top-5 accuracy is 1.
+    Needs the model's logits and the held-out images with one class each.
 
     Returns:
-      `top1` and `top5` (shares of the images), `cross_entropy` (nats), `images`, and `confusion_matrix` (a list of
-      rows, or None).
+      `top1` and `top5` (shares of the images; `top5` is 1 with fewer than five classes), `cross_entropy` (nats),
+      `images` (their number) and `confusion_matrix` (a list of rows, or None). None where the images have no class, or
+      may have several.
     """
-    with model.distribute_strategy.scope():
+    if not inputs.num_classes or inputs.multi_label:
+        return None
+    model, num_classes = inputs.model, inputs.num_classes
+    with inputs.strategy.scope():
         metrics: List[keras.metrics.Metric] = [
             keras.metrics.SparseCategoricalAccuracy("top1"),
             keras.metrics.SparseTopKCategoricalAccuracy(min(5, num_classes), "top5"),
@@ -63,18 +60,17 @@ def evaluate_classifier(
             metrics.append(ConfusionMatrix(num_classes))
 
     @tf.function
-    def step(batch: Batch) -> None:
-        labels, weights = batch["labels"], batch["weights"]
-        logits = model(batch["views"][:, 0], training=False)
+    def step(batch: Any) -> None:
+        images, labels, weights = unpack(batch)
+        logits = model(images, training=False)
         for metric in metrics:
             if metric.name == "images":
                 metric.update_state(weights)
             else:
                 metric.update_state(labels, logits, sample_weight=weights)
 
-    iterator = iter(batches)
-    for _ in range(steps):
-        model.distribute_strategy.run(step, args=(next(iterator),))
+    for batch in held_out_batches(inputs):
+        inputs.strategy.run(step, args=(batch,))
     figures: Dict[str, Any] = {metric.name: metric.result().numpy() for metric in metrics}
     matrix = figures.pop("confusion_matrix", None)
     return {

@@ -1,67 +1,66 @@
-"""Figures of a classifier of images that have several classes, on held-out ones, each image counted once."""
+"""Evaluates a classifier on images that may have several classes. Every image counts once."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
-from supcon_tf.batch import Batch
 from supcon_tf.distribute import gather
+from supcon_tf.evaluation.inputs import EvaluationInputs, held_out_batches, unpack
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> Optional[float]:
-    """Interpolated average precision of one class, as VOC 2007 has it (Everingham et al., 2010).
+    """Computes the interpolated average precision of one class, as defined by VOC 2007 (Everingham et al., 2010).
 
-    The images are put in order of their scores, those of equal score in the order in which they come. Recall and
-    precision after each of them are r and p(r); the result is the mean over t = 0, 0.1, ..., 1 of the largest p(r) with
-    r ≥ t.
+    The images are sorted by falling score; equal scores keep their order. After each image, recall is r and precision
+    is p(r). The result is the mean over t = 0, 0.1, ..., 1 of the largest p(r) with r ≥ t.
+
+    >>> average_precision(np.array([4.0, 3.0, 2.0]), np.array([1, 0, 0]))
+    1.0
 
     Args:
       scores: `[images]`, higher for an image that more likely has the class.
-      labels: `[images]`, 1 for those that have it, else 0.
+      labels: `[images]`, 1 for images that have the class, else 0.
 
     Returns:
-      A number from 0 to 1; None if no image has the class.
+      A number from 0 to 1, or None if no image has the class.
     """
     hits = labels[np.argsort(-scores, kind="stable")].astype(np.int64)
     found = np.cumsum(hits)
     if not hits.any():
         return None
     precision = found / np.arange(1, len(hits) + 1)
-    # The largest precision from each image on; and the first image from which on recall is t, in whole numbers.
+    # The envelope is the largest precision from each image on. Recall reaches t where 10·found reaches 10·t·total; both
+    # are whole numbers, which compare exactly.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[np.searchsorted(10 * found, found[-1] * np.arange(11))].mean())
 
 
-def evaluate_multi_label(model: keras.Model, batches: tf.data.Dataset, steps: int) -> Dict[str, Any]:
-    """Mean average precision over the classes, by scores of all images and replicas together.
+def evaluate_multi_label(inputs: EvaluationInputs) -> Optional[Dict[str, Any]]:
+    """Measures the mean average precision over the classes, from the scores of all images and replicas together.
 
-    Of an image, classes of weight 0 are left out: neither found nor missed. On VOC these are those of which it has only
-    objects marked difficult, as in VOCevalcls.m of the devkit.
-
-    Args:
-      model: images → logits `[batch, classes]`.
-      batches: distributed batches as `supcon_tf.batch` describes them, with one view of each image; labels and weights
-        are `[batch, classes]`. Images that only fill the last batch have weights of 0.
-      steps: their number.
+    Needs the model's logits and held-out images with labels and weights `[batch, classes]`. An image does not count for
+    a class with weight 0. On VOC, these are classes with no object except ones marked difficult, as in VOCevalcls.m of
+    the devkit.
 
     Returns:
-      `mean_average_precision`, over the classes that an image has, 0 if there are none; `average_precision`, of each
-      class, None for those that no image has; `cross_entropy` (nats), the sum over an image's classes; `images`.
+      `mean_average_precision`, over the classes that an image has (0 if there are none); `average_precision`, a list
+      with None for each class that no image has; `cross_entropy` (nats), the sum over an image's classes; `images`,
+      their number. None where an image has one class, or none.
     """
+    if not inputs.num_classes or not inputs.multi_label:
+        return None
 
     @tf.function
-    def step(batch: Batch) -> Tuple[tf.Tensor, ...]:
-        logits = model(batch["views"][:, 0], training=False)
-        return gather(logits), gather(batch["labels"]), gather(batch["weights"])
+    def step(batch: Any) -> Tuple[tf.Tensor, ...]:
+        images, labels, weights = unpack(batch)
+        return gather(inputs.model(images, training=False)), gather(labels), gather(weights)
 
-    strategy, iterator = model.distribute_strategy, iter(batches)
-    of_steps: List[List[np.ndarray]] = []
-    for _ in range(steps):
-        outputs = strategy.run(step, args=(next(iterator),))
-        of_steps.append([strategy.experimental_local_results(output)[0].numpy() for output in outputs])
-    logits, labels, weights = (np.concatenate(part) for part in zip(*of_steps))
+    parts: List[List[np.ndarray]] = []
+    for batch in held_out_batches(inputs):
+        outputs = inputs.strategy.run(step, args=(batch,))
+        parts.append([inputs.strategy.experimental_local_results(output)[0].numpy() for output in outputs])
+    logits, labels, weights = (np.concatenate(part) for part in zip(*parts))
     counts = weights > 0
     precisions = [average_precision(*(x[counts[:, i], i] for x in (logits, labels))) for i in range(logits.shape[1])]
     cross_entropy = np.logaddexp(0, np.where(labels > 0, -1, 1) * logits.astype(np.float64))

@@ -1,1 +1,1 @@
-"""The stages that train, and what watches over them."""
+"""Runs training stages and keeps their checkpoints and curves."""

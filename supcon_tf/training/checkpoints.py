@@ -1,4 +1,4 @@
-"""A stage's progress on disk."""
+"""The checkpoints of a training stage."""
 
 import contextlib
 import re
@@ -8,20 +8,24 @@ from typing import Iterator, Mapping, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import UserError, first_line
+from supcon_tf.errors import NAME_ONLY, UserError, first_line
 
-# What TensorFlow raises where a checkpoint is damaged, or one of something else.
+# TensorFlow raises these where a checkpoint is damaged or holds something else.
 UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
 
 
+class Misfit(ValueError):
+    """The variables of a checkpoint do not fit; the message says which shapes or numbers differ."""
+
+
 class Checkpoints:
-    """Model and optimizer of one stage, in a folder of its own.
+    """Saves and restores model and optimizer of one stage, in one folder.
 
     Args:
       model: a compiled model with all its variables.
-      directory: where the checkpoints live.
-      chief: whether this process keeps them. The others take part in writing, as the strategy needs, but into a
-        folder that is thrown away.
+      directory: folder of the checkpoints.
+      chief: whether this process keeps the checkpoints. The strategy needs the other processes to write too; they write
+        into a temporary folder.
     """
 
     def __init__(self, model: keras.Model, directory: str, *, chief: bool = True) -> None:
@@ -38,76 +42,98 @@ class Checkpoints:
 
     @property
     def step(self) -> int:
-        """Steps that the model has behind it."""
+        """Number of steps that the model has taken."""
         return int(self._model.optimizer.iterations.numpy())
 
     def restore(self) -> None:
-        """Continues from the latest checkpoint, if there is one."""
+        """Resumes from the latest checkpoint, if there is one.
+
+        Raises:
+          UserError: it cannot be read.
+        """
         if self._latest is not None:
             with _naming(self._latest):
                 self._checkpoint.restore(self._latest).assert_existing_objects_matched()
 
     def save(self) -> None:
-        """Writes the present state, unless it is written already or holds a value that is not finite."""
-        if self._all_finite() and self.saved_step != self.step:
-            self._manager.save(checkpoint_number=self.step)
+        """Writes the present state, unless it is written already.
+
+        Raises:
+          UserError: a trainable weight is not finite. Nothing is written then.
+        """
+        if self.saved_step == self.step:
+            return
+        self._check_finite()
+        self._manager.save(checkpoint_number=self.step)
 
     def close(self) -> None:
-        """Removes what only this process has written."""
+        """Removes the temporary folder of a process that is not the chief."""
         if self._thrown_away is not None:
             self._thrown_away.cleanup()
 
     @property
     def saved_step(self) -> int:
-        """Step of the latest checkpoint; 0 where there is none."""
+        """Step of the latest checkpoint; 0 if there is none."""
         return _step_of(self._manager.latest_checkpoint or self._latest) or 0
 
-    def _all_finite(self) -> bool:
-        finite = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in self._model.trainable_variables]
-        return bool(tf.reduce_all(finite))
+    def kept(self) -> str:
+        """Says in words which checkpoint is kept where training stops with an error."""
+        return (
+            f"the checkpoint of step {self.saved_step} is kept" if self.saved_step else "nothing had been saved before"
+        )
+
+    def _check_finite(self) -> None:
+        variables = self._model.trainable_variables
+        finite = tf.stack([tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in variables]).numpy()
+        if not finite.all():
+            first = variables[finite.argmin()].name.split(":")[0]
+            raise UserError(
+                f"step {self.step}: {(~finite).sum()} of {len(variables)} trainable weights are not finite, first "
+                f"{first}; training stopped, {self.kept()}. A lower {{learning_rate}} or more {{warmup_epochs}} "
+                "usually helps",
+                learning_rate=NAME_ONLY,
+                warmup_epochs=NAME_ONLY,
+            )
 
 
 def latest_step(directory: str) -> Optional[int]:
-    """Step of the latest checkpoint in `directory`; None where there is none."""
+    """Returns the step of the latest checkpoint in `directory`, or None if there is none."""
     return _step_of(tf.train.latest_checkpoint(directory))
 
 
 def shape(directory: str, name: str) -> Tuple[int, ...]:
-    """Shape of the variable that the latest checkpoint in `directory` keeps under `name`."""
+    """Returns the shape of the variable called `name` in the latest checkpoint in `directory`."""
     reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(directory))
     return tuple(reader.get_variable_to_shape_map()[f"{name}/.ATTRIBUTES/VARIABLE_VALUE"])
 
 
 def restore(directory: str, **parts: tf.Module) -> None:
-    """Reads the weights of some parts of the model that the latest checkpoint in `directory` holds.
+    """Reads the weights of some parts of a model from the latest checkpoint in `directory`.
 
     Args:
-      directory: a stage's checkpoints.
-      parts: name of an attribute of that stage's model → a part with the same variables.
+      directory: checkpoints of a stage of this run.
+      parts: attribute of that stage's model → a part with the same variables.
+
+    Raises:
+      UserError: the checkpoint cannot be read.
     """
     path = tf.train.latest_checkpoint(directory)
     with _naming(path):
         _read(path, parts)
 
 
-def restore_elsewhere(directory: str, given: str, what: str, **parts: tf.Module) -> None:
-    """As `restore`, of another run's checkpoints, whose parts may be others than ours.
-
-    Args:
-      directory: a stage's checkpoints.
-      given: the flag that names the run.
-      what: the parts in words.
-      parts: as of `restore`.
+def restore_elsewhere(directory: str, **parts: tf.Module) -> None:
+    """Like `restore`, but from the checkpoints of another run, whose shapes may differ.
 
     Raises:
-      UserError: they do not fit; says which shapes differ.
+      Misfit: the weights do not fit.
     """
     path = tf.train.latest_checkpoint(directory)
     try:
         _check_number(path, parts)
         _read(path, parts)
     except UNREADABLE as error:
-        raise UserError(f"{given}: its {what} does not fit this run's ({_misfit(error)})") from None
+        raise Misfit(_difference(error)) from None
 
 
 def _read(path: str, parts: Mapping[str, tf.Module]) -> None:
@@ -116,7 +142,7 @@ def _read(path: str, parts: Mapping[str, tf.Module]) -> None:
 
 
 def _check_number(path: str, parts: Mapping[str, tf.Module]) -> None:
-    """Raises ValueError where the checkpoint holds another number of variables: of a deeper model some would fit."""
+    """Raises ValueError if the numbers of variables differ; some of a deeper model's variables could fit by chance."""
     names = [name for name, _ in tf.train.list_variables(path) if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")]
     for attribute, part in parts.items():
         held = [name for name in names if name.startswith(f"model/{attribute}/") and ".OPTIMIZER_SLOT" not in name]
@@ -124,8 +150,8 @@ def _check_number(path: str, parts: Mapping[str, tf.Module]) -> None:
             raise ValueError(f"{len(held)} weights there, {len(part.variables)} here")
 
 
-def _misfit(error: Exception) -> str:
-    """What TensorFlow says of a weight that does not fit, in short."""
+def _difference(error: Exception) -> str:
+    """Shortens TensorFlow's message about a weight that does not fit."""
     shapes = re.search(
         r"tensor with shape (\(.*?\)) .* variable with shape (\(.*?\)) and name (\S+?)(:\d+)?\.?$", str(error)
     )
@@ -144,12 +170,13 @@ def _naming(path: str) -> Iterator[None]:
     except UNREADABLE as error:
         raise UserError(
             f"{path}: cannot be read ({first_line(error, 120)}); remove this checkpoint's files, or use another "
-            "--run_dir"
+            "{run_dir}",
+            run_dir=NAME_ONLY,
         ) from None
 
 
 def _create_slots(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
-    """Makes the optimizer's variables now, so that `restore` can see that each finds its value."""
+    """Creates the optimizer's variables now, so that `restore` can check that each finds its value."""
     if hasattr(optimizer, "build"):
         optimizer.build(variables)
     else:  # TensorFlow Addons builds on Keras' older base class

@@ -1,23 +1,23 @@
-"""What every training stage has in common: continue where it stopped, watch, save, stop cleanly."""
+"""Runs a training stage: resumes where it stopped, trains, watches, saves and stops cleanly."""
 
 import contextlib
 import dataclasses
 import functools
 import os
 import sys
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import distribute
-from supcon_tf.config import RunOptions
 from supcon_tf.data.steps import StepSchedule
-from supcon_tf.errors import Interrupted, UserError, WorkersLost
+from supcon_tf.errors import ArgumentError, Interrupted, WorkersLost
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import Curves, Progress, Saving
 from supcon_tf.training.checkpoints import Checkpoints
+from supcon_tf.training.history import History
 from supcon_tf.training.stop_signals import StopRequest, stop_signals
 
 # (start step, input context) → batches from that step on
@@ -29,103 +29,118 @@ class Stage:
     """A stage that trains.
 
     Attributes:
-      name: under which it is kept on disk and shown.
-      epochs: batch size and number of steps.
-      make_batches: its training images.
-      learning_rate: step → rate, for the curves.
+      name: the name on the screen and on disk.
+      steps: batch size and number of steps.
+      make_batches: returns the training batches.
+      learning_rate: maps a step to its learning rate, for the curves.
       shown: metric → the words for it on the screen.
-      validation: distributed batches to evaluate on after each epoch; None for no such evaluation.
-      validation_steps: their number.
+      validation: distributed batches to evaluate on after each epoch, and their number; None for no validation.
     """
 
     name: str
-    epochs: StepSchedule
+    steps: StepSchedule
     make_batches: MakeBatches
     learning_rate: Callable[[int], Any]
     shown: Mapping[str, str]
-    validation: Optional[tf.data.Dataset] = None
-    validation_steps: Optional[int] = None
+    validation: Optional[Tuple[tf.data.Dataset, int]] = None
 
 
 def fit(
     model: keras.Model,
     stage: Stage,
     run_dir: RunDir,
-    options: RunOptions,
     *,
+    log_every: int,
+    checkpoint_minutes: float,
     described: Mapping[str, Any],
     chief: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains `model` from the stage's latest checkpoint to its end.
+    """Trains `model` from the stage's latest checkpoint to the end of the stage.
 
-    Interrupted at any moment and called again, it continues at the step that was saved last, with the images that an
-    undisturbed run has there.
+    An interrupted stage resumes at the step that was saved last. It then takes the same images as an uninterrupted run.
 
     Args:
       model: compiled.
-      stage: what to train on and for how long.
-      run_dir: where checkpoints and curves go.
-      options: how often to save and to look.
+      stage: the images and the number of steps.
+      run_dir: the folder for checkpoints and curves.
+      log_every: steps between two points of the curves and two checks of the loss.
+      checkpoint_minutes: longest time between two checkpoints.
       described: option → value, shown beside the curves.
       chief: whether this process writes.
-      callbacks: what else watches.
+      callbacks: further callbacks.
 
     Raises:
-      UserError: the loss is no longer finite, or the workers do not see the same folder.
+      ArgumentError: the workers do not see the same folder.
+      UserError: the loss or a weight is no longer finite.
       Interrupted: the process was asked to stop.
     """
     # Metrics are over all replicas already; Keras would add them up once more for each worker.
     model.distribute_reduction_method = "first"
-    checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
-    checkpoints.restore()
     strategy = model.distribute_strategy
-    agree = functools.partial(distribute.all_reduce_max, strategy)
-    latest, earliest = agree([checkpoints.step, -checkpoints.step])
-    if latest != -earliest:
-        raise UserError(
-            f"--run_dir={run_dir.path}: this worker finds step {checkpoints.step} saved there, others between "
-            f"{-earliest} and {latest}; it must be a folder that all workers share"
-        )
-    watching = list(callbacks)
-    progress = Progress(stage.name, stage.epochs, stage.shown)
-    if chief:
-        writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
-        if checkpoints.step > 0:
-            done = f"{checkpoints.step} of {stage.epochs.total_steps}"
-            print(f"{stage.name:9} goes on after step {done}", file=sys.stderr, flush=True)
-        else:
-            first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-            tensorboard.write_views(writer, model.batch_of(first_batch)["views"])
-            tensorboard.write_options(writer, described)
-        watching.append(Curves(writer, stage.epochs, stage.learning_rate, every=options.log_every))
-        watching.append(progress)
-    with (
-        contextlib.closing(progress),
-        contextlib.closing(checkpoints),
-        stop_signals() as stop,
-        _stop_before_loss(stop, checkpoints),
-        distribute.watch_workers(strategy),
-    ):
+    all_reduce_max = functools.partial(distribute.all_reduce_max, strategy)
+    with contextlib.ExitStack() as stack:
+        checkpoints = Checkpoints(model, run_dir.checkpoints(stage.name), chief=chief)
+        stack.callback(checkpoints.close)
+        checkpoints.restore()
+        _check_shared(run_dir, checkpoints.step, all_reduce_max)
+        watching, history = list(callbacks), None
+        if chief:
+            history = History(run_dir.history, stage.name, resumed_from=checkpoints.step)
+            writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
+            stack.callback(writer.close)
+            _announce(model, stage, checkpoints.step, writer, described)
+            progress = Progress(stage.name, stage.steps, stage.shown)
+            stack.callback(progress.close)
+            watching += [Curves(writer, history, stage.steps, stage.learning_rate, every=log_every), progress]
+        stop = stack.enter_context(stop_signals())
+        stack.enter_context(_stop_before_loss(stop, checkpoints))
+        stack.enter_context(distribute.watch_workers(strategy))
         saving = Saving(
             checkpoints,
             stop,
-            minutes=options.checkpoint_minutes,
-            check_every=options.log_every,
-            agree=agree,
-            agree_every=distribute.steps_between_agreements(strategy, options.log_every),
+            history=history,
+            minutes=checkpoint_minutes,
+            check_every=log_every,
+            all_reduce_max=all_reduce_max,
+            agree_every=distribute.steps_between_agreements(strategy, log_every),
         )
         _train(model, stage, checkpoints.step, [*watching, saving])
-        # Asked for while the last epoch was being evaluated and saved? It also keeps the others from reading what the
-        # chief has not written yet.
-        (signal,) = agree([stop.signal or 0])
+        # A signal may have come while the last epoch was evaluated and saved. The agreement also keeps the other
+        # workers from reading a checkpoint that the chief has not written yet.
+        (signal,) = all_reduce_max([stop.signal or 0])
         if signal:
-            raise Interrupted(f"stopped and saved at step {checkpoints.step}; the same command continues", signal)
+            raise Interrupted(f"stopped and saved at step {checkpoints.step}; run the same command to resume", signal)
+
+
+def _check_shared(run_dir: RunDir, step: int, all_reduce_max: Callable[[Sequence[int]], Sequence[int]]) -> None:
+    """Raises ArgumentError unless all workers find the same step saved."""
+    latest, earliest = all_reduce_max([step, -step])
+    if latest != -earliest:
+        raise ArgumentError(
+            "run_dir",
+            run_dir.path,
+            f"this worker finds step {step} saved there, others between {-earliest} and {latest}; it must be a folder "
+            "that all workers share",
+        )
+
+
+def _announce(
+    model: keras.Model, stage: Stage, step: int, writer: tf.summary.SummaryWriter, described: Mapping[str, Any]
+) -> None:
+    """Prints where a stage resumes; of a new stage, writes the first views and the options for TensorBoard."""
+    if step > 0:
+        total = stage.steps.total_steps
+        print(f"{stage.name:9} resumes after step {step} of {total}", file=sys.stderr, flush=True)
+        return
+    first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
+    tensorboard.write_views(writer, model.batch_of(first_batch)["views"])
+    tensorboard.write_options(writer, described)
 
 
 def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """What `keras.Model.fit` does, for epochs that differ by a step, the first of which may have begun."""
-    strategy, epochs = model.distribute_strategy, stage.epochs
+    """Trains like `keras.Model.fit`, for epochs that differ by a step and may resume in the middle of one."""
+    strategy, schedule = model.distribute_strategy, stage.steps
     batches = iter(strategy.distribute_datasets_from_function(lambda context: stage.make_batches(first_step, context)))
     watching = keras.callbacks.CallbackList(list(callbacks), model=model)
     with strategy.scope():
@@ -133,8 +148,8 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
     at_a_time = taken = int(model._steps_per_execution.numpy())
     step = first_step
     watching.on_train_begin()
-    for epoch in range(epochs.epoch_of(step), epochs.epochs):
-        begin, end = step, epochs.steps_before(epoch + 1)
+    for epoch in range(schedule.epoch_of(step), schedule.epochs):
+        begin, end = step, schedule.steps_before(epoch + 1)
         model.reset_metrics()
         watching.on_epoch_begin(epoch)
         while step < end:
@@ -147,7 +162,8 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
             step += steps
             watching.on_train_batch_end(step - begin - 1, logs)
         if stage.validation is not None:
-            figures = model.evaluate(stage.validation, steps=stage.validation_steps, verbose=0, return_dict=True)
+            held_out, count = stage.validation
+            figures = model.evaluate(held_out, steps=count, verbose=0, return_dict=True)
             logs = {**logs, **{f"val_{name}": value for name, value in figures.items()}}
         watching.on_epoch_end(epoch, logs)
     watching.on_train_end()
@@ -155,11 +171,11 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
 
 @contextlib.contextmanager
 def _stop_before_loss(stop: StopRequest, checkpoints: Checkpoints) -> Iterator[None]:
-    """A process that was asked to stop does so, also where the others have left before all could agree to."""
+    """Lets a process that was asked to stop do so, even if the others left before all agreed to it."""
     try:
         yield
     except WorkersLost:
         if stop.signal is None:
             raise
         saved = checkpoints.saved_step
-        raise Interrupted(f"stopped, saved at step {saved}; the same command continues", stop.signal) from None
+        raise Interrupted(f"stopped, saved at step {saved}; run the same command to resume", stop.signal) from None

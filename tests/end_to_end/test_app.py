@@ -55,7 +55,15 @@ def supcon_run(digits_dir, tmp_path_factory):
 
 def test_a_run_leaves_what_it_promises(supcon_run):
     run_dir, done = supcon_run
-    for name in ("config.json", "metrics.json", "checkpoints", "tensorboard", "saved_model", "report.html"):
+    for name in (
+        "config.json",
+        "metrics.json",
+        "history.json",
+        "checkpoints",
+        "tensorboard",
+        "saved_model",
+        "report.html",
+    ):
         assert (run_dir / name).exists(), name
     assert {"top1", "top5", "cross_entropy", "images"} <= set(metrics(run_dir))
     assert json.loads((run_dir / "config.json").read_text())["dataset"] == "digits"
@@ -209,7 +217,7 @@ def test_a_killed_worker_joins_again_and_no_saved_step_is_lost(supcon_run, start
     ends = ends_of(workers)
     assert [status for status, *_ in ends] == [0, 0], ends
     assert "app.py: lost the other workers (" in ends[0][2]
-    assert int(re.search("pretrain  goes on after step ([0-9]+) of 23", ends[0][2])[1]) >= saved
+    assert int(re.search("pretrain  resumes after step ([0-9]+) of 23", ends[0][2])[1]) >= saved
     assert_close(metrics(tmp_path), metrics(supcon_run[0]))
 
 
@@ -223,10 +231,10 @@ def test_workers_stop_together_when_one_is_asked_to(start_worker, tmp_path):
     assert [status for status, *_ in ends] == [128 + signal.SIGTERM] * 2, ends
     last_lines = {stderr.splitlines()[-1] for _, _, stderr in ends}
     step = latest_step(str(tmp_path / "checkpoints" / "pretrain"))
-    assert last_lines == {f"app.py: stopped and saved at step {step}; the same command continues"}
+    assert last_lines == {f"app.py: stopped and saved at step {step}; run the same command to resume"}
     ends = ends_of([start_worker(index, *arguments) for index in (0, 1)])
     assert [status for status, *_ in ends] == [0, 0], ends
-    assert f"pretrain  goes on after step {step} of 23" in ends[0][2]
+    assert f"pretrain  resumes after step {step} of 23" in ends[0][2]
     assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 23
 
 

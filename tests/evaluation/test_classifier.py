@@ -4,7 +4,8 @@ import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 from tensorflow import keras
 
-from supcon_tf.evaluation import evaluate_classifier
+from supcon_tf.evaluation import EvaluationInputs
+from supcon_tf.evaluation.classifier import evaluate_classifier
 
 CLASSES = 7
 
@@ -16,7 +17,8 @@ def evaluate(strategy, logits, labels, weights, batch_size):
     parts = {"views": logits[:, np.newaxis], "labels": labels, "weights": weights}
     dataset = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size, drop_remainder=True)
     batches = strategy.experimental_distribute_dataset(dataset)
-    return evaluate_classifier(model, batches, len(logits) // batch_size, num_classes=logits.shape[1])
+    names = [str(number) for number in range(logits.shape[1])]
+    return evaluate_classifier(EvaluationInputs(model, lambda: (batches, len(logits) // batch_size), names))
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

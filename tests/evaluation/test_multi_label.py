@@ -3,12 +3,12 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.evaluation import evaluate_multi_label
-from supcon_tf.evaluation.multi_label import average_precision
+from supcon_tf.evaluation import EvaluationInputs
+from supcon_tf.evaluation.multi_label import average_precision, evaluate_multi_label
 
 
 def devkits(scores, marks):
-    """Average precision as VOCevalcls.m of VOC 2007 has it; marks are 1, −1 for not there and 0 for difficult."""
+    """Average precision after VOCevalcls.m of VOC 2007; marks are 1, −1 for an absent class, 0 for a difficult one."""
     order = np.argsort(-scores, kind="stable")
     found, wrong = np.cumsum(marks[order] > 0), np.cumsum(marks[order] < 0)
     recall = found / np.sum(marks > 0)
@@ -29,7 +29,9 @@ def evaluate(strategy, logits, marks, batch_size):
     parts = {"views": logits[:, np.newaxis], "labels": labels, "weights": weights}
     dataset = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size, drop_remainder=True)
     batches = strategy.experimental_distribute_dataset(dataset)
-    return evaluate_multi_label(model, batches, len(logits) // batch_size)
+    names = [str(number) for number in range(logits.shape[1])]
+    held_out = (batches, len(logits) // batch_size)
+    return evaluate_multi_label(EvaluationInputs(model, lambda: held_out, names, multi_label=True))
 
 
 def test_average_precision_by_hand():

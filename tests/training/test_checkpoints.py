@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.errors import UserError
 from supcon_tf.optimizers import make_optimizer
-from supcon_tf.training.checkpoints import Checkpoints, latest_step, restore
+from supcon_tf.training.checkpoints import Checkpoints, Misfit, latest_step, restore, restore_elsewhere
 
 
 def make_model(optimizer="nesterov"):
@@ -23,7 +23,7 @@ def train(model, steps):
         model.train_on_batch(x, x.sum(axis=1, keepdims=True))
 
 
-def test_a_restored_model_goes_on_as_if_nothing_had_happened(tmp_path):
+def test_a_restored_model_trains_like_an_uninterrupted_one(tmp_path):
     for optimizer in ("nesterov", "adamw", "lamb"):
         directory = str(tmp_path / optimizer)
         model = make_model(optimizer)
@@ -51,8 +51,34 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     checkpoints.save()
     model.layers[0].kernel.assign([[1.0], [np.nan], [1.0]])
     train(model, 1)
-    checkpoints.save()
+    with pytest.raises(UserError) as stopped:
+        checkpoints.save()
     assert latest_step(str(tmp_path)) == 1
+    assert str(stopped.value) == (
+        "step 2: 1 of 1 trainable weights are not finite, first linear/kernel; training stopped, the checkpoint of "
+        "step 1 is kept. A lower learning_rate or more warmup_epochs usually helps"
+    )
+
+
+def test_weights_that_are_never_finite_leave_nothing_behind(tmp_path):
+    model = make_model()
+    model.layers[0].kernel.assign([[1.0], [np.inf], [1.0]])
+    train(model, 1)
+    with pytest.raises(UserError, match="not finite, .*; training stopped, nothing had been saved before"):
+        Checkpoints(model, str(tmp_path)).save()
+    assert latest_step(str(tmp_path)) is None
+
+
+def test_weights_of_another_run_that_do_not_fit_are_a_misfit(tmp_path):
+    model = make_model()
+    train(model, 1)
+    model.encoder = keras.layers.Dense(2)
+    model.encoder.build((None, 3))
+    Checkpoints(model, str(tmp_path)).save()
+    other = keras.layers.Dense(4, name="other")
+    other.build((None, 3))
+    with pytest.raises(Misfit, match=r"has shape \((3, )?2,?\) there, \((3, )?4,?\) here$"):
+        restore_elsewhere(str(tmp_path), encoder=other)
 
 
 def test_two_checkpoints_are_kept(tmp_path):
@@ -97,5 +123,5 @@ def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path):
     train(model, 1)
     Checkpoints(model, str(tmp_path)).save()
     (tmp_path / "ckpt-1.data-00000-of-00001").write_bytes(b"")
-    with pytest.raises(UserError, match="ckpt-1: cannot be read"):
+    with pytest.raises(UserError, match="ckpt-1: cannot be read .* use another run_dir$"):
         Checkpoints(make_model(), str(tmp_path)).restore()

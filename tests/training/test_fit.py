@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 
@@ -6,20 +7,21 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.config import RunOptions
+from supcon_tf import distribute
 from supcon_tf.data.steps import StepSchedule
-from supcon_tf.errors import Interrupted, WorkersLost
+from supcon_tf.errors import ArgumentError, Interrupted, UserError, WorkersLost
 from supcon_tf.models import Classifier
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training.checkpoints import latest_step
 from supcon_tf.training.fit import Stage, fit
+from tests.event_files import read_points
 
-EPOCHS = StepSchedule(batch_size=2, images=7, epochs=2)  # of 3 steps and 4
+STEPS = StepSchedule(batch_size=2, images=7, epochs=2)  # the epochs take 3 and 4 steps
 
 
 def make_batches(start_step, context):
-    """Images of one grey, another in each step, and labels."""
-    steps = tf.data.Dataset.range(start_step, EPOCHS.total_steps)
+    """Returns grey images, one shade in each step, and labels."""
+    steps = tf.data.Dataset.range(start_step, STEPS.total_steps)
     return steps.map(
         lambda step: {
             "views": tf.fill([2, 1, 4, 4, 1], tf.cast(10 * step, tf.uint8)),
@@ -28,15 +30,16 @@ def make_batches(start_step, context):
     )
 
 
-def run(tmp_path, *callbacks, steps_per_execution=1):
+def run(tmp_path, *callbacks, steps_per_execution=1, log_every=2, learning_rate=0.1):
     images = keras.Input((4, 4, 1))
     encoder = keras.Model(images, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
     model = Classifier(encoder, 2, freeze_encoder=False, normalize_embedding=False)
     model.linear.set_weights([np.ones([16, 2]), np.zeros([2])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, steps_per_execution=steps_per_execution)
-    stage = Stage("pretrain", EPOCHS, make_batches, lambda step: 0.1, {"loss": "loss"})
-    fit(model, stage, RunDir(str(tmp_path)), RunOptions(), described={}, callbacks=callbacks)
+    model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), loss, steps_per_execution=steps_per_execution)
+    stage = Stage("pretrain", STEPS, make_batches, lambda step: 0.1, {"loss": "loss"})
+    run_dir = RunDir(str(tmp_path))
+    fit(model, stage, run_dir, log_every=log_every, checkpoint_minutes=10.0, described={}, callbacks=callbacks)
     return model.get_weights()
 
 
@@ -62,7 +65,7 @@ def test_several_steps_at_a_time_end_with_the_same_weights(steps, tmp_path):
         np.testing.assert_allclose(weight, expected, rtol=1e-6)
 
 
-def test_a_stage_goes_on_with_another_number_of_steps_at_a_time(tmp_path):
+def test_a_stage_resumes_with_another_number_of_steps_at_a_time(tmp_path):
     with pytest.raises(Interrupted, match="saved at step 1"):
         run(tmp_path / "interrupted", InterruptAt(step=1))
     for weight, expected in zip(run(tmp_path / "interrupted", steps_per_execution=3), run(tmp_path / "undisturbed")):
@@ -77,15 +80,74 @@ def test_an_interrupted_stage_stops_and_ends_with_the_weights_of_an_undisturbed_
     assert stopped.value.signal == signal.SIGINT
     for weight, expected in zip(run(tmp_path / "interrupted"), undisturbed):
         np.testing.assert_array_equal(weight, expected)
-    assert latest_step(str(tmp_path / "interrupted" / "checkpoints" / "pretrain")) == EPOCHS.total_steps
+    assert latest_step(str(tmp_path / "interrupted" / "checkpoints" / "pretrain")) == STEPS.total_steps
 
 
-def test_where_a_stage_goes_on_is_said(tmp_path, capsys):
+def test_the_step_that_a_stage_resumes_from_is_printed(tmp_path, capsys):
     with pytest.raises(Interrupted):
         run(tmp_path, InterruptAt(step=2))
-    assert "goes on" not in capsys.readouterr().err
+    assert "resumes" not in capsys.readouterr().err
     run(tmp_path)
-    assert capsys.readouterr().err.startswith("pretrain  goes on after step 2 of 7\n")
+    assert capsys.readouterr().err.startswith("pretrain  resumes after step 2 of 7\n")
+
+
+def history(tmp_path):
+    return json.loads((tmp_path / "history.json").read_text())["pretrain"]
+
+
+@pytest.mark.parametrize("when", [{"step": 3}, {"step": 5}, {"epoch": 0}])
+def test_history_of_a_resumed_stage_has_each_step_once(when, tmp_path):
+    run(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(tmp_path / "interrupted", InterruptAt(**when))
+    run(tmp_path / "interrupted")
+    whole, resumed = history(tmp_path / "whole"), history(tmp_path / "interrupted")
+    assert [step for step, _ in whole["train/loss"]] == [2, 4, 6]
+    for tag, curve in whole.items():
+        assert [step for step, _ in resumed[tag]] == [step for step, _ in curve]
+    assert resumed["train/learning_rate"] == whole["train/learning_rate"]
+
+
+def test_points_that_a_crash_left_after_the_checkpoint_are_dropped(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations.numpy() == 6:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, Crash(), log_every=1)
+    kept = history(tmp_path)
+    kept["train/loss"] += [[4, 9.0], [5, 9.0]]  # written, but the checkpoint of step 5 was not
+    (tmp_path / "history.json").write_text(json.dumps({"pretrain": kept}))
+    run(tmp_path, log_every=3)
+    assert [step for step, _ in history(tmp_path)["train/loss"]] == [1, 2, 3, 6]
+    assert 9.0 not in dict(history(tmp_path)["train/loss"]).values()
+
+
+def test_history_equals_the_event_files_of_an_uninterrupted_stage(tmp_path):
+    run(tmp_path)
+    events = read_points(tmp_path / "tensorboard" / "pretrain")
+    kept = {tag: [(step, np.float32(value)) for step, value in curve] for tag, curve in history(tmp_path).items()}
+    assert kept == events and set(kept) == {"train/loss", "train/learning_rate", "train/images_per_second"}
+
+
+def test_weights_that_are_not_finite_stop_the_stage_in_one_line(tmp_path):
+    """The loss is still finite; the update of the last step is not."""
+
+    class Overflow(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations.numpy() == STEPS.total_steps:
+                self.model.layers[-1].bias.assign([0.0, np.inf])
+
+    with pytest.raises(UserError, match="^step 7: 1 of 2 trainable weights are not finite, first dense.*/bias;"):
+        run(tmp_path, Overflow())
+    assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 3
+
+
+def test_a_folder_that_the_workers_do_not_share_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(distribute, "all_reduce_max", lambda strategy, values: [5, 0])
+    with pytest.raises(ArgumentError, match=f"^run_dir='{tmp_path}': this worker finds step 0 .* between 0 and 5; it"):
+        run(tmp_path)
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -1,8 +1,8 @@
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.evaluation import read_curves
 from supcon_tf.training import tensorboard
+from tests.event_files import read_points
 
 
 def test_grid_shows_each_view_pixel_by_pixel():
@@ -21,4 +21,4 @@ def test_figures_are_written_where_they_are_read(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path))
     tensorboard.write_figures(writer, {"top1": 0.25})
     writer.close()
-    assert read_curves(str(tmp_path), ["evaluation/top1"]) == {"evaluation/top1": [(0, 0.25)]}
+    assert read_points(tmp_path) == {"evaluation/top1": [(0, 0.25)]}

@@ -1,4 +1,4 @@
-"""`--warm_start` and `--warm_start_parts`: what a model takes from another run."""
+"""Parts of a model start with the weights of another run."""
 
 import json
 
@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.config import ModelOptions
-from supcon_tf.errors import UserError
+from supcon_tf.config import ModelOptions, as_flag
+from supcon_tf.errors import ArgumentError
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
 from supcon_tf.training import warm_start
 from supcon_tf.training.checkpoints import Checkpoints
@@ -22,9 +22,10 @@ def small(seed=0, width=0.25):
 
 
 def write_run(path, *, mode="supcon", total_steps=STEPS, **models):
-    """A run that has saved these models, by stage, after as many steps as `STEPS` says."""
+    """Writes a run that saved these models, by stage, after the steps in `STEPS`."""
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"mode": mode, **SMALL, "total_steps": total_steps}))
+    found = {"prepared_data": "images/1", "whitening_constants": {}, "total_steps": total_steps}
+    (path / "config.json").write_text(json.dumps({"mode": mode, **SMALL, **found}))
     for stage, model in models.items():
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
         model.optimizer.iterations.assign(STEPS[stage])
@@ -57,7 +58,7 @@ def assert_same(part, other):
         np.testing.assert_array_equal(weight, expected)
 
 
-def test_each_part_is_that_of_the_last_stage_that_trains_it(run, pretrained, linear):
+def test_each_part_comes_from_the_last_stage_that_trains_it(run, pretrained, linear):
     with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
         encoder, head = small(), ProjectionHead((4,))
         head.build((None, encoder.output_shape[-1]))
@@ -69,41 +70,51 @@ def test_each_part_is_that_of_the_last_stage_that_trains_it(run, pretrained, lin
     assert np.any(classifier.encoder.get_weights()[0] != linear.encoder.get_weights()[0])
 
 
-def test_stage_that_is_not_finished_does_not_count(pretrained, linear, tmp_path):
+def test_unfinished_stage_does_not_count(pretrained, linear, tmp_path):
     longer = {**STEPS, "linear": 9}
     path = write_run(tmp_path / "run", pretrain=pretrained, linear=linear, total_steps=longer)
     encoder = small()
     load(path, encoder=encoder)
     assert_same(encoder, pretrained.encoder)
-    with pytest.raises(UserError, match="--warm_start=.*: has no finished stage 'linear', which would hold the class"):
+    with pytest.raises(
+        ArgumentError, match="^warm_start=.*: has no finished stage 'linear', which would hold the class"
+    ):
         warm_start.check(warm_start.find(path), ("encoder", "classifier"), 3)
 
 
-def test_parts_of_a_cross_entropy_run_are_of_its_one_stage(linear, tmp_path):
+def test_parts_of_a_cross_entropy_run_come_from_its_one_stage(linear, tmp_path):
     path = write_run(tmp_path / "run", mode="ce", pretrain=linear)
     classifier = Classifier(small(), 3, freeze_encoder=False)
     load(path, encoder=classifier.encoder, classifier=classifier.linear)
     assert_same(classifier, linear)
-    with pytest.raises(UserError, match="a run of mode ce has no projection head"):
+    with pytest.raises(ArgumentError, match="a run of mode ce has no projection head"):
         warm_start.check(warm_start.find(path), ("projection_head",), 3)
 
 
-def test_what_does_not_fit_is_named_in_one_line(run):
+def test_part_that_does_not_fit_is_named_in_one_line(run):
     for encoder, complaint in [
         (small(width=0.5), r"\(stem_conv/kernel has shape \(3, 3, 1, 8\) there, \(3, 3, 1, 16\) here\)$"),
-        (keras.Sequential(small().layers[:3]), r"\(50 weights there, 1 here\)$"),  # which fit, by themselves
+        (keras.Sequential(small().layers[:3]), r"\(50 weights there, 1 here\)$"),  # that one would fit
     ]:
-        with pytest.raises(UserError, match=f"--warm_start={run}: its encoder does not fit this run's {complaint}"):
+        with pytest.raises(
+            ArgumentError, match=f"^warm_start='{run}': its encoder does not fit this run's {complaint}"
+        ):
             load(run, encoder=encoder)
-    with pytest.raises(
-        UserError, match=r"its encoder does not fit .*; it was trained with --encoder=small --stem=auto"
-    ):
+    with pytest.raises(ArgumentError) as caught:
         other = vars(ModelOptions(**{**SMALL, "encoder": "resnet18", "stem": "imagenet"}))
         warm_start.load(warm_start.find(run), {"encoder": small(width=0.5)}, other)
-    with pytest.raises(UserError, match=f"--warm_start={run}: its classifier has 3 classes, not 5"):
+    assert caught.value.text(as_flag).startswith(f"--warm_start={run}: its encoder does not fit this run's (")
+    assert caught.value.text(as_flag).endswith("; it was trained with --encoder=small --stem=auto")
+    with pytest.raises(ArgumentError, match=f"^warm_start='{run}': its classifier has 3 classes, not 5"):
         warm_start.check(warm_start.find(run), ("encoder", "classifier"), 5)
 
 
 def test_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="--warm_start=.*: holds no run; give the --run_dir of one"):
+    with pytest.raises(ArgumentError, match="^warm_start=.*: holds no run; give the run_dir of one$"):
+        warm_start.find(str(tmp_path))
+
+
+def test_run_made_before_the_first_release_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"mode": "supcon", **SMALL}))
+    with pytest.raises(ArgumentError, match="^warm_start=.*: holds a run of a version that this one cannot resume"):
         warm_start.find(str(tmp_path))

@@ -1,7 +1,8 @@
 from html.parser import HTMLParser
 
 from supcon_tf.evaluation import report_html
-from supcon_tf.evaluation.curves import svg
+from supcon_tf.evaluation.report import page
+from supcon_tf.evaluation.report.curves import svg
 
 
 class Checker(HTMLParser):
@@ -19,7 +20,7 @@ class Checker(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-METRICS = {
+FIGURES = {
     "top1": 0.6,
     "top5": 1.0,
     "cross_entropy": 0.7,
@@ -31,10 +32,10 @@ METRICS = {
 def make_page(**changes):
     arguments = {
         "title": "supcon on <mine>",
-        "metrics": METRICS,
+        "results": {"classifier": FIGURES},
         "class_names": ["cat", "a<b", "dog"],
         "options": {"mode": "supcon", "projection_layers": (128, 64)},
-        "stages": {"pretrain": {"train/loss": [(1, 3.0), (2, 1.0)]}},
+        "history": {"pretrain": {"train/loss": [[1, 3.0], [2, 1.0]]}},
     }
     return Checker(report_html(**{**arguments, **changes}))
 
@@ -51,16 +52,45 @@ def test_the_page_needs_nothing_else():
 
 
 def test_without_a_confusion_matrix_the_rest_stands():
-    text = " ".join(make_page(metrics={**METRICS, "confusion_matrix": None}).text)
+    text = " ".join(make_page(results={"classifier": {**FIGURES, "confusion_matrix": None}}).text)
     assert "60.00%" in text and "Most frequent mistakes" not in text
 
 
-def test_of_images_with_several_classes_the_average_precision_of_each_is_shown():
-    metrics = {"mean_average_precision": 0.4, "average_precision": [0.25, None, 0.55], "cross_entropy": 2, "images": 9}
-    text = " ".join(make_page(metrics=metrics).text)
+def test_average_precision_of_each_class_is_shown():
+    figures = {"mean_average_precision": 0.4, "average_precision": [0.25, None, 0.55], "cross_entropy": 2, "images": 9}
+    text = " ".join(make_page(results={"multi_label": figures}).text)
     for words in ("40.00%", "mean average precision", "25.0%", "a<b –", "55.0%"):
         assert words in text, words
     assert "top-1" not in text and "Most frequent mistakes" not in text
+
+
+def test_top5_is_shown_for_more_than_five_classes():
+    names = list("abcdef")
+    figures = {**FIGURES, "confusion_matrix": None}
+    assert "top-5 accuracy" in make_page(class_names=names, results={"classifier": figures}).text
+    assert "top-5 accuracy" not in make_page(class_names=names[:5], results={"classifier": figures}).text
+
+
+def test_an_evaluator_without_a_section_gets_a_table_of_its_figures():
+    text = " ".join(
+        make_page(results={"classifier": FIGURES, "few_shot": {"top1": 0.25, "per<class": {"5": 0.1}}}).text
+    )
+    for words in ("Few shot", "top1 0.25", "per<class.5 0.1"):
+        assert words in text, words
+
+
+def test_an_evaluator_adds_a_section(monkeypatch):
+    monkeypatch.setitem(
+        page.SECTIONS, "toy", lambda figures, class_names: f"<p>{class_names[0]}: {figures['score']}</p>"
+    )
+    text = " ".join(make_page(results={"classifier": FIGURES, "toy": {"score": 7}}).text)
+    assert "cat: 7" in text and "score" not in text
+
+
+def test_a_stage_without_curves_has_no_heading():
+    history = {"pretrain": {"train/learning_rate": [[1, 3.0]]}, "linear": {"train/top1": [[1, 0.5]]}}
+    text = " ".join(make_page(history=history).text)
+    assert "Stage linear" in text and "Stage pretrain" not in text
 
 
 def test_drawing_goes_from_corner_to_corner():

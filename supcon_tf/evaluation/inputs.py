@@ -1,0 +1,58 @@
+"""What an evaluator is given, and the one place that takes a held-out batch apart."""
+
+import dataclasses
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.batch import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationInputs:
+    """A trained model and the held-out images.
+
+    Attributes:
+      model: maps images `[batch, height, width, channels]` uint8 to logits `[batch, classes]`. Its `embed` maps them to
+        embeddings `[batch, dim]`.
+      held_out: returns distributed batches of the held-out images, and their number.
+      class_names: in the order of the labels; empty where the images have no labels.
+      multi_label: whether an image may have several classes, or none.
+    """
+
+    model: keras.Model
+    held_out: Callable[[], Tuple[tf.data.Dataset, int]]
+    class_names: Sequence[str]
+    multi_label: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 where the images have no labels."""
+        return len(self.class_names)
+
+    @property
+    def strategy(self) -> tf.distribute.Strategy:
+        """The strategy of the model, which runs each step."""
+        return self.model.distribute_strategy
+
+
+# Returns figures by name, or None where the evaluator does not apply.
+Evaluator = Callable[[EvaluationInputs], Optional[Dict[str, Any]]]
+
+
+def held_out_batches(inputs: EvaluationInputs) -> Iterator[Any]:
+    """Yields each distributed batch of the held-out images once, as an argument for `inputs.strategy.run`."""
+    batches, steps = inputs.held_out()
+    iterator = iter(batches)
+    for _ in range(steps):
+        yield next(iterator)
+
+
+def unpack(batch: Batch) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns images, labels and weights of a replica's batch, which `supcon_tf.batch` describes.
+
+    Images are `[batch, height, width, channels]` uint8. Labels and weights are `[batch]`, or `[batch, classes]` if an
+    image may have several classes. Weight 0 marks images that only fill the last batch, and classes that do not count.
+    """
+    return batch["views"][:, 0], batch["labels"], batch["weights"]

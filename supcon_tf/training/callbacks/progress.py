@@ -1,0 +1,84 @@
+"""Shows on the screen how far a stage is."""
+
+import sys
+import time
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import tqdm
+
+from supcon_tf.data.steps import StepSchedule
+from supcon_tf.training.callbacks.steps import Logs, StepCallback
+
+
+class Progress(StepCallback):
+    """Shows a bar with the time left on a terminal, and otherwise prints a line every few seconds.
+
+    Args:
+      stage: name of the stage.
+      steps: batch size and number of steps.
+      shown: metric → the words for it.
+    """
+
+    SECONDS_BETWEEN_LINES = 10.0
+
+    def __init__(self, stage: str, steps: StepSchedule, shown: Mapping[str, str]) -> None:
+        super().__init__()
+        self._stage = stage
+        self._steps = steps
+        self._shown = shown
+        self._bar: Optional[tqdm.tqdm] = None
+        self._started: Optional[Tuple[float, int]] = None
+        self._last_line = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        if sys.stderr.isatty() and self._bar is None:
+            self._bar = tqdm.tqdm(
+                desc=f"{self._stage:9}",
+                total=self._steps.total_steps,
+                initial=self.step,
+                unit=" steps",
+                dynamic_ncols=True,
+                bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
+            )
+
+    def after_step(self, logs: Dict[str, Any]) -> None:
+        if self._started is None:  # the first step includes compilation, so the clock starts after it
+            self._started = (time.monotonic(), self.step)
+        if self._bar is not None:
+            self._bar.update(self.step - self._bar.n)
+            if time.monotonic() - self._last_line > 0.5:
+                self._bar.set_postfix_str(self._text(logs))
+                self._last_line = time.monotonic()
+        elif time.monotonic() - self._last_line > self.SECONDS_BETWEEN_LINES:
+            self._print_line(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.step < self._steps.total_steps:
+            return
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._text(logs or {}))
+        else:
+            self._print_line(logs or {})
+
+    def close(self) -> None:
+        """Leaves the bar on the screen and moves on to the next line."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _print_line(self, logs: Dict[str, Any]) -> None:
+        now = time.monotonic()
+        started, first_step = self._started or (now, self.step)
+        remaining = self._steps.total_steps - self.step
+        left = ""
+        if self.step > first_step or not remaining:  # the speed is unknown before
+            seconds = (now - started) * remaining / max(self.step - first_step, 1)
+            left = f"{tqdm.tqdm.format_interval(seconds)} left, "
+        percent = 100 * self.step / self._steps.total_steps
+        print(f"{self._stage:9} {percent:3.0f}%  {left}{self._text(logs)}", file=sys.stderr, flush=True)
+        self._last_line = now
+
+    def _text(self, logs: Dict[str, Any]) -> str:
+        epoch = min(self._steps.epoch_of(self.step) + 1, self._steps.epochs)
+        figures = [f"{words} {float(logs[name]):.3f}" for name, words in self._shown.items() if name in logs]
+        return ", ".join([f"epoch {epoch}/{self._steps.epochs}", *figures])

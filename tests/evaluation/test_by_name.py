@@ -1,0 +1,50 @@
+"""The evaluators by name, and how their figures reach metrics.json and TensorBoard."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf import evaluation
+from supcon_tf.evaluation.inputs import held_out_batches, unpack
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    """A model that answers with its input, and four images of two classes."""
+    model = keras.Sequential([keras.layers.InputLayer((2,)), keras.layers.Activation("linear")])
+    logits = np.float32([[1, 0], [0, 1], [1, 0], [1, 0]])
+    batches = tf.data.Dataset.from_tensor_slices((logits, [0, 1, 1, 0], np.ones(4, np.float32))).batch(2)
+    return evaluation.EvaluationInputs(model, lambda: (batches, 2), ["cat", "dog"])
+
+
+def count_images(inputs):
+    return {"images": sum(len(unpack(batch)[0]) for batch in held_out_batches(inputs)), "classes": inputs.num_classes}
+
+
+def test_one_of_the_two_judges_of_the_classifier_applies(inputs):
+    assert list(evaluation.evaluate(inputs)) == ["classifier"]
+    changed = evaluation.EvaluationInputs(inputs.model, inputs.held_out, inputs.class_names, multi_label=True)
+    assert evaluation.EVALUATORS["classifier"](changed) is None
+    unlabelled = evaluation.EvaluationInputs(inputs.model, inputs.held_out, [], multi_label=True)
+    assert evaluation.evaluate(unlabelled) == {}
+
+
+def test_a_new_evaluator_is_one_more_line_in_the_dict(inputs, monkeypatch):
+    monkeypatch.setitem(evaluation.EVALUATORS, "toy", count_images)
+    monkeypatch.setitem(evaluation.EVALUATORS, "not_this_time", lambda inputs: None)
+    results = evaluation.evaluate(inputs)
+    metrics = evaluation.as_metrics(results)
+    assert metrics["top1"] == 0.75 and metrics["images"] == 4
+    assert metrics["toy"] == {"images": 4, "classes": 2} and "not_this_time" not in metrics
+    assert "toy" in evaluation.report_html("title", results, inputs.class_names, {}, {}).lower()
+
+
+def test_figures_of_the_classifier_are_flat_and_those_of_others_are_objects():
+    results = {"multi_label": {"mean_average_precision": 0.5}, "knn": {"top1": 0.8, "k": 20}}
+    assert evaluation.as_metrics(results) == {"mean_average_precision": 0.5, "knn": {"top1": 0.8, "k": 20}}
+
+
+def test_single_numbers_of_all_evaluators_are_scalars():
+    metrics = {"top1": 0.9, "confusion_matrix": [[1]], "ood": {"svhn": {"auroc": 0.8}}, "fitted": True, "note": None}
+    assert evaluation.scalars(metrics) == {"top1": 0.9, "ood/svhn/auroc": 0.8}
