@@ -8,8 +8,8 @@ import pytest
 
 import flags
 from supcon_tf import config as config_lib
-from supcon_tf import experiment
 from supcon_tf.data.steps import StepSchedule
+from supcon_tf.run import schedule as schedules
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.cfg"))
@@ -93,15 +93,15 @@ def epochs_of(recipe, stage):
     config = config_of(recipe)
     images = IMAGES[recipe.split("_")[0]]
     if stage == "linear":
-        return StepSchedule(config.linear.linear_batch_size, images, config.linear.linear_epochs)
-    return StepSchedule(config.pretrain.batch_size, images, config.pretrain.pretrain_epochs)
+        return StepSchedule(config.linear.batch_size, images, config.linear.epochs)
+    return StepSchedule(config.pretrain.batch_size, images, config.pretrain.epochs)
 
 
 @pytest.mark.parametrize("recipe", PUBLISHED)
 def test_first_stage_has_the_sources_steps_and_rates(recipe):
     config, epochs, table = config_of(recipe), epochs_of(recipe, "pretrain"), table_of(recipe)
     assert epochs.total_steps == int(table["steps"])
-    schedule = experiment.make_schedule(config, "pretrain", epochs)
+    schedule = schedules.learning_rate_schedule(config, "pretrain", epochs)
     batch, total = config.pretrain.batch_size, epochs.total_steps
     warmup = int(config.pretrain.warmup_epochs * IMAGES[recipe.split("_")[0]] / batch)
     peak = float(table.get("peak rate", table["learning_rate"]))
@@ -138,7 +138,7 @@ COSINE = {0.0: 1.0, 0.5: 0.5, 1.0: 0.0}  # these are shares of the decay
 @pytest.mark.parametrize("recipe", [recipe for recipe in PUBLISHED if "_ce" not in recipe])
 def test_linear_stage_has_the_sources_rates(recipe):
     epochs, table = epochs_of(recipe, "linear"), table_of(recipe)
-    schedule = experiment.make_schedule(config_of(recipe), "linear", epochs)
+    schedule = schedules.learning_rate_schedule(config_of(recipe), "linear", epochs)
     scaled = "scale_learning_rate" in table and table["scale_learning_rate"] == "on"
     peak = float(table["linear_learning_rate"]) * (epochs.batch_size / 256 if scaled else 1)
     warmup = 12 if "imagenet" in recipe else 0
