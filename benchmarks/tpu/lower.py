@@ -24,10 +24,9 @@ from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import optimizers
-from supcon_tf.data.load import ImageData
-from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.losses import engine
-from supcon_tf.run_dir import RunDir
+from supcon_tf.models.precision import layer_precision
+from supcon_tf.run import build
 
 IMAGE_SHAPE, VIEWS, CLASSES = (224, 224, 3), 2, 1000
 STEPS = 1000  # of a schedule that is never run
