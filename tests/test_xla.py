@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import optimizers
-from supcon_tf.models.precision import layer_precision
+from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
 from supcon_tf.training import checkpoints
 
@@ -45,7 +45,7 @@ def make_model(values, multi_label=False):
     """Returns a model as a run compiles it, and a batch for it."""
     options = {"mode": "supcon", "pretrain_epochs": 20, "weight_decay": 1e-4, "linear_weight_decay": 1e-4}
     config = config_lib.from_values({**options, **SMALL, **values})
-    with layer_precision(config.hardware.precision):
+    with precision_policy(config.hardware.precision):
         return make_model_of(config, multi_label)
 
 

@@ -25,7 +25,7 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import optimizers
 from supcon_tf.losses import engine
-from supcon_tf.models.precision import layer_precision
+from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
 
 IMAGE_SHAPE, VIEWS, CLASSES = (224, 224, 3), 2, 1000
@@ -79,7 +79,7 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
     values = {**COMMON, **MODES[recipe.mode], "mode": recipe.mode, "encoder": recipe.encoder}
     config = config_lib.from_values({**values, "batch_size": recipe.batch, "linear_weight_decay": 1e-6})
     optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(1.0, 0, STEPS))
-    with strategy.scope(), layer_precision(config.hardware.precision):
+    with strategy.scope(), precision_policy(config.hardware.precision):
         if recipe.contrastive:
             model: keras.Model = build.make_contrastive_model(config, IMAGE_SHAPE, CLASSES)
             model.compile(optimizer, build.make_contrastive_loss(config, model))

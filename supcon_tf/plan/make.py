@@ -12,7 +12,7 @@ from supcon_tf import models
 from supcon_tf.data import catalogue, load
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.models.precision import layer_precision
+from supcon_tf.models.precision import precision_policy
 from supcon_tf.plan import graph_cost
 from supcon_tf.plan.stage import Parameters, StagePlan
 from supcon_tf.run import build, resolve, schedule
@@ -60,7 +60,7 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
     unlabelled = None
     if config.data.unlabelled is not None:
         unlabelled = TrainingImages(load.load_unlabelled(config.data, prepare=False))
-    with graph_cost.unfilled_weights(), layer_precision(config.hardware.precision):
+    with graph_cost.unfilled_weights(), precision_policy(config.hardware.precision):
         stages = tuple(_stages(config, images, unlabelled, replicas))
     return Plan(config, asked, images.size, unlabelled.size if unlabelled else 0, stages)
 
@@ -122,9 +122,7 @@ def _of_one_replica(config: config_lib.Config) -> config_lib.Config:
     as few. The cost of the queue and its momentum encoder is added by arithmetic.
     """
     default = config_lib.LossOptions()
-    loss = dataclasses.replace(
-        config.loss, queue_size=default.queue_size, momentum_encoder=default.momentum_encoder
-    )
+    loss = dataclasses.replace(config.loss, queue_size=default.queue_size, momentum_encoder=default.momentum_encoder)
     return dataclasses.replace(config, loss=loss, model=dataclasses.replace(config.model, sync_batch_norm=False))
 
 

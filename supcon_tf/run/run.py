@@ -11,7 +11,7 @@ from supcon_tf import distribute
 from supcon_tf.data import catalogue, load
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError
-from supcon_tf.models.precision import layer_precision
+from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, resolve, schedule, stages, weights
 from supcon_tf.run.context import Experiment
 from supcon_tf.run.summary import summary
@@ -34,7 +34,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         "evaluate": stages.evaluate,
         "export": stages.export,
     }
-    with layer_precision(config.hardware.precision):
+    with precision_policy(config.hardware.precision):
         experiment = prepare(config, strategy)
         for stage in config_lib.STAGES:
             if stage in config.run.stages:

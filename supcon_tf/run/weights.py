@@ -92,9 +92,7 @@ def load_initial_weights(
     if weights.pretrained_here:
         checkpoints.restore(run_dir.checkpoints("pretrain"), encoder=model.encoder)
     if weights.warm_start:
-        parts: Dict[str, tf.Module] = {
-            name: getattr(model, warm_start.ATTRIBUTES[name]) for name in weights.warm_start
-        }
+        parts: Dict[str, tf.Module] = {name: getattr(model, warm_start.ATTRIBUTES[name]) for name in weights.warm_start}
         warm_start.load(warm_start.find(str(options.warm_start)), parts, dataclasses.asdict(options))
     if isinstance(model, models.ContrastiveModel) and model.queue is not None and not weights.resumed:
         model.queue.begin_as(model.encoder, model.projection_head)

@@ -14,7 +14,7 @@ import flags
 from supcon_tf import config as config_lib
 from supcon_tf import optimizers
 from supcon_tf.models import encoders
-from supcon_tf.models.precision import layer_precision
+from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
 from supcon_tf.training import checkpoints
 from tests.test_recipes import RECIPES
@@ -53,7 +53,7 @@ def run_both_stages(recipe, jit_compile):
     labels = tf.constant(np.arange(IMAGES) % CLASSES // 2, tf.int32)
     learning_rate = optimizers.WarmupThenDecay(0.1, 0, 10)
     views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
-    with layer_precision(config.hardware.precision):
+    with precision_policy(config.hardware.precision):
         if config.run.mode != "ce":
             model = build.make_contrastive_model(config, SHAPE, CLASSES)
             optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)

@@ -109,9 +109,7 @@ def test_encoder_head_and_queue_begin_as_those_of_another_run(tmp_path):
     run_dir = RunDir(str(tmp_path / "run"))
     model = build.make_contrastive_model(config, SHAPE, CLASSES)
     fresh = {part: first_weights(getattr(model, part)).copy() for part in ("encoder", "projection_head")}
-    weights.load_initial_weights(
-        weights.initial_weights(config, run_dir, "pretrain"), config.model, run_dir, model
-    )
+    weights.load_initial_weights(weights.initial_weights(config, run_dir, "pretrain"), config.model, run_dir, model)
     for part, value in fresh.items():
         expected = first_weights(getattr(other, part))
         assert np.any(value != expected)
@@ -124,9 +122,7 @@ def test_a_resumed_stage_reads_nothing_but_its_checkpoint(tmp_path):
     run_dir = start_stages(tmp_path / "run", "pretrain")
     model = build.make_contrastive_model(config, SHAPE, CLASSES)
     before = model.get_weights()
-    weights.load_initial_weights(
-        weights.initial_weights(config, run_dir, "pretrain"), config.model, run_dir, model
-    )
+    weights.load_initial_weights(weights.initial_weights(config, run_dir, "pretrain"), config.model, run_dir, model)
     for value, expected in zip(model.get_weights(), before):
         np.testing.assert_array_equal(value, expected)
 
