@@ -26,7 +26,7 @@ def plan_text(plan: Plan) -> str:
     if asked.plan_devices is None:
         notes.append("For another number of devices: --plan_devices=N.")
     if plan.stages[0].messages:
-        notes.append("Sent: what a device sends if all of them form a ring.")
+        notes.append("Sent: bytes that a device sends if all devices form a ring.")
     if asked.plan_tflops is None:
         notes.append("For the time: --plan_tflops=N, the TFLOP/s that a device reaches.")
     else:

@@ -1,4 +1,4 @@
-"""What a run would cost: steps, operations, memory, communication and time, with nothing trained, read or written."""
+"""Plans a run: steps, operations, memory, communication and time, with nothing trained, read or written."""
 
 from supcon_tf.plan.fits import Fit, fits
 from supcon_tf.plan.make import Plan, make_plan

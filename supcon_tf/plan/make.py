@@ -20,7 +20,7 @@ from supcon_tf.run import build, resolve, schedule
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a run costs.
+    """Cost of a run.
 
     Attributes:
       config: the final options.

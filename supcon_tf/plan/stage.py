@@ -1,6 +1,6 @@
-"""What one training stage costs: arithmetic on the counts of its model's graph.
+"""Computes the cost of one training stage from the counts of its model's graph.
 
-A step is the step of one replica, on a device of its own. Memory is what the step needs by itself; frameworks keep more.
+A step is the step of one replica, which has a device to itself. Memory is what the step needs by itself; frameworks keep more.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from supcon_tf.plan import graph_cost
 from supcon_tf.run import schedule
 
 FLOAT = 4  # bytes of a weight, a gradient, a projection
-PREFETCHED = 2  # batches on a device: the one of the step and the next
+PREFETCHED = 2  # batches on a device: the current one and the next
 
 
 class Parameters(NamedTuple):
-    """Number of parameters in a part of the model, and how many of them are trained."""
+    """Number of parameters in a part of the model, and of trained ones among these."""
 
     number: int
     trained: int
@@ -44,7 +44,7 @@ class Message(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StagePlan:
-    """What a training stage costs.
+    """Cost of a training stage.
 
     Attributes:
       stage: 'pretrain' or 'linear'.

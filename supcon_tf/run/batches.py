@@ -34,8 +34,8 @@ def training_images(options: config_lib.DataOptions, data: load.ImageData, *, se
 def unlabelled_images(options: config_lib.DataOptions, images: TrainingImages) -> Optional[TrainingImages]:
     """Returns the images to contrast without labels; None without the option `unlabelled`.
 
-    Another data set is taken whole. Of the same data set the images are taken that are neither trained on with labels
-    nor evaluated on.
+    Takes another data set whole. Takes from the same data set the images that are neither trained on with labels nor
+    evaluated on.
 
     Raises:
       ArgumentError: no images are left.

@@ -70,7 +70,7 @@ def check_labels(config: config_lib.Config, data: load.ImageData) -> None:
     """Rejects options that the labels of the data set do not allow.
 
     Raises:
-      ArgumentError: an option needs a single label per image and the images have several; or label noise without labels.
+      ArgumentError: an option needs a single label per image, and the images have several labels or none.
     """
     options, dataset = config.data, config.data.dataset
     if options.label_noise and len(data.class_names) < 2:

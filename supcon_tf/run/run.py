@@ -22,7 +22,7 @@ OF_EACH_WORKER = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "
 
 
 def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
-    """Runs the stages that `config` asks for, as far as they are not finished, and prints a summary.
+    """Runs the unfinished ones of the stages that `config` asks for, and prints a summary.
 
     Raises:
       UserError: something that the user can mend.

@@ -60,8 +60,7 @@ def train_with_cross_entropy(experiment: Experiment) -> None:
 def train_linear_classifier(experiment: Experiment) -> None:
     """Trains a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3).
 
-    The encoder is the one of stage 'pretrain' or, where that is not asked for, the one that the options name: linear
-    evaluation by transfer.
+    The encoder comes from the stage 'pretrain'. Without that stage the options name it: linear evaluation by transfer.
     """
     if experiment.last_training_stage != "linear":
         return

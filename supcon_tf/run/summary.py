@@ -1,4 +1,4 @@
-"""What a run prints at its end: figures, files, and what to do next."""
+"""Prints the end of a run: figures, files, and what to do next."""
 
 import os
 import shlex

@@ -2,11 +2,11 @@
 
 A stage that has a checkpoint resumes from it, and nothing else is read. A stage that starts has, for each part:
 
-    encoder            'pretrain': fresh, from --encoder_weights or from --warm_start
-                       'linear': from this run's stage 'pretrain', or, where the run does not train an encoder, from
-                       --encoder_weights, --warm_start or the file that --encoder names
-    projection head    fresh, or from --warm_start
-    classifier         fresh, or from --warm_start
+    encoder            stage 'pretrain': fresh weights, `encoder_weights` or `warm_start`.
+                       Stage 'linear': this run's stage 'pretrain'. A run that trains no encoder takes it from
+                       `encoder_weights`, `warm_start` or the file that `encoder` names.
+    projection head    fresh weights or `warm_start`.
+    classifier         fresh weights or `warm_start`.
 
 Evaluation and export read the checkpoint of the last training stage. Whitening constants belong to the encoder and come
 from where it comes from.
@@ -21,7 +21,7 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import models
 from supcon_tf.data import catalogue
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import checkpoints, warm_start
 
@@ -55,9 +55,9 @@ def initial_weights(config: config_lib.Config, run_dir: RunDir, stage: str) -> I
         raise ArgumentError(
             "stages",
             "pretrain",
-            f"{run_dir.path} has a linear classifier on an encoder that was not trained there; leave 'pretrain' out, or "
-            "give another {run_dir}",
-            run_dir="PATH",
+            f"{run_dir.path} has a linear classifier on an encoder that was not trained there; leave 'pretrain' out, "
+            "or give another {run_dir}",
+            run_dir=NAME_ONLY,
         )
     pretrained_here = stage == "linear" and not uses_pretrained_encoder(config, run_dir)
     parts = _parts_of(config.run.mode, stage, with_encoder=not pretrained_here)

@@ -50,7 +50,7 @@ def test_resnet50_takes_the_published_number_of_operations():
         encoder = build_encoder("resnet50", (224, 224, 3))
     cost_of = counted(lambda x: encoder(x, training=True), (224, 224, 3), encoder.trainable_weights)
     assert cost_of.forward_flops == pytest.approx(8.2e9, rel=0.005)  # 4.1 billion multiplications and as many additions
-    # A gradient at the weights and one at the inputs, but for the images.
+    # The gradient is taken at the weights and at the inputs, except the images.
     of_images = 2 * 112 * 112 * 64 * 7 * 7 * 3
     assert cost_of.backward == 2 * cost_of.forward_flops - of_images
     assert cost_of.uncounted == ()
@@ -119,7 +119,7 @@ def test_products_of_the_loss_are_those_of_its_graph(monkeypatch):
     by_graph = sum(graph_cost.FLOPS[op.type](op) for op in products)
     planned = cost.of_supcon(images, 1, views, dim).flops
     assert by_graph == planned
-    # A row of the memory is held against each of the batch, and gives to its gradient.
+    # Each row of the memory is compared with each row of the batch, and contributes to its gradient.
     assert cost.of_supcon(images, 1, views, dim, memory=48).flops == planned + 2 * 2 * 64 * 48 * dim
 
 

@@ -175,7 +175,7 @@ def test_linear_evaluation_by_transfer(pretrained_run, tmp_path, monkeypatch):
     expected = pretrained.embed(experiment.evaluation_view(tf.constant(images)))
     np.testing.assert_allclose(served(images=tf.constant(images))["embedding"], expected, atol=1e-5)
 
-    # The same command changes nothing, even if the other run is gone, and never trains the encoder afterwards.
+    # Running again changes nothing, even if the other run is gone. The encoder is never trained afterwards.
     tf.io.gfile.rmtree(other.run_dir.path)
     before = files_of(tmp_path / "run")
     run_lib.run(config, experiment.strategy)
