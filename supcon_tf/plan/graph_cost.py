@@ -1,6 +1,6 @@
 """Counts a training step from its graph: operations, memory for the gradient, bytes moved.
 
-Runs nothing and fills no weights. Traces the graph for a batch of `TRACED_IMAGES` and scales what depends on the images.
+Runs nothing and fills no weights. Traces the graph for a batch of `TRACED_IMAGES` and scales costs that grow with it.
 """
 
 import contextlib
@@ -10,14 +10,14 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 
-# A prime that is no dimension of a layer: tensors whose first dimension it divides are those that grow with the batch.
+# A prime that is no dimension of a layer. A tensor grows with the batch if this number divides its first dimension.
 TRACED_IMAGES = 127
 
-# Outputs that are the input under another name or shape. ReadVariableOp's is the variable itself.
+# Operations whose output is their input under another name or shape. ReadVariableOp returns the variable itself.
 ALIASES = ("Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "IdentityN")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
-Mark = Callable[[str], None]  # says that the operations since the last mark are a part of this name
+Mark = Callable[[str], None]  # names the part that the operations since the last mark belong to
 Forward = Callable[[tf.Tensor, Mark], Sequence[tf.Tensor]]
 
 
@@ -61,7 +61,7 @@ def unfilled_weights() -> Iterator[None]:
 
     def zeros(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
         shape, dtype = tf.TensorShape(arguments.get("shape")), arguments.get("dtype")
-        if shape.is_fully_defined() and dtype is not None:  # as of all weights that Keras' layers make
+        if shape.is_fully_defined() and dtype is not None:  # true of all weights of Keras layers
             arguments["initial_value"] = lambda: tf.zeros(shape, dtype)
         return next_creator(**arguments)
 
@@ -92,7 +92,7 @@ def count(
         end = len(graph.get_operations())
         gradients = tape.gradient(outputs, weights) if weights else []
     operations = graph.get_operations()
-    # The first layer's gradient at the images is in the graph, but TensorFlow leaves out what leads to nothing.
+    # The graph holds the first layer's gradient at the images, but TensorFlow prunes operations without a use.
     needed = _leading_to([x.op for x in gradients if x is not None], operations)
     operations = operations[:end] + [op for op in operations[end:] if op in needed]
     of_images = _depending_on(images.op, operations)
@@ -191,7 +191,7 @@ def _moved(op: tf.Operation) -> int:
 def _sum_of_flops(operations: Sequence[tf.Operation], graph: tf.Graph, uncounted: Set[str]) -> int:
     total = 0
     for op in operations:
-        if op.type in CALLS:  # of a SavedModel, say
+        if op.type in CALLS:  # in a SavedModel, for example
             called = graph._get_function(op.get_attr("f").name)
             inner = getattr(called, "graph", None)
             if inner is None:
@@ -208,7 +208,7 @@ def _sum_of_flops(operations: Sequence[tf.Operation], graph: tf.Graph, uncounted
 
 
 def _elements(*dimensions: Any) -> Optional[int]:
-    """Twice the product; None where one is unknown."""
+    """Returns twice the product; None where one is unknown."""
     return None if None in dimensions else 2 * math.prod(dimensions)
 
 

@@ -1,6 +1,7 @@
 """Computes the cost of one training stage from the counts of its model's graph.
 
-A step is the step of one replica, which has a device to itself. Memory is what the step needs by itself; frameworks keep more.
+Each replica has a device to itself, and a step is the step of one replica. Memory counts what the step itself needs;
+frameworks keep more.
 """
 
 import dataclasses
