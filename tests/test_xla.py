@@ -8,7 +8,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf import experiment, models, optimizers
+from supcon_tf import optimizers
+from supcon_tf.models.precision import precision_policy
+from supcon_tf.run import build
 from supcon_tf.training import checkpoints
 
 SHAPE = (8, 8, 3)
@@ -40,30 +42,27 @@ OPTIONS = [
 
 
 def make_model(values, multi_label=False):
-    """A model as the experiment compiles it, and a batch for it."""
-    config = config_lib.from_values({"mode": "supcon", "pretrain_epochs": 20, **SMALL, **values})
-    experiment.set_precision(config.hardware.precision)
+    """Returns a model as a run compiles it, and a batch for it."""
+    options = {"mode": "supcon", "pretrain_epochs": 20, "weight_decay": 1e-4, "linear_weight_decay": 1e-4}
+    config = config_lib.from_values({**options, **SMALL, **values})
+    with precision_policy(config.hardware.precision):
+        return make_model_of(config, multi_label)
+
+
+def make_model_of(config, multi_label):
     optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(0.1, 0, 10))
     views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
     labels = tf.constant(np.arange(IMAGES) % 3 - 1, tf.int32)
     if config.run.mode == "ce":
-        freeze = config.run.stages == ("linear",)
-        model = models.make_classifier(config.model, SHAPE, 3, freeze_encoder=freeze, weight_decay=1e-4)
-        experiment.compile_classifier(model, optimizer, config, multi_label=multi_label)
+        stage = "linear" if config.run.stages == ("linear",) else "pretrain"
+        model = build.make_classifier(config, SHAPE, 3, stage=stage)
+        build.compile_classifier(model, optimizer, config, multi_label=multi_label)
         if multi_label:
             several = tf.one_hot(labels, 3, dtype=tf.int32)
             return model, (tf.constant(views[:, 0]), several, tf.ones([IMAGES, 3]))
         return model, (tf.constant(views[:, 0]), tf.maximum(labels, 0), tf.ones([IMAGES]))
-    model = models.make_contrastive_model(
-        config.model,
-        SHAPE,
-        3,
-        weight_decay=1e-4,
-        learned_temperature=0.1 if config.loss.learn_temperature else None,
-        queue_size=config.loss.queue_size,
-        microbatch_size=config.training.microbatch_size,
-    )
-    model.compile(optimizer, experiment.make_contrastive_loss(config, model))
+    model = build.make_contrastive_model(config, SHAPE, 3)
+    build.compile_contrastive_model(model, optimizer, config)
     return model, (tf.constant(views), labels)
 
 

@@ -23,11 +23,10 @@ from replica import PodStrategy, replica_of
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf import experiment, optimizers
-from supcon_tf.data.load import ImageData
-from supcon_tf.data.training_images import TrainingImages
+from supcon_tf import optimizers
 from supcon_tf.losses import devices
-from supcon_tf.run_dir import RunDir
+from supcon_tf.models.precision import precision_policy
+from supcon_tf.run import build
 
 IMAGE_SHAPE, VIEWS, CLASSES = (224, 224, 3), 2, 1000
 STEPS = 1000  # of a schedule that is never run
@@ -79,18 +78,14 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
     """The stage's model, compiled, with all its variables."""
     values = {**COMMON, **MODES[recipe.mode], "mode": recipe.mode, "encoder": recipe.encoder}
     config = config_lib.from_values({**values, "batch_size": recipe.batch, "linear_weight_decay": 1e-6})
-    experiment.set_precision(config.hardware.precision)
-    names = tuple(map(str, range(CLASSES)))
-    data = ImageData(None, "image", "label", names, IMAGE_SHAPE, "train", "validation", "validation")
-    run = experiment.Experiment(config, strategy, RunDir(""), data, IMAGE_SHAPE, flip=True, images=TrainingImages(data))
     optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(1.0, 0, STEPS))
-    with strategy.scope():
+    with strategy.scope(), precision_policy(config.hardware.precision):
         if recipe.contrastive:
-            model: keras.Model = experiment.make_contrastive_model(run)
-            model.compile(optimizer, experiment.make_contrastive_loss(config, model))
+            model: keras.Model = build.make_contrastive_model(config, IMAGE_SHAPE, CLASSES)
+            model.compile(optimizer, build.make_contrastive_loss(config, model))
         else:
-            model = experiment.make_classifier(run, train=recipe.stage)
-            experiment.compile_classifier(model, optimizer, config)
+            model = build.make_classifier(config, IMAGE_SHAPE, CLASSES, stage=recipe.stage)
+            build.compile_classifier(model, optimizer, config)
         optimizer.build(model.trainable_variables)
     return model
 

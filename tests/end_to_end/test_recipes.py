@@ -4,17 +4,18 @@ Under XLA and at the encoder's depth this takes an hour on 2 cores: `make test P
 done for a few that are unlike each other, without XLA and with one block in each group of the encoder.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import flags
 from supcon_tf import config as config_lib
-from supcon_tf import experiment, optimizers
-from supcon_tf.data.load import ImageData
-from supcon_tf.data.training_images import TrainingImages
+from supcon_tf import optimizers
 from supcon_tf.models import encoders
-from supcon_tf.run_dir import RunDir
+from supcon_tf.models.precision import precision_policy
+from supcon_tf.run import build
 from supcon_tf.training import checkpoints
 from tests.test_recipes import RECIPES
 
@@ -27,18 +28,14 @@ UNLIKE = (
 
 
 def tiny(recipe):
-    """The recipe's run, narrow, on batches of a few small images."""
+    """Returns the options of the recipe, narrow, for batches of a few small images."""
     asked = flags.parse(["app.py", f"--recipe={recipe}", *(["--dataset=x"] if "default" in recipe else [])]).config
     values = {**config_lib.values(asked), "encoder_width": NARROW, "image_size": SHAPE[0], "queue_size": 0}
     if asked.loss.queue_size:
         values["queue_size"] = 12
     if asked.data.dataset == "imagenet2012":
         values["stem"] = "imagenet"  # which it has by the size of its images
-    config = config_lib.from_values(values)
-    names = tuple(map(str, range(CLASSES)))
-    data = ImageData(None, "image", "label", names, SHAPE, "train", None, "test")
-    strategy = tf.distribute.get_strategy()
-    return experiment.Experiment(config, strategy, RunDir(""), data, SHAPE, flip=True, images=TrainingImages(data))
+    return config_lib.from_values(values)
 
 
 def two_steps(model, *batch):
@@ -51,24 +48,22 @@ def two_steps(model, *batch):
 
 
 def run_both_stages(recipe, jit_compile):
-    run = tiny(recipe)
-    config = run.config
-    experiment.set_precision(config.hardware.precision)
+    config = tiny(recipe)
+    config = dataclasses.replace(config, hardware=dataclasses.replace(config.hardware, jit_compile=jit_compile))
     labels = tf.constant(np.arange(IMAGES) % CLASSES // 2, tf.int32)
-    schedule = optimizers.WarmupThenDecay(0.1, 0, 10)
+    learning_rate = optimizers.WarmupThenDecay(0.1, 0, 10)
     views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
-    if config.run.mode != "ce":
-        model = experiment.make_contrastive_model(run)
-        loss = experiment.make_contrastive_loss(config, model)
-        optimizer = experiment.make_optimizer(run, "pretrain", model, schedule)
-        model.compile(optimizer, loss, loss_weights=experiment.make_loss_weight(config), jit_compile=jit_compile)
-        two_steps(model, tf.constant(views), labels)
-    stage = "pretrain" if config.run.mode == "ce" else "linear"
-    classifier = experiment.make_classifier(run, train=stage)
-    optimizer = experiment.make_optimizer(run, stage, classifier, schedule)
-    experiment.compile_classifier(classifier, optimizer, config)
-    classifier.jit_compile = jit_compile
-    two_steps(classifier, tf.constant(views[:, 0]), labels, tf.ones([IMAGES]))
+    with precision_policy(config.hardware.precision):
+        if config.run.mode != "ce":
+            model = build.make_contrastive_model(config, SHAPE, CLASSES)
+            optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)
+            build.compile_contrastive_model(model, optimizer, config)
+            two_steps(model, tf.constant(views), labels)
+        stage = "pretrain" if config.run.mode == "ce" else "linear"
+        classifier = build.make_classifier(config, SHAPE, CLASSES, stage=stage)
+        optimizer = build.make_optimizer(config, stage, classifier, learning_rate)
+        build.compile_classifier(classifier, optimizer, config)
+        two_steps(classifier, tf.constant(views[:, 0]), labels, tf.ones([IMAGES]))
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-"""What a model's training step takes, counted from its graph: operations, memory for the gradient, bytes moved.
+"""Counts a training step from its graph: operations, memory for the gradient, bytes moved.
 
-Nothing is run and no weight is made that has to be filled: the graph is traced for a batch of `TRACED_IMAGES`, and what
-depends on the images is scaled.
+Runs nothing and fills no weights. Traces the graph for a batch of `TRACED_IMAGES` and scales costs that grow with it.
 """
 
 import contextlib
@@ -11,30 +10,30 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 
-# A prime that is no dimension of a layer: tensors whose first dimension it divides are those that grow with the batch.
+# A prime that is no dimension of a layer. A tensor grows with the batch if this number divides its first dimension.
 TRACED_IMAGES = 127
 
-# Outputs that are the input under another name or shape. ReadVariableOp's is the variable itself.
+# Operations whose output is their input under another name or shape. ReadVariableOp returns the variable itself.
 ALIASES = ("Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "IdentityN")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
-Mark = Callable[[str], None]  # says that the operations since the last mark are a part of this name
+Mark = Callable[[str], None]  # names the part that the operations since the last mark belong to
 Forward = Callable[[tf.Tensor, Mark], Sequence[tf.Tensor]]
 
 
 class GraphCost(NamedTuple):
-    """What a step takes, for each image but where it says otherwise.
+    """Cost of a step, per image unless stated otherwise.
 
     Attributes:
-      forward: FLOPs of each part of the forward pass; a multiply and an add are two, and only convolutions and matrix
-        products count.
+      forward: FLOPs of each part of the forward pass. Only convolutions and matrix products count; a multiply and an
+        add are two.
       backward: FLOPs of the gradient.
-      moved: bytes that the other operations read and write, forward and backward; without those that rename or reshape.
-      moved_forward: of these, in the forward pass.
-      kept: bytes that the forward pass leaves to the gradient.
-      peak: the most bytes at a time, what is kept among them.
-      copies: bytes that the gradient needs of the weights in another precision; not for each image, but in all.
-      uncounted: types of operations that were left out, because their shapes are not known.
+      moved: bytes that the other operations read and write, forward and backward, except those that rename or reshape.
+      moved_forward: the same bytes in the forward pass alone.
+      kept: bytes that the forward pass keeps for the gradient.
+      peak: largest number of bytes in use at a time, including `kept`.
+      copies: total bytes of copies of the weights in another precision that the gradient needs; not per image.
+      uncounted: types of operations that were left out because their shapes are unknown.
     """
 
     forward: Dict[str, float]
@@ -58,11 +57,11 @@ class GraphCost(NamedTuple):
 
 @contextlib.contextmanager
 def unfilled_weights() -> Iterator[None]:
-    """Weights made in it are zeros, which takes a fraction of the time of drawing them."""
+    """Creates all weights as zeros within the context, which is much faster than drawing them."""
 
     def zeros(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
         shape, dtype = tf.TensorShape(arguments.get("shape")), arguments.get("dtype")
-        if shape.is_fully_defined() and dtype is not None:  # as of all weights that Keras' layers make
+        if shape.is_fully_defined() and dtype is not None:  # true of all weights of Keras layers
             arguments["initial_value"] = lambda: tf.zeros(shape, dtype)
         return next_creator(**arguments)
 
@@ -75,13 +74,13 @@ def count(
     image_shape: Sequence[int],
     weights: Sequence[tf.Variable],
 ) -> GraphCost:
-    """Traces a forward pass with its gradient, and counts.
+    """Traces a forward pass with its gradient and counts its cost.
 
     Args:
-      forward: uint8 images `[batch, *image_shape]` → what the gradient starts from. It calls `mark(name)` after each of
-        its parts.
+      forward: maps uint8 images `[batch, *image_shape]` to the tensors that the gradient starts from. Calls
+        `mark(name)` after each part.
       image_shape: height, width and channels.
-      weights: what the gradient is for; none for no gradient.
+      weights: variables to differentiate by; an empty sequence for no gradient.
     """
     graph = FuncGraph("plan")
     ends: List[Tuple[str, int]] = []
@@ -93,7 +92,7 @@ def count(
         end = len(graph.get_operations())
         gradients = tape.gradient(outputs, weights) if weights else []
     operations = graph.get_operations()
-    # The first layer's gradient at the images is in the graph, but TensorFlow leaves out what leads to nothing.
+    # The graph holds the first layer's gradient at the images, but TensorFlow prunes operations without a use.
     needed = _leading_to([x.op for x in gradients if x is not None], operations)
     operations = operations[:end] + [op for op in operations[end:] if op in needed]
     of_images = _depending_on(images.op, operations)
@@ -121,7 +120,7 @@ def count(
 
 
 def _depending_on(source: tf.Operation, operations: Sequence[tf.Operation]) -> Set[tf.Operation]:
-    """Those of the operations, in the order of their making, that some input leads to `source`, and itself."""
+    """Returns `source` and the operations, given in the order of creation, that depend on it."""
     found = {source}
     for op in operations:
         if any(x.op in found for x in op.inputs):
@@ -130,7 +129,7 @@ def _depending_on(source: tf.Operation, operations: Sequence[tf.Operation]) -> S
 
 
 def _leading_to(targets: Sequence[tf.Operation], operations: Sequence[tf.Operation]) -> Set[tf.Operation]:
-    """Those of the operations, in the order of their making, that some output leads to one of `targets`, and these."""
+    """Returns `targets` and the operations, given in the order of creation, that lead to one of these."""
     found = set(targets)
     for op in reversed(operations):
         if op in found:
@@ -139,46 +138,46 @@ def _leading_to(targets: Sequence[tf.Operation], operations: Sequence[tf.Operati
 
 
 def _root(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor whose memory this one is."""
+    """Returns the tensor whose memory this tensor shares."""
     while tensor.op.type in ALIASES:
         tensor = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
     return tensor
 
 
 def _kept(operations: Sequence[tf.Operation], end: int) -> List[tf.Tensor]:
-    """Tensors of the forward pass, which are the first `end` operations, that later ones take."""
+    """Returns tensors of the forward pass, the first `end` operations, that later operations read."""
     first = set(operations[:end])
     refs = {_root(x).ref() for op in operations[end:] for x in op.inputs if _root(x).op in first}
     return [ref.deref() for ref in refs]
 
 
 def _peak(operations: Sequence[tf.Operation], counted: Set[tf.Operation]) -> int:
-    """The most bytes of outputs of `counted` at a time, if each is let go of after its last use."""
+    """Returns the largest number of bytes of outputs of `counted` in use at a time, each freed after its last use."""
     last_use: Dict[Any, int] = {}
     for position, op in enumerate(operations):
         for x in op.inputs:
             last_use[_root(x).ref()] = position
-    let_go: Dict[int, int] = {}
+    freed: Dict[int, int] = {}
     live = peak = 0
     for position, op in enumerate(operations):
         if op in counted and op.type not in ALIASES:
             for tensor in op.outputs:
                 size, last = _size(tensor), last_use.get(tensor.ref(), position)
                 live += size
-                let_go[last] = let_go.get(last, 0) + size
+                freed[last] = freed.get(last, 0) + size
         peak = max(peak, live)
-        live -= let_go.pop(position, 0)
+        live -= freed.pop(position, 0)
     return peak
 
 
 def _size(tensor: tf.Tensor) -> int:
-    """Bytes of a tensor that grows with the batch, else 0: weights and their gradients are counted elsewhere."""
+    """Returns the bytes of a tensor that grows with the batch, otherwise 0: weights are counted elsewhere."""
     grows = tensor.shape.rank and tensor.shape[0] is not None and tensor.shape[0] % TRACED_IMAGES == 0
     return _bytes(tensor) if grows else 0
 
 
 def _bytes(tensor: tf.Tensor) -> int:
-    """Bytes; 0 where the shape is not known, which is so of small things alone."""
+    """Returns the bytes of a tensor; 0 where the shape is unknown, which only small tensors have."""
     elements = tensor.shape.num_elements()
     return (elements or 0) * tensor.dtype.size if tensor.dtype.is_numpy_compatible else 0
 
@@ -192,7 +191,7 @@ def _moved(op: tf.Operation) -> int:
 def _sum_of_flops(operations: Sequence[tf.Operation], graph: tf.Graph, uncounted: Set[str]) -> int:
     total = 0
     for op in operations:
-        if op.type in CALLS:  # of a SavedModel, say
+        if op.type in CALLS:  # in a SavedModel, for example
             called = graph._get_function(op.get_attr("f").name)
             inner = getattr(called, "graph", None)
             if inner is None:
@@ -209,12 +208,12 @@ def _sum_of_flops(operations: Sequence[tf.Operation], graph: tf.Graph, uncounted
 
 
 def _elements(*dimensions: Any) -> Optional[int]:
-    """Twice the product; None where one of them is not known."""
+    """Returns twice the product; None where one is unknown."""
     return None if None in dimensions else 2 * math.prod(dimensions)
 
 
 def _of_convolution(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
-    """Each output takes the kernel's height, width and input channels; so does each entry of its gradient."""
+    """Counts height × width × input channels of the kernel for each output, or for each entry of its gradient."""
     return lambda op: _elements(result(op).shape.num_elements(), *kernel(op).shape.as_list()[:3])
 
 
@@ -229,7 +228,7 @@ def _of_matmul(op: tf.Operation) -> Optional[int]:
 
 
 def _of_einsum(op: tf.Operation) -> Optional[int]:
-    """One multiplication for each combination of indices; only of two operands, whose indices all have names."""
+    """Counts one multiplication per combination of indices, for two operands whose indices all have names."""
     operands = op.get_attr("equation").decode().split("->")[0].split(",")
     if len(operands) != 2 or any("." in operand for operand in operands):
         return None

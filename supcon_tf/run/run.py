@@ -1,0 +1,119 @@
+"""Runs the stages that the options ask for, in their order."""
+
+import dataclasses
+import sys
+from typing import Callable, Dict
+
+import tensorflow as tf
+
+from supcon_tf import config as config_lib
+from supcon_tf import distribute
+from supcon_tf.data import catalogue, load
+from supcon_tf.data import whitening as whitening_lib
+from supcon_tf.errors import UserError
+from supcon_tf.models.precision import precision_policy
+from supcon_tf.run import batches, resolve, schedule, stages, weights
+from supcon_tf.run.context import Experiment
+from supcon_tf.run.summary import summary
+from supcon_tf.run_dir import RunDir, default_path
+
+# Options in which the workers of a run may differ: where files are, and when to save.
+OF_EACH_WORKER = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache")
+
+
+def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
+    """Runs the unfinished ones of the stages that `config` asks for, and prints a summary.
+
+    Raises:
+      UserError: something that the user can mend.
+      Interrupted: the process was asked to stop; the same command resumes the run.
+    """
+    stage_functions: Dict[str, Callable[[Experiment], None]] = {
+        "pretrain": stages.train_with_cross_entropy if config.run.mode == "ce" else stages.pretrain,
+        "linear": stages.train_linear_classifier,
+        "evaluate": stages.evaluate,
+        "export": stages.export,
+    }
+    with precision_policy(config.hardware.precision):
+        experiment = prepare(config, strategy)
+        for stage in config_lib.STAGES:
+            if stage in config.run.stages:
+                with batches.bad_images_named(experiment.config.data, experiment.data, experiment.unlabelled):
+                    stage_functions[stage](experiment)
+    if experiment.images.bad_images is not None:
+        experiment.images.bad_images.report()
+    if experiment.chief:
+        print(summary(experiment))
+
+
+def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
+    """Prepares the data, checks that the options fit it, and only then claims the folder of the run.
+
+    Raises:
+      UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
+    """
+    run_dir = RunDir(config.run.run_dir or default_path(config))
+    record = run_dir.begun(config.data.dataset)
+    defaults = catalogue.dataset_defaults(config.data.dataset)
+    config = resolve.resolve_config(config, defaults, record)
+    resolve.check_single_label(config)
+    data = load.load(config.data, labels=config.run.mode != "simclr")
+    resolve.check_label_noise(config.data, data)
+    images = batches.training_images(config.data, data, seed=config.run.seed)
+    experiment = Experiment(
+        config,
+        strategy,
+        run_dir,
+        data,
+        resolve.image_shape(config.data, data),
+        resolve.flips(config.augment, defaults),
+        images,
+        batches.unlabelled_images(config.data, images),
+    )
+    total_steps = _check_before_training(experiment, resumes=record is not None)
+    with batches.bad_images_named(config.data, data, experiment.unlabelled):
+        constants = weights.whitening_constants(config, defaults, record, lambda: whitening_lib.measure(images))
+    found = {
+        "prepared_data": data.builder.info.full_name,
+        "whitening_constants": constants._asdict(),
+        "total_steps": total_steps,
+    }
+    run_dir.claim(config, found, write=experiment.chief)
+    if experiment.chief:
+        print(_heading(experiment), file=sys.stderr, flush=True)
+    return dataclasses.replace(experiment, whitening=constants)
+
+
+def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str, int]:
+    """Checks at once what would otherwise fail after hours of another stage.
+
+    Returns:
+      Stage → number of steps, for the stages that train.
+
+    Raises:
+      UserError: a batch does not fit, the workers differ, or another run does not have the weights.
+    """
+    config, strategy = experiment.config, experiment.strategy
+    training = weights.trained_stages(config, experiment.run_dir, experiment.last_training_stage)
+    total_steps = {stage: experiment.steps(stage).total_steps for stage in training}
+    replicas = strategy.num_replicas_in_sync
+    schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
+    own = config_lib.fingerprint(config, without=OF_EACH_WORKER)
+    largest, negated_smallest = distribute.all_reduce_max(strategy, [own, -own])
+    if largest != -negated_smallest:
+        raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
+    if not resumes:
+        weights.check_warm_start(config.model, experiment.num_classes)
+    return total_steps
+
+
+def _heading(experiment: Experiment) -> str:
+    """Returns one line about the run: images, classes, devices and folder."""
+    config, unlabelled = experiment.config, experiment.unlabelled
+    replicas, (height, width, _) = experiment.strategy.num_replicas_in_sync, experiment.image_shape
+    also = f" and {unlabelled.size:,} without labels" if unlabelled else ""
+    count = f"{experiment.images.size:,} training images{also} of {height}x{width}"
+    classes = f"{experiment.num_classes:,} classes" if experiment.num_classes else "no labels"
+    devices = f"{replicas} replicas" if replicas > 1 else "1 device"
+    dataset, path = config.data.dataset, experiment.run_dir.path
+    return f"{config.run.mode} on {dataset}: {count}, {classes}, {devices}; run in {path}"

@@ -1,0 +1,183 @@
+"""The stages of a run, in their order: pretrain, linear, evaluate, export."""
+
+import os
+from typing import Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf import evaluation
+from supcon_tf.errors import arguments_called
+from supcon_tf.models import check_not_random
+from supcon_tf.models.precision import precision_policy
+from supcon_tf.run import batches, build, schedule, weights
+from supcon_tf.run.context import Experiment
+from supcon_tf.run_dir import read_json, write_json, write_text
+from supcon_tf.serving.export import ServableModel, write_saved_model
+from supcon_tf.training import checkpoints, tensorboard
+from supcon_tf.training.callbacks import ContrastiveWarnings
+from supcon_tf.training.fit import Stage, fit
+
+
+def pretrain(experiment: Experiment) -> None:
+    """Trains encoder and projection head with the contrastive loss (Khosla et al., 2020, Sec. 3.1)."""
+    if experiment.is_done("pretrain"):
+        return
+    config = experiment.config
+    start = weights.initial_weights(config, experiment.run_dir, "pretrain")
+    augmentation = batches.contrastive_augmentation(experiment)
+    steps = experiment.steps("pretrain")
+    learning_rate = schedule.learning_rate_schedule(config, "pretrain", steps)
+    with experiment.strategy.scope():
+        model = build.make_contrastive_model(
+            config,
+            experiment.image_shape,
+            experiment.online_classes or None,
+            whitening=experiment.whitening,
+            augmentation=augmentation.on_device,
+            encoder_weights=start.encoder_weights,
+        )
+        check_not_random(model.encoder, config.training.microbatch_size)
+        weights.load_initial_weights(start, config.model, experiment.run_dir, model)
+        optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)
+        build.compile_contrastive_model(model, optimizer, config)
+    stage = Stage(
+        "pretrain",
+        steps,
+        batches.contrastive_batches(experiment, augmentation, steps),
+        learning_rate,
+        shown={"loss": "loss", "online_accuracy": "online accuracy"},
+        validation=batches.validation_batches(experiment) if experiment.online_classes else None,
+    )
+    _fit(experiment, model, stage, [ContrastiveWarnings()] if model.diagnostics else [])
+
+
+def train_with_cross_entropy(experiment: Experiment) -> None:
+    """Trains encoder and classifier together with cross-entropy: the baseline."""
+    _train_classifier(experiment, "pretrain", experiment.config.augment.augment[0], mix=experiment.config.augment.mix)
+
+
+def train_linear_classifier(experiment: Experiment) -> None:
+    """Trains a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3).
+
+    The encoder comes from the stage 'pretrain'. Without that stage the options name it: linear evaluation by transfer.
+    """
+    if experiment.last_training_stage != "linear":
+        return
+    options = experiment.config.augment
+    policy = options.augment[0] if options.linear_augment == "same" else options.linear_augment
+    _train_classifier(experiment, "linear", policy)
+
+
+def _train_classifier(experiment: Experiment, name: str, policy: str, *, mix: str = "none") -> None:
+    """Trains a classifier in the stage `name`, on images augmented under `policy`."""
+    if experiment.is_done(name):
+        return
+    config, data = experiment.config, experiment.data
+    start = weights.initial_weights(config, experiment.run_dir, name)
+    if start.pretrained_here:
+        experiment.require("pretrain", needed_by=name)
+    augmentation = batches.classifier_augmentation(experiment, policy, mix=mix)
+    steps = experiment.steps(name)
+    learning_rate = schedule.learning_rate_schedule(config, name, steps)
+    with experiment.strategy.scope():
+        model = build.make_classifier(
+            config,
+            experiment.image_shape,
+            experiment.num_classes,
+            stage=name,
+            whitening=experiment.whitening,
+            augmentation=augmentation.on_device,
+            encoder_weights=start.encoder_weights,
+        )
+        weights.load_initial_weights(start, config.model, experiment.run_dir, model)
+        optimizer = build.make_optimizer(config, name, model, learning_rate)
+        build.compile_classifier(model, optimizer, config, multi_label=data.multi_label)
+    stage = Stage(
+        name,
+        steps,
+        batches.training_batches(experiment, augmentation, steps),
+        learning_rate,
+        shown={"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"},
+        validation=batches.validation_batches(experiment),
+    )
+    _fit(experiment, model, stage, [])
+
+
+def _fit(
+    experiment: Experiment, model: keras.Model, stage: Stage, callbacks: Sequence[keras.callbacks.Callback]
+) -> None:
+    """Trains the model of a stage from its latest checkpoint to its last step."""
+    options = experiment.config.run
+    names = ("learning_rate", "warmup_epochs") if stage.name == "linear" else ()
+    with arguments_called(**{name: f"linear_{name}" for name in names}):
+        fit(
+            model,
+            stage,
+            experiment.run_dir,
+            log_every=options.log_every,
+            checkpoint_minutes=options.checkpoint_minutes,
+            described=experiment.described(),
+            chief=experiment.chief,
+            callbacks=callbacks,
+        )
+
+
+def evaluate(experiment: Experiment) -> None:
+    """Evaluates the model on the held-out images: metrics.json, report.html and TensorBoard."""
+    config, data, run_dir = experiment.config, experiment.data, experiment.run_dir
+    if not experiment.num_classes or read_json(run_dir.metrics) is not None:
+        return
+    experiment.require(experiment.last_training_stage, needed_by="evaluate")
+    with experiment.strategy.scope():
+        model = _trained_model(experiment)
+    inputs = evaluation.EvaluationInputs(
+        model,
+        lambda: batches.evaluation_batches(experiment, str(data.eval_split)),
+        data.class_names,
+        multi_label=data.multi_label,
+    )
+    results = evaluation.evaluate(inputs)
+    metrics = evaluation.as_metrics(results)
+    if not experiment.chief:
+        return
+    described = experiment.described()
+    writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, "evaluate"))
+    tensorboard.write_options(writer, described)
+    tensorboard.write_figures(writer, evaluation.scalars(metrics))
+    writer.close()
+    title = f"{config.run.mode} on {config.data.dataset}"
+    history = read_json(run_dir.history) or {}  # missing if an earlier version has trained all stages
+    write_text(run_dir.report, evaluation.report_html(title, results, data.class_names, described, history))
+    write_json(run_dir.metrics, metrics)
+
+
+def export(experiment: Experiment) -> None:
+    """Exports the SavedModel, in float32 and independent of the strategy, so that it runs anywhere."""
+    run_dir, data = experiment.run_dir, experiment.data
+    if not experiment.chief or tf.saved_model.contains_saved_model(run_dir.saved_model):
+        return
+    experiment.require(experiment.last_training_stage, needed_by="export")
+    with precision_policy("float32"):
+        model = _trained_model(experiment)
+    servable = ServableModel(
+        model, experiment.evaluation_view, experiment.image_shape, data.class_names, multi_label=data.multi_label
+    )
+    write_saved_model(servable, run_dir.saved_model)
+
+
+def _trained_model(experiment: Experiment) -> keras.Model:
+    """Builds the model and reads what the last training stage has saved.
+
+    Returns:
+      A `Classifier`, or a `ContrastiveModel` where the images have no classes.
+    """
+    config, shape, whitening = experiment.config, experiment.image_shape, experiment.whitening
+    saved = experiment.run_dir.checkpoints(experiment.last_training_stage)
+    if not experiment.num_classes:
+        contrastive = build.make_contrastive_model(config, shape, None, whitening=whitening)
+        checkpoints.restore(saved, encoder=contrastive.encoder)
+        return contrastive
+    classifier = build.make_classifier(config, shape, experiment.num_classes, whitening=whitening)
+    checkpoints.restore(saved, encoder=classifier.encoder, linear=classifier.linear)
+    return classifier

@@ -1,0 +1,155 @@
+"""Where the weights of a training stage come from. Every question about that is answered here.
+
+A stage that has a checkpoint resumes from it, and nothing else is read. A stage that starts has, for each part:
+
+    encoder            stage 'pretrain': fresh weights, `encoder_weights` or `warm_start`.
+                       Stage 'linear': this run's stage 'pretrain'. A run that trains no encoder takes it from
+                       `encoder_weights`, `warm_start` or the file that `encoder` names.
+    projection head    fresh weights or `warm_start`.
+    classifier         fresh weights or `warm_start`.
+
+Evaluation and export read the checkpoint of the last training stage. Whitening constants belong to the encoder and come
+from where it comes from.
+"""
+
+import dataclasses
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf import config as config_lib
+from supcon_tf import models
+from supcon_tf.data import catalogue
+from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.run_dir import RunDir
+from supcon_tf.training import checkpoints, warm_start
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialWeights:
+    """Sources of the weights of one training stage.
+
+    Attributes:
+      resumed: whether the stage has a checkpoint, which then holds all weights.
+      encoder_weights: whether the encoder is built with the weights that the option `encoder_weights` names.
+      pretrained_here: whether the encoder is the one that this run's stage 'pretrain' has trained.
+      warm_start: parts that are taken from the run of the option `warm_start`.
+    """
+
+    resumed: bool = False
+    encoder_weights: bool = False
+    pretrained_here: bool = False
+    warm_start: Tuple[str, ...] = ()
+
+
+def initial_weights(config: config_lib.Config, run_dir: RunDir, stage: str) -> InitialWeights:
+    """Finds the sources of a stage's weights.
+
+    Raises:
+      ArgumentError: the stage 'pretrain' would train another encoder than the one that the run's classifier is for.
+    """
+    if has_started(run_dir, stage):
+        return InitialWeights(resumed=True)
+    if stage == "pretrain" and has_started(run_dir, "linear"):
+        raise ArgumentError(
+            "stages",
+            "pretrain",
+            f"{run_dir.path} has a linear classifier on an encoder that was not trained there; leave 'pretrain' out, "
+            "or give another {run_dir}",
+            run_dir=NAME_ONLY,
+        )
+    pretrained_here = stage == "linear" and not uses_pretrained_encoder(config, run_dir)
+    parts = _parts_of(config.run.mode, stage, with_encoder=not pretrained_here)
+    taken = config.model.warm_start_parts if config.model.warm_start is not None else ()
+    return InitialWeights(
+        encoder_weights=not pretrained_here,
+        pretrained_here=pretrained_here,
+        warm_start=tuple(part for part in parts if part in taken),
+    )
+
+
+def _parts_of(mode: str, stage: str, *, with_encoder: bool) -> Tuple[str, ...]:
+    """Returns the parts of the model that a stage begins with, by the names of the option `warm_start_parts`."""
+    head = "projection_head" if stage == "pretrain" and mode != "ce" else "classifier"
+    return ("encoder", head) if with_encoder else (head,)
+
+
+def load_initial_weights(
+    weights: InitialWeights, options: config_lib.ModelOptions, run_dir: RunDir, model: keras.Model
+) -> None:
+    """Gives a freshly built model the weights that its stage begins with. Does nothing for a stage that resumes.
+
+    Args:
+      weights: the sources.
+      options: of the model.
+      run_dir: the folder of this run.
+      model: a `ContrastiveModel` or a `Classifier`.
+
+    Raises:
+      ArgumentError: the weights of another run are not there, or do not fit.
+    """
+    if weights.pretrained_here:
+        checkpoints.restore(run_dir.checkpoints("pretrain"), encoder=model.encoder)
+    if weights.warm_start:
+        parts: Dict[str, tf.Module] = {name: getattr(model, warm_start.ATTRIBUTES[name]) for name in weights.warm_start}
+        warm_start.load(warm_start.find(str(options.warm_start)), parts, dataclasses.asdict(options))
+    if isinstance(model, models.ContrastiveModel) and model.queue is not None and not weights.resumed:
+        model.queue.begin_as(model.encoder, model.projection_head)
+
+
+def has_started(run_dir: RunDir, stage: str) -> bool:
+    """Returns whether a training stage has saved a checkpoint."""
+    return checkpoints.latest_step(run_dir.checkpoints(stage)) is not None
+
+
+def uses_pretrained_encoder(config: config_lib.Config, run_dir: RunDir) -> bool:
+    """Returns whether the stage 'linear' trains on an encoder from elsewhere, which this run does not train."""
+    trains_encoder = "pretrain" in config.run.stages or has_started(run_dir, "pretrain")
+    return config_lib.uses_pretrained_encoder(config) and not trains_encoder
+
+
+def trained_stages(config: config_lib.Config, run_dir: RunDir, last_stage: str) -> Tuple[str, ...]:
+    """Returns the stages that train in this run, up to `last_stage`."""
+    if uses_pretrained_encoder(config, run_dir):
+        return (last_stage,)
+    return tuple(dict.fromkeys(("pretrain", last_stage)))
+
+
+def check_warm_start(options: config_lib.ModelOptions, num_classes: int) -> None:
+    """Checks at once what a stage may need only after hours of another stage.
+
+    Raises:
+      ArgumentError: the other run does not have the parts, or its classifier has another number of classes.
+    """
+    if options.warm_start is not None:
+        warm_start.check(warm_start.find(options.warm_start), options.warm_start_parts, num_classes)
+
+
+def whitening_constants(
+    config: config_lib.Config,
+    defaults: catalogue.DatasetDefaults,
+    record: Optional[Mapping[str, Any]],
+    measure: Callable[[], catalogue.Whitening],
+) -> catalogue.Whitening:
+    """Returns the constants of the encoder: from the run that is resumed, the encoder's own run, or the data.
+
+    Args:
+      config: the final options.
+      defaults: what is known of the data set.
+      record: the record of the run that is resumed; None for a new run.
+      measure: measures the constants of the training images. Each process does that for itself.
+    """
+    model = config.model
+    if config.data.whitening == "none" or model.encoder not in config_lib.ENCODERS:
+        return catalogue.NO_WHITENING
+    if record is not None:
+        return _recorded_whitening(record)
+    if model.warm_start is not None and "encoder" in model.warm_start_parts:
+        return _recorded_whitening(warm_start.find(model.warm_start).record)
+    return measure() if defaults.whitening is None else defaults.whitening
+
+
+def _recorded_whitening(record: Mapping[str, Any]) -> catalogue.Whitening:
+    constants = record["whitening_constants"]
+    return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
