@@ -45,11 +45,13 @@ def run(argv: List[str]) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # those that come from Python too
     if command.plan is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
-        from supcon_tf import plan
+        from supcon_tf.cli.plan_text import plan_text
+        from supcon_tf.plan import make_plan
 
-        print(plan.text(plan.make_plan(command.config, command.plan)), flush=True)
+        print(plan_text(make_plan(command.config, command.plan)), flush=True)
         return
-    from supcon_tf import distribute, experiment  # they import TensorFlow
+    from supcon_tf import distribute  # imports TensorFlow
+    from supcon_tf.run import run as run_stages
 
     hardware = command.config.hardware
     strategy = distribute.make_strategy(
@@ -60,7 +62,7 @@ def run(argv: List[str]) -> None:
         cpu_devices=hardware.cpu_devices,
     )
     with distribute.watch_workers(strategy):
-        experiment.run(command.config, strategy)
+        run_stages(command.config, strategy)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,9 @@ NEED_A_SINGLE_LABEL = [
 @pytest.mark.parametrize(("options", "argument"), NEED_A_SINGLE_LABEL)
 def test_options_that_need_a_single_label_per_image_are_rejected(options, argument, tmp_path):
     config = config_lib.from_values({"dataset": "voc", "data_dir": str(tmp_path), **options})
-    with pytest.raises(ArgumentError, match="needs a single label per image, but images of dataset='voc' may") as caught:
+    with pytest.raises(
+        ArgumentError, match="needs a single label per image, but images of dataset='voc' may"
+    ) as caught:
         resolve.check_single_label(config)
     assert caught.value.argument == argument
     assert not list(tmp_path.iterdir())  # nothing was prepared
