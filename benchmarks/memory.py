@@ -1,10 +1,10 @@
-"""Memory and time of a training step in microbatches (gradient caching), on the CPU, beside the whole batch at once.
+"""Measures memory and time of a training step in microbatches (gradient caching), and of the whole batch at once.
 
     PYTHONPATH=. .venv/bin/python benchmarks/memory.py
 
-prints two Markdown tables: over sizes M of the microbatches at one batch, and over batches at one M. Every figure comes
-from a process of its own, so its peak memory is its own; the processes of a table take turns, and seconds are the
-median over the rounds.
+prints two Markdown tables: one batch with several sizes M of the microbatches, and several batches with one M. Every
+figure comes from a separate process, which has its own peak of memory. The processes of a table take turns, and seconds
+are medians over the rounds.
 """
 
 import argparse
@@ -20,10 +20,10 @@ class Job(NamedTuple):
     """A training step.
 
     Attributes:
-      encoder: its name.
+      encoder: name of the encoder.
       image_size: height and width of the views, in pixels.
-      images: in the batch, in two views each.
-      microbatch: images that pass the encoder at a time; None for all at once.
+      images: number of images in the batch, each in two views.
+      microbatch: number of images that pass the encoder at a time; None for all at once.
     """
 
     encoder: str
@@ -33,7 +33,7 @@ class Job(NamedTuple):
 
 
 def make_step(job: Job) -> turns.Evaluate:
-    """A step of the model that `--mode=supcon` trains."""
+    """Returns a training step of the model that `--mode=supcon` trains."""
     import tensorflow as tf
 
     from benchmarks.lib import supcon
@@ -50,7 +50,7 @@ def make_step(job: Job) -> turns.Evaluate:
 
 
 def print_table(jobs: List[Job], rounds: int, whole: Optional[Job], columns: List[str]) -> None:
-    """One row a job; times also as multiples of that of `whole`, which is one of the jobs."""
+    """Prints a row for each job, with its time as a multiple of the time of `whole`, which is one of the jobs."""
     results = turns.measure([turns.Child(job._asdict()) for job in jobs], rounds)
     turns.print_header([*columns, "memory MB", "s", "s/s of the whole batch at once"])
     reference = None if whole is None else results[jobs.index(whole)]
@@ -64,12 +64,12 @@ def print_table(jobs: List[Job], rounds: int, whole: Optional[Job], columns: Lis
 
 
 def main() -> None:
-    """Prints the tables, or is a child."""
+    """Prints the tables, or runs as a child process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="small", help="name of the encoder (default small)")
-    parser.add_argument("--image-size", type=int, default=32, help="of the views, in pixels (default 32)")
+    parser.add_argument("--image-size", type=int, default=32, help="side of the views, in pixels (default 32)")
     parser.add_argument(
-        "--images", type=int, default=3072, help="in the first table's batch (default 3072: 6,144 views)"
+        "--images", type=int, default=3072, help="images in the batch of the first table (default 3072: 6,144 views)"
     )
     parser.add_argument("--microbatches", type=int, nargs="+", default=(32, 128, 512), metavar="M", help="images")
     parser.add_argument("--batches", type=int, nargs="+", default=(768, 1536, 3072, 6144), metavar="N", help="images")
@@ -88,7 +88,7 @@ def main() -> None:
     jobs = [Job(*size, arguments.images, microbatch) for microbatch in arguments.microbatches]
     print_table(jobs + ([whole] if whole else []), arguments.rounds, whole, ["M"])
     middle = arguments.microbatches[len(arguments.microbatches) // 2]
-    print(f"## The same with M = {middle}, over batches\n")
+    print(f"## A training step with M = {middle}, over batches\n")
     print_table([Job(*size, images, middle) for images in arguments.batches], arguments.rounds, None, ["views"])
 
 

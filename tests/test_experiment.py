@@ -1,6 +1,7 @@
 """What the data set decides about a run, and that a run keeps to it."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from supcon_tf import config as config_lib
 from supcon_tf import experiment as experiment_lib
 from supcon_tf import models
 from supcon_tf.data import catalogue
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError, UserError
 from supcon_tf.training import checkpoints
 
 
@@ -279,3 +280,17 @@ def test_encoder_and_its_queue_begin_as_another_runs_but_for_a_run_that_goes_on(
         np.testing.assert_array_equal(getattr(warm, part).get_weights()[0], first)
         np.testing.assert_array_equal(getattr(warm.queue, part).get_weights()[0], first)
         assert np.any(getattr(fresh, part).get_weights()[0] != first)
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "complaint"),
+    [
+        ("pretrain", {"batch_size": 400}, "batch_size=400: exceeds the 230 training images"),
+        ("pretrain", {"classes_per_batch": 4}, "classes_per_batch=4: only 3 classes have training images"),
+        ("linear", {"linear_batch_size": 400}, "linear_batch_size=400: exceeds the 230 training images"),
+    ],
+)
+def test_batch_sizes_that_do_not_fit_the_data_are_named_by_their_option(stage, values, complaint):
+    images = types.SimpleNamespace(size=230, classes=(np.arange(230), np.array([100, 100, 30])))
+    with pytest.raises(ArgumentError, match=f"^{complaint}"):
+        experiment_lib.plan_stage(config_lib.from_values({**OPTIONS, **values}), stage, images, None, 1)
