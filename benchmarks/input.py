@@ -1,17 +1,17 @@
-"""Speed of the input pipeline on one core: two views of each JPEG, beside decoding alone and other ways to make views.
+"""Measures the input pipeline on one core: two views of each JPEG, beside decoding alone and other libraries.
 
     PYTHONPATH=. .venv/bin/python benchmarks/input.py
 
-prints two Markdown tables: images per second by policy, and where the time of a view goes. `--views` and `--steps`
-choose one of them, `--policies` a part of both. albumentations is in the first if it is installed, best in an
-environment of its own that `--python` names:
+prints two Markdown tables: images per second by policy, and the time of each step of a view. `--views` and `--steps`
+choose one table, `--policies` a part of both. The first table includes albumentations and torchvision if they are
+installed. It is best to install them in a separate environment, which `--python` names:
 
     PYTHONPATH=. .venv/bin/python benchmarks/input.py --python=/path/to/environment/bin/python
 
-The images are parts of the two photographs that scikit-learn ships, 500×375, JPEG of quality 90, in memory; views are
-224×224. Every pipeline is the same but for what makes the views: bytes, a map that nothing runs in parallel, batches of
-32, all on one thread. All take turns, each with as many images, so that whatever else the machine does meets all
-alike; figures are medians over the rounds.
+The images are parts of the two photographs that scikit-learn ships: 500×375, JPEG of quality 90, in memory. Views are
+224×224. The pipelines differ only in what makes the views. All yield bytes in batches of 32, on one thread, without a
+parallel map. All take turns with equally many images, so that other load on the machine affects all alike. Figures are
+medians over the rounds.
 """
 
 import argparse
@@ -44,14 +44,14 @@ DECODING = "decoding alone"
 
 
 class Row(NamedTuple):
-    """Of the first table.
+    """A row of the first table.
 
     Attributes:
-      title: what the row says.
-      maker: what makes the views.
+      title: first column of the row.
+      maker: library that makes the views.
       policy: one of `POLICIES`.
-      options: of ours, fields of `AugmentOptions`; of the others, `blur_probability`.
-      on_device: steps that are not on the host.
+      options: fields of `AugmentOptions` for this package; `blur_probability` for the others.
+      on_device: steps that are left to the device.
     """
 
     title: str
@@ -86,17 +86,18 @@ ROWS = (
 
 
 def rows_of(maker: str, policies: Sequence[str]) -> List[Row]:
-    """The rows of the first table that one maker makes."""
+    """Returns the rows of the first table for one library."""
     return [row for row in ROWS if row.maker == maker and row.policy in policies]
 
 
 class Photographs(NamedTuple):
-    """Where the encoded images are, and how many of them a turn takes."""
+    """Folder of the encoded images, and number of images in a turn."""
 
     folder: str
     images_per_turn: int
 
     def read(self) -> List[bytes]:
+        """Returns the contents of all files."""
         contents = []
         for name in sorted(os.listdir(self.folder)):
             with open(os.path.join(self.folder, name), "rb") as file:
@@ -105,7 +106,11 @@ class Photographs(NamedTuple):
 
 
 def write_photographs(folder: str, number: int) -> float:
-    """Random parts of scikit-learn's photographs as JPEG files, always the same; returns their mean size in bytes."""
+    """Writes random parts of scikit-learn's photographs as JPEG files, equal in each call.
+
+    Returns:
+      Their mean size in bytes.
+    """
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_sample_images
@@ -128,21 +133,21 @@ def write_photographs(folder: str, number: int) -> float:
     return total / number
 
 
-# The children: what is measured. What they import is not for the parent, nor for each other.
+# Child processes, which run the pipelines. Each imports only the library that it measures.
 
-# One turn, from first to last image.
+# Runs a pipeline for one turn, from first to last image.
 Turn = Callable[[], None]
 
 
 def timed(turn: Turn) -> str:
-    """Seconds that a turn takes, and seconds of processors."""
+    """Returns the seconds and the processor seconds of a turn."""
     seconds, processor = time.perf_counter(), time.process_time()
     turn()
     return f"{time.perf_counter() - seconds!r} {time.process_time() - processor!r}"
 
 
 def as_replies(turns_by_title: Mapping[str, Turn]) -> turns.Replies:
-    """Each turn under its title, after one that does not count; and `titles`."""
+    """Returns a reply for each title, which times a turn, and one for `titles`. Runs each turn once to warm up."""
     for turn in turns_by_title.values():
         turn()
     replies = {title: functools.partial(timed, turn) for title, turn in turns_by_title.items()}
@@ -150,16 +155,16 @@ def as_replies(turns_by_title: Mapping[str, Turn]) -> turns.Replies:
 
 
 def _turn_of(dataset: Any, batches: int) -> Turn:
-    """A turn of a `tf.data` pipeline without end."""
+    """Returns a turn of an endless `tf.data` pipeline."""
     import tensorflow as tf
 
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
-    # Otherwise a map is quietly made parallel, and works ahead between turns.
+    # By default TensorFlow makes a map parallel, and it then works ahead between turns.
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
-    # One iterator for all turns: to start one costs as much as many images.
+    # One iterator serves all turns, because the start of an iterator takes as long as many images.
     iterator = iter(dataset.with_options(options))
 
     def turn() -> None:
@@ -170,7 +175,7 @@ def _turn_of(dataset: Any, batches: int) -> Turn:
 
 
 def of_tensorflow(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
-    """Decoding alone, and those rows of the first table that TensorFlow makes."""
+    """Returns turns for decoding alone and for TensorFlow's rows of the first table."""
     import tensorflow as tf
 
     encoded = tf.constant(photographs.read())
@@ -193,7 +198,7 @@ def of_tensorflow(policies: Sequence[str], photographs: Photographs) -> Dict[str
 
 
 def ours(row: Row, image: Any, seed: Any) -> Any:
-    """Views as this package makes them."""
+    """Makes views with this package."""
     from supcon_tf.augment import augmented_views
     from supcon_tf.config import AugmentOptions
 
@@ -204,7 +209,7 @@ def ours(row: Row, image: Any, seed: Any) -> Any:
 
 
 def with_tf_image(row: Row, image: Any, seed: Any) -> Any:
-    """Views as one would write SimCLR's with tf.image: whole images in float32, one operation after the other."""
+    """Makes SimCLR's views with tf.image, in the usual way: whole images in float32, one operation after the other."""
     import tensorflow as tf
 
     def happens(probability: float) -> Any:
@@ -249,7 +254,7 @@ def with_tf_image(row: Row, image: Any, seed: Any) -> Any:
 
 
 def of_albumentations(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
-    """Of the rows that albumentations makes, with OpenCV."""
+    """Returns turns for the rows of albumentations, which uses OpenCV."""
     import albumentations
     import cv2
     import numpy as np
@@ -265,7 +270,7 @@ def of_albumentations(policies: Sequence[str], photographs: Photographs) -> Dict
             steps += [
                 albumentations.ColorJitter((0.2, 1.8), (0.2, 1.8), (0.2, 1.8), (-0.2, 0.2), p=0.8),
                 albumentations.ToGray(p=0.2),
-                # Of no more pixels than sigma asks for.
+                # The size of the kernel follows from sigma.
                 albumentations.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=row.options["blur_probability"]),
             ]
         policy = albumentations.Compose(steps)
@@ -280,7 +285,7 @@ def of_albumentations(policies: Sequence[str], photographs: Photographs) -> Dict
 
 
 def of_torchvision(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
-    """Of the rows that torchvision makes, with Pillow."""
+    """Returns turns for the rows of torchvision, which uses Pillow."""
     import numpy as np
     import torch
     from PIL import Image
@@ -307,7 +312,7 @@ def of_torchvision(policies: Sequence[str], photographs: Photographs) -> Dict[st
 
 
 def _turn_of_python(two_views: Callable[[bytes], Any], photographs: Photographs) -> Turn:
-    """A turn of a pipeline that is a loop in Python, and makes batches too."""
+    """Returns a turn of a loop in Python that makes batches."""
     import numpy as np
 
     contents = itertools.cycle(photographs.read())
@@ -320,12 +325,12 @@ def _turn_of_python(two_views: Callable[[bytes], Any], photographs: Photographs)
 
 
 class Step(NamedTuple):
-    """Of the second table.
+    """A row of the second table.
 
     Attributes:
-      title: what the row says.
-      policies: which have it.
-      of_bytes: whether it takes uint8 `[224, 224, 3]`, else float32.
+      title: first column of the row.
+      policies: policies with this step.
+      of_bytes: whether the step takes uint8 `[224, 224, 3]`; otherwise it takes float32.
       take: view and uniform numbers `[14]` → result.
     """
 
@@ -336,7 +341,7 @@ class Step(NamedTuple):
 
 
 def steps_of(policies: Sequence[str]) -> List[Step]:
-    """The steps of these policies, but the crop."""
+    """Returns the steps of these policies, except the crop."""
     import tensorflow as tf
 
     from supcon_tf.augment import blur, colour, geometry, levels
@@ -379,12 +384,12 @@ def steps_of(policies: Sequence[str]) -> List[Step]:
     return [step for step in steps if set(step.policies) & set(policies)]
 
 
-# What the steps are given, which is also the title of passing it on and nothing else.
+# Inputs of the steps. A row with this title only passes the input on.
 FLOATS, BYTES, PHOTOGRAPH = PASSED_ON = ("float32", "uint8", "photograph")
 
 
 def of_steps(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
-    """Of the rows of the second table, on views as 'crop_flip' makes them."""
+    """Returns turns for the rows of the second table, on views of 'crop_flip'."""
     import tensorflow as tf
 
     from supcon_tf.augment import geometry, views
@@ -406,7 +411,7 @@ def of_steps(policies: Sequence[str], photographs: Photographs) -> Dict[str, Tur
 
     def turn_of(values: Tuple[tf.Tensor, ...], take: Callable[..., Any]) -> Turn:
         @tf.autograph.experimental.do_not_convert
-        def one_number(*arguments: tf.Tensor) -> tf.Tensor:  # of a result that has to be made
+        def one_number(*arguments: tf.Tensor) -> tf.Tensor:  # depends on each result, so none is optimised away
             results = [result for result in tf.nest.flatten(take(*arguments)) if result.shape.num_elements() != 0]
             return tf.add_n([tf.cast(tf.reshape(result, [-1])[0], tf.float32) for result in results])
 
@@ -418,7 +423,7 @@ def of_steps(policies: Sequence[str], photographs: Photographs) -> Dict[str, Tur
         FLOATS: turn_of((crops, uniforms), lambda view, _: view),
         BYTES: turn_of((crops_in_bytes, uniforms), lambda view, _: view),
         PHOTOGRAPH: turn_of((whole, boxes), lambda image, _: image),
-        f"{PHOTOGRAPH}: all that chance decides about two views": turn_of((whole, indices), parameters),
+        f"{PHOTOGRAPH}: all random numbers of two views": turn_of((whole, indices), parameters),
         f"{PHOTOGRAPH}: crop and resize": turn_of((whole, boxes), lambda i, box: geometry.resized_crop(i, box, SIDE)),
     }
     for step in steps_of(policies):
@@ -436,23 +441,23 @@ CHILDREN: Dict[str, Callable[[Sequence[str], Photographs], Dict[str, Turn]]] = {
 PEERS = ("albumentations", "torchvision")
 
 
-# The parent: who measures.
+# The parent process, which measures.
 
 
 class Measured(NamedTuple):
-    """Of one row, in each round: seconds of a turn, and seconds of processors."""
+    """Times of one row: seconds and processor seconds of its turn in each round."""
 
     seconds: List[float]
     processor: List[float]
 
 
 def measure(children: Sequence[turns.Child], rounds: int) -> Dict[str, Measured]:
-    """What the turns of all children take, one after the other in each round. Ends the children."""
+    """Times the turns of all children, one after the other in each round. Ends the children."""
 
     def ask(child: turns.Child, what: str) -> str:
         answer = child.ask(what)
         if answer is None:
-            sys.exit(1)  # the child has said why
+            sys.exit(1)  # the child has printed the reason
         return answer
 
     try:
@@ -471,7 +476,7 @@ def measure(children: Sequence[turns.Child], rounds: int) -> Dict[str, Measured]
 
 
 def print_views(arguments: argparse.Namespace, photographs: Photographs) -> None:
-    """The first table."""
+    """Prints the first table."""
     print("## Two views of an image, on one core\n")
     children = [start(arguments, "tensorflow", photographs)]
     for peer in PEERS:
@@ -480,7 +485,7 @@ def print_views(arguments: argparse.Namespace, photographs: Photographs) -> None
         if is_there(peer, arguments.python):
             children.append(start(arguments, peer, photographs, arguments.python))
         else:
-            print(f"{peer} is left out: this Python does not have it; `--python` names one that does.\n")
+            print(f"{peer} is left out, because this Python lacks it; `--python` names one that has it.\n")
     measured = measure(children, arguments.rounds)
     print_header(["views", "images/s", "of decoding alone", "processor µs per image", "of decoding alone, by these"])
     floor = measured[DECODING]
@@ -496,9 +501,9 @@ def print_views(arguments: argparse.Namespace, photographs: Photographs) -> None
 
 
 def print_steps(arguments: argparse.Namespace, photographs: Photographs) -> None:
-    """The second table."""
+    """Prints the second table."""
     print("## Where the time of a view goes\n")
-    print("Processor time of each step by itself, less what it takes to pass a view on.\n")
+    print("Processor time of each step alone, without the time to pass a view on.\n")
     measured = measure([start(arguments, "steps", photographs)], arguments.rounds)
     print_header(["step", "processor µs per view"])
     for title, of_step in measured.items():
@@ -510,12 +515,12 @@ def print_steps(arguments: argparse.Namespace, photographs: Photographs) -> None
 
 
 def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
-    """The median over the rounds of the ratio within a round."""
+    """Returns the median over the rounds of the ratio within a round."""
     return statistics.median(one / other for one, other in zip(ones, others))
 
 
 def is_there(package: str, python: str) -> bool:
-    """Whether that interpreter finds the package."""
+    """Returns whether the interpreter `python` finds the package."""
     check = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
     return subprocess.run([python, "-c", check]).returncode == 0
 
@@ -523,21 +528,21 @@ def is_there(package: str, python: str) -> bool:
 def start(
     arguments: argparse.Namespace, kind: str, photographs: Photographs, python: str = sys.executable
 ) -> turns.Child:
-    """A child of one of `CHILDREN`."""
+    """Starts a child process of one of `CHILDREN`."""
     return turns.Child({"kind": kind, "policies": arguments.policies, "photographs": photographs}, python)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = parser.add_argument_group("tables", "both, unless one is chosen")
     tables.add_argument("--views", action="store_true", help="images per second by policy")
     tables.add_argument("--steps", action="store_true", help="where the time of a view goes")
-    parser.add_argument("--policies", nargs="+", default=POLICIES, choices=POLICIES, help="which (default all)")
+    parser.add_argument("--policies", nargs="+", default=POLICIES, choices=POLICIES, help="policies (default all)")
     parser.add_argument("--rounds", type=int, default=12, help="turns of each row (default 12)")
     parser.add_argument("--images", type=int, default=512, help="JPEGs (default 512)")
     parser.add_argument("--images-per-turn", type=int, default=64, help=f"a multiple of {BATCH} (default 64)")
-    parser.add_argument("--python", default=sys.executable, help="the Python that has albumentations, or torchvision")
+    parser.add_argument("--python", default=sys.executable, help="the Python that has albumentations or torchvision")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.images_per_turn < BATCH or arguments.images_per_turn % BATCH:
@@ -548,7 +553,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Prints the tables, or is a child."""
+    """Prints the tables, or runs as a child process."""
     arguments = parse_arguments()
     if arguments.child:
         job = json.loads(arguments.child)

@@ -64,12 +64,12 @@ def print_table(jobs: List[Job], rounds: int, whole: Optional[Job], columns: Lis
 
 
 def main() -> None:
-    """Prints the tables, or is a child."""
+    """Prints the tables, or runs as a child process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="small", help="name of the encoder (default small)")
-    parser.add_argument("--image-size", type=int, default=32, help="of the views, in pixels (default 32)")
+    parser.add_argument("--image-size", type=int, default=32, help="side of the views, in pixels (default 32)")
     parser.add_argument(
-        "--images", type=int, default=3072, help="in the first table's batch (default 3072: 6,144 views)"
+        "--images", type=int, default=3072, help="images in the batch of the first table (default 3072: 6,144 views)"
     )
     parser.add_argument("--microbatches", type=int, nargs="+", default=(32, 128, 512), metavar="M", help="images")
     parser.add_argument("--batches", type=int, nargs="+", default=(768, 1536, 3072, 6144), metavar="N", help="images")

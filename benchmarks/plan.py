@@ -1,11 +1,12 @@
-"""What `--plan` says of time, operations and memory beside what is measured.
+"""Compares time, operations and memory of `--plan` with measurements.
 
     PYTHONPATH=. .venv/bin/python benchmarks/plan.py
 
-prints two Markdown tables. The first is of training steps on this CPU: the first two rows give the device's speed and
-bandwidth, the others are predicted from them. Processes take turns, and times are medians; they are of processor time,
-which other programs on the machine lengthen less than the clock's (`--clock`), so speeds are those of one core. The
-second holds plans of the paper's recipes against the figures of TPU's compiler in docs/tpu.md; nothing is measured.
+prints two Markdown tables. The first measures training steps on this CPU. Its first two rows give the device's speed
+and bandwidth, from which the other rows are predicted. Processes take turns, and times are medians of processor time,
+so speeds are those of one core. Other programs on the machine affect processor time less than wall-clock time
+(`--clock`). The second table compares plans of the paper's recipes with the figures of TPU's compiler in docs/tpu.md,
+and measures nothing.
 """
 
 import argparse
@@ -17,9 +18,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from benchmarks.lib import turns
 
-CLASSES_OF = "cifar100"  # as many as benchmarks/lib/supcon.py has
+CLASSES_OF = "cifar100"  # has as many classes as benchmarks/lib/supcon.py
 TPU_TABLE = pathlib.Path(__file__).parents[1] / "docs" / "tpu.md"
-TPU_HEADS: Dict[str, Dict[str, Any]] = {  # as benchmarks/tpu/lower.py has them
+TPU_HEADS: Dict[str, Dict[str, Any]] = {  # the heads of benchmarks/tpu/lower.py
     "supcon": {"projection_layers": (128,)},
     "simclr": {"projection_layers": (2048, 2048, 128), "projection_batch_norm": True},
     "ce": {},
@@ -31,11 +32,11 @@ class Job(NamedTuple):
     """A step of mode supcon, in two views of each image.
 
     Attributes:
-      encoder: its name.
+      encoder: name of the encoder.
       image_size: height and width, in pixels.
-      images: in the batch.
-      width: of the encoder.
-      microbatch: images at a time; None for all.
+      images: number of images in the batch.
+      width: width of the encoder, as a multiple.
+      microbatch: number of images at a time; None for all.
     """
 
     encoder: str
@@ -45,7 +46,7 @@ class Job(NamedTuple):
     microbatch: Optional[int] = None
 
     def options(self) -> Dict[str, Any]:
-        """The flags that it stands for."""
+        """Returns the options that make this step."""
         return {
             "encoder": self.encoder,
             "image_size": self.image_size,
@@ -71,7 +72,7 @@ JOBS = (
 
 
 def measure(job: Job) -> turns.Replies:
-    """Steps, as `model.fit` has them."""
+    """Returns a reply that times one step, as in `model.fit`."""
     import tensorflow as tf
 
     from benchmarks.lib import supcon
@@ -93,13 +94,13 @@ def measure(job: Job) -> turns.Replies:
         float(step(batches)["loss"])
         return json.dumps({"wall": time.perf_counter() - wall, "processor": time.process_time() - processor})
 
-    for _ in range(2):  # the first is compiled
+    for _ in range(2):  # the first compiles the step
         run()
     return {"run": run}
 
 
 def planned(options: Dict[str, Any], devices: int = 1) -> Any:
-    """The plan's first stage."""
+    """Returns the first stage of the plan."""
     from supcon_tf import config as config_lib
     from supcon_tf import plan
 
@@ -108,7 +109,7 @@ def planned(options: Dict[str, Any], devices: int = 1) -> Any:
 
 
 def measure_in_turns(jobs: List[Job], rounds: int, clock: str) -> List[float]:
-    """Seconds of each job's step, of which each round takes one."""
+    """Returns the median seconds of each job's step. Each round times one step of each job."""
     children = [turns.Child(job._asdict()) for job in jobs]
     try:
         for child in children:
@@ -121,13 +122,13 @@ def measure_in_turns(jobs: List[Job], rounds: int, clock: str) -> List[float]:
 
 
 def print_times(jobs: List[Job], rounds: int, clock: str) -> None:
-    """Times of a step, planned and measured."""
+    """Prints planned and measured times of a step."""
     seconds = measure_in_turns(jobs, rounds, clock)
     same = {"dataset": CLASSES_OF, "projection_layers": (512, 128), "optimizer": "nesterov", "stages": ("pretrain",)}
     plans = [planned({**same, **job.options()}) for job in jobs]
     operations = [sum(plan.flops.values()) / 1e12 for plan in plans]
     moved = [plan.moved / 1e9 for plan in plans]
-    # seconds = operations / tflops + moved / bandwidth, for the first two
+    # seconds = operations / tflops + moved / bandwidth holds for the first two jobs
     determinant = operations[0] * moved[1] - operations[1] * moved[0]
     tflops = determinant / (seconds[0] * moved[1] - seconds[1] * moved[0])
     bandwidth = determinant / (operations[0] * seconds[1] - operations[1] * seconds[0])
@@ -145,14 +146,14 @@ def print_times(jobs: List[Job], rounds: int, clock: str) -> None:
 
 
 def tpu_rows() -> Iterator[Dict[str, str]]:
-    """The table of docs/tpu.md, by its titles."""
+    """Yields the rows of the table of docs/tpu.md, by its titles."""
     lines = [line for line in TPU_TABLE.read_text().splitlines() if line.startswith("|")]
     titles, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return (dict(zip(titles, row)) for row in rows)
 
 
 def print_tpu() -> None:
-    """Operations and memory of a core, planned and as TPU's compiler has them."""
+    """Prints operations and memory of a core, from the plan and from TPU's compiler."""
     print("\n## A core of a TPU v3 pod, planned and compiled\n")
     titles = ["mode", "encoder", "stage", "images", "TFLOP", "compiled", "ratio", "GB", "compiled", "ratio"]
     turns.print_header([*titles, "the loss, MB", "compiled", "ratio"])
@@ -162,7 +163,7 @@ def print_tpu() -> None:
         options.update(dataset="imagenet2012", batch_size=cores * images, linear_batch_size=cores * images)
         options.update(precision="bfloat16", sync_batch_norm=True, optimizer="nesterov", **TPU_HEADS[row["mode"]])
         plan = planned(options, cores)
-        waiting = plan.memory["batch, and the next"] / 2  # which is not in the program
+        waiting = plan.memory["batch, and the next"] / 2  # is not part of the program
         pairs = (
             (sum(plan.flops.values()) / 1e12, row["TFLOP"]),
             ((sum(plan.memory.values()) - waiting) / GB, row["v3, of 16"]),
@@ -175,7 +176,7 @@ def print_tpu() -> None:
 
 
 def main() -> None:
-    """Prints the tables, or is a child."""
+    """Prints the tables, or runs as a child process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="steps of each configuration (default 5)")
     parser.add_argument("--clock", choices=("processor", "wall"), default="processor", help="default: processor")

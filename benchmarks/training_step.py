@@ -1,10 +1,10 @@
-"""Time of a training step beside the bare encoder, forward and backward on the same images, on the CPU.
+"""Compares a training step on the CPU with the bare encoder, forward and backward on the same images.
 
     PYTHONPATH=. .venv/bin/python benchmarks/training_step.py
 
-prints two Markdown tables. The first is of `model.fit`, whole: encoder, projection head, loss with its figures, weight
-decay, optimizer and Keras, on one device and on several logical devices of the same CPU. The second is of the loss
-alone, as one of R replicas has it. Steps take turns with what they are held against; seconds are medians.
+prints two Markdown tables. The first measures the whole of `model.fit`: encoder, projection head, loss with its
+figures, weight decay, optimizer and Keras, on one device and on several logical devices of the same CPU. The second
+measures the loss alone on one of R replicas. Steps take turns with the bare encoder; seconds are medians.
 """
 
 import argparse
@@ -20,14 +20,14 @@ VIEWS = 2
 
 
 class Job(NamedTuple):
-    """What a child measures.
+    """A measurement by a child process.
 
     Attributes:
-      encoder: its name.
+      encoder: name of the encoder.
       image_size: height and width of the views, in pixels.
-      images: in the batch of all replicas, in two views each.
-      replicas: logical devices.
-      rounds: steps of each kind.
+      images: number of images in the batch of all replicas, each in two views.
+      replicas: number of logical devices.
+      rounds: number of steps of each kind.
     """
 
     encoder: str
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
 
 def measure_steps(job: Job) -> Dict[str, float]:
-    """Seconds of a step of `model.fit`, and of the bare encoder on one device and the same images."""
+    """Returns the seconds of a step of `model.fit`, and of the bare encoder on one device with the same images."""
     import tensorflow as tf
     from tensorflow import keras
 
@@ -87,7 +87,7 @@ def measure_steps(job: Job) -> Dict[str, float]:
 
 
 def loss_of_a_replica(job: Job) -> Dict[str, float]:
-    """Seconds of the loss with its gradient, as the first of the replicas has it, with what it gathers at hand."""
+    """Returns the seconds of the loss with its gradient on the first replica. Gathered tensors are given to it."""
     from benchmarks.lib import supcon
 
     evaluate = loss.ours(loss.Job("ours", job.images * VIEWS, supcon.CLASSES, replicas=job.replicas))
@@ -99,7 +99,7 @@ KINDS: Dict[str, Callable[[Job], Dict[str, float]]] = {"step": measure_steps, "l
 
 
 def print_tables(jobs: List[Job]) -> None:
-    """Both tables; the first job has one replica."""
+    """Prints both tables; the first job has one replica."""
     first = jobs[0]
     views = f"{first.images * VIEWS:,} views of {first.image_size}×{first.image_size}"
     print(f"## A step of {first.encoder} with {views} beside the bare encoder's forward and backward pass\n")
@@ -119,19 +119,21 @@ def print_tables(jobs: List[Job]) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="resnet18", help="name of the encoder (default resnet18)")
-    parser.add_argument("--image-size", type=int, default=32, help="of the views, in pixels (default 32)")
-    parser.add_argument("--images", type=int, default=256, help="in a batch (default 256)")
-    parser.add_argument("--replicas", type=int, nargs="+", default=(2, 4, 8), metavar="R", help="beside 1")
+    parser.add_argument("--image-size", type=int, default=32, help="side of the views, in pixels (default 32)")
+    parser.add_argument("--images", type=int, default=256, help="images in a batch (default 256)")
+    parser.add_argument(
+        "--replicas", type=int, nargs="+", default=(2, 4, 8), metavar="R", help="numbers of replicas, besides 1"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="steps of each kind (default 5)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Prints the tables, or is a child."""
+    """Prints the tables, or runs as a child process."""
     arguments = parse_arguments()
     if arguments.child:
         child: Dict[str, Any] = json.loads(arguments.child)

@@ -1,4 +1,4 @@
-"""The model that `--mode=supcon` trains, and a batch for it; to be imported by children only."""
+"""The model that `--mode=supcon` trains, and a batch for it. Only child processes may import this module."""
 
 from typing import Any, Tuple
 
@@ -12,7 +12,7 @@ CLASSES = 100
 
 
 def compiled_model(encoder: str, image_size: int, **options: Any) -> ContrastiveModel:
-    """The model; `options` are arguments of `ContrastiveModel`."""
+    """Returns the compiled model; `options` are arguments of `ContrastiveModel`."""
     made = build_encoder(encoder, (image_size, image_size, 3))
     model = ContrastiveModel(made, ProjectionHead((512, 128)), num_classes=CLASSES, weight_decay=1e-4, **options)
     model.compile(make_optimizer("nesterov", WarmupThenDecay(0.1, 0, 1000)), SupConLoss(0.1))
@@ -20,7 +20,7 @@ def compiled_model(encoder: str, image_size: int, **options: Any) -> Contrastive
 
 
 def batch(images: int, views: int, image_size: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Views `[images, views, image_size, image_size, 3]` uint8 and labels `[images]` int32, always the same."""
+    """Returns views `[images, views, image_size, image_size, 3]` uint8 and labels `[images]` int32, always equal."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (images, views, image_size, image_size, 3), dtype=np.uint8)
     return pixels, random.integers(0, CLASSES, images, dtype=np.int32)

@@ -1,7 +1,7 @@
-"""Measuring in processes of their own that take turns, and Markdown tables.
+"""Measures jobs in separate processes that take turns, and prints Markdown tables.
 
-Each process has a peak of memory of its own, and whatever else the machine does meets all of them alike. A script that
-measures starts itself again with `--child` and the JSON of a job.
+So each job has its own peak of memory, and other load on the machine affects all jobs alike. A script that measures
+starts itself again with `--child` and a job as JSON.
 """
 
 import contextlib
@@ -17,32 +17,33 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 TURN_SECONDS = 0.1
 NONE = "–"
 
-# OpenMP's is for PyTorch: by default its threads spin while they wait, which on a shared machine makes it far slower.
+# The setting of OpenMP is for PyTorch. By default its threads spin while they wait, which is slow on a shared machine.
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_WAIT_POLICY": "passive"}
 
-# One evaluation of a job: two numbers that say whether it is right, a loss and one entry of its gradient, say.
+# Evaluates a job once. Returns two numbers to check it by, for example a loss and one entry of its gradient.
 Evaluate = Callable[[], Tuple[float, float]]
 
-# What a child is asked → what it then does and says, in one line.
+# Question to a child → function that returns its answer, one line.
 Replies = Mapping[str, Callable[[], str]]
 
 
 class Result(NamedTuple):
-    """What is known of a job once it is done: median of the seconds an evaluation takes, and the process's peak."""
+    """Measurements of a job: median seconds of an evaluation, and peak memory of its process in MB."""
 
     seconds: float
     megabytes: float
 
 
-# The child: what is measured. Its parent must not import what it imports, or the children inherit its size.
+# The child process, which runs the job. The parent must not import the child's libraries, or every child would start
+# with the parent's size.
 
 
 def serve(make: Callable[[], Evaluate], *, warm_ups: int = 2) -> None:
-    """Evaluates as often as standard input asks for it, and answers on standard output.
+    """Evaluates a job each time that standard input asks for it, and answers on standard output.
 
     Args:
-      make: what to evaluate; it may print.
-      warm_ups: evaluations before the first that counts. A turn is one evaluation, or as many as take TURN_SECONDS.
+      make: returns the function to evaluate; both may print.
+      warm_ups: number of evaluations that do not count. A turn is one evaluation, or as many as fit in TURN_SECONDS.
     """
 
     def replies() -> Replies:
@@ -60,7 +61,7 @@ def serve(make: Callable[[], Evaluate], *, warm_ups: int = 2) -> None:
 
 
 def answer_each(make_replies: Callable[[], Replies]) -> None:
-    """Says 'ready', and then answers each line of standard input by the reply of that name; all may print."""
+    """Prints 'ready', then answers each line of standard input by the reply of that name. Replies may print."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     replies = make_replies()
@@ -70,14 +71,14 @@ def answer_each(make_replies: Callable[[], Replies]) -> None:
 
 
 def answer_once(measure: Callable[[], Dict[str, float]]) -> None:
-    """Answers on standard output with what `measure`, which may print, returns."""
+    """Answers once, with the result of `measure` as JSON. `measure` may print."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     print(json.dumps(measure()), file=answers)
 
 
 def seconds_of(function: Callable[[], Any]) -> float:
-    """How long one call takes."""
+    """Returns the seconds that one call takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
@@ -88,15 +89,15 @@ def _peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-# The parent: who measures.
+# The parent process, which measures.
 
 
 class Child:
-    """A process that evaluates a job when it is asked to.
+    """A process that evaluates a job when asked.
 
     Args:
-      job: what `--child` gets, as JSON.
-      python: the interpreter; this one by default.
+      job: argument of `--child`, given as JSON.
+      python: path of the interpreter.
     """
 
     def __init__(self, job: Mapping[str, Any], python: str = sys.executable) -> None:
@@ -109,7 +110,7 @@ class Child:
         self._alive = True
 
     def answer(self) -> Optional[str]:
-        """The next line that the child says, None if it has ended; the first is 'ready'."""
+        """Returns the next line of the child, None if it has ended. The first line is 'ready'."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline() if self._alive else ""
         if self._alive and not line:
@@ -118,21 +119,21 @@ class Child:
         return line.strip() or None
 
     def ask(self, what: str) -> Optional[str]:
-        """Asks for one of the child's replies."""
+        """Asks for one of the child's replies, and returns it."""
         assert self._process.stdin is not None
         if self._alive:
-            with contextlib.suppress(BrokenPipeError):  # then there will be no answer
+            with contextlib.suppress(BrokenPipeError):  # the child has ended and will not answer
                 self._process.stdin.write(f"{what}\n")
         return self.answer()
 
     def end(self) -> None:
-        """Lets the child end, and waits for it."""
+        """Ends the child."""
         self._process.kill()
         self._process.communicate()
 
 
 def measure(children: Sequence[Child], rounds: int) -> List[Optional[Result]]:
-    """What each child's job takes, taking turns; None for one that ended by itself. Ends the children."""
+    """Measures the jobs of all children in turns; None for a child that ended by itself. Ends the children."""
     try:
         for child in children:
             child.answer()
@@ -148,7 +149,7 @@ def measure(children: Sequence[Child], rounds: int) -> List[Optional[Result]]:
 
 
 def results(children: Sequence[Child]) -> List[Optional[Tuple[float, float]]]:
-    """The two numbers of one evaluation by each child. Ends the children."""
+    """Returns the two numbers of one evaluation by each child. Ends the children."""
     try:
         for child in children:
             child.answer()
@@ -165,7 +166,7 @@ def _two_numbers(answer: str) -> Tuple[float, float]:
 
 
 def ask_once(job: Mapping[str, Any]) -> Dict[str, float]:
-    """What a child that calls `answer_once` says."""
+    """Starts a child that calls `answer_once`, and returns its answer."""
     child = Child(job)
     try:
         return json.loads(child.answer() or "{}")
@@ -177,28 +178,28 @@ def ask_once(job: Mapping[str, Any]) -> Dict[str, float]:
 
 
 def print_header(titles: Sequence[str]) -> None:
-    """Head of a Markdown table."""
+    """Prints the head of a Markdown table."""
     print_row(titles)
     print_row(["---:"] * len(titles))
 
 
 def print_row(cells: Sequence[str]) -> None:
-    """A row of a Markdown table, at once."""
+    """Prints a row of a Markdown table, without delay."""
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def seconds_cell(result: Optional[Result]) -> str:
-    """Seconds with three digits."""
+    """Returns the seconds with three digits."""
     if result is None:
         return NONE
     return f"{result.seconds:.0f}" if result.seconds >= 100 else f"{result.seconds:.3g}"
 
 
 def memory_cell(result: Optional[Result]) -> str:
-    """Megabytes."""
+    """Returns the peak memory in MB."""
     return NONE if result is None else f"{result.megabytes:.0f}"
 
 
 def ratio_cell(result: Optional[Result], to: Optional[Result]) -> str:
-    """One time as a multiple of another."""
+    """Returns one time as a multiple of another."""
     return NONE if result is None or to is None else f"{result.seconds / to.seconds:.2f}"

@@ -1,10 +1,10 @@
-"""Compiles a program that `lower.py` has written with TPU's own compiler, for a pod that is not there.
+"""Compiles a program of `lower.py` with TPU's own compiler, for a pod that need not exist.
 
     .venv-tpu/bin/python benchmarks/tpu/compile.py PROGRAM TOPOLOGY REPLICAS
 
-prints one line of JSON: what one core needs, in bytes, and the floating-point operations that XLA counts; or under
-`refused` why there is no program: more memory than a core has, say. The compiler is in the package `libtpu`. It needs
-no TPU; the topology says which pod it compiles for, and REPLICAS how many of its cores take part.
+prints one line of JSON: the bytes that one core needs, and the floating-point operations that XLA counts. If the
+compiler rejects the program, `refused` is the reason, for example too little memory. The compiler is in the package
+`libtpu` and needs no TPU. TOPOLOGY names the pod, and REPLICAS is the number of its cores that take part.
 """
 
 import json
@@ -14,14 +14,14 @@ import sys
 import time
 from typing import Any, Dict, List, Match
 
-# The compiler else looks for the machine's TPU, and for the pod's other machines.
+# Otherwise the compiler looks for the machine's TPU and for the pod's other machines.
 os.environ.update(
     JAX_PLATFORMS="cpu",
     TPU_SKIP_MDS_QUERY="1",
     TPU_WORKER_HOSTNAMES="localhost",
     TPU_WORKER_ID="0",
     TPU_LOG_DIR="disabled",
-    ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # several processes may compile at a time, as none of them has a TPU
+    ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # several processes may compile at a time, because none uses a TPU
 )
 
 import numpy as np
@@ -30,15 +30,15 @@ from jax._src.lib import xla_client
 from jax.experimental import topologies
 from jaxlib.mlir import ir
 
-# The custom calls of `replica.py`: result, operand, its type, type of the result, which is the same.
+# Custom calls of `replica.py`: result, operand, type of the operand, type of the result (equal).
 ALL_REDUCE = re.compile(r"(%\w+) = stablehlo\.custom_call @replica\.all_reduce\((%\w+)\) \{.*\} : \((.*)\) -> (\S+)")
 COPY = re.compile(r"mhlo\.copy (%\S+)(?: \{[^}]*\})? : (tensor<[^>]*>)")
 
 
 def stablehlo(program: bytes, replicas: int) -> str:
-    """HLO as TensorFlow 2.15 serialises it → StableHLO that the compiler of today reads."""
+    """Converts HLO of TensorFlow 2.15 to StableHLO for the compiler."""
     text: str = xla_client._xla.mlir.xla_computation_to_mlir_module(xla_client.XlaComputation(program))
-    # The converter leaves copies in a dialect of the past; a reshape to the same shape is one.
+    # The converter leaves copies in an old dialect; a reshape to the same shape is a copy too.
     text = COPY.sub(r"stablehlo.reshape \1 : (\2) -> \2", text)
     return ALL_REDUCE.sub(lambda call: _all_reduce(call, replicas), text)
 
@@ -55,16 +55,16 @@ def _all_reduce(call: Match[str], replicas: int) -> str:
 
 
 def pod(topology: str, replicas: int) -> List[Any]:
-    """So many devices of a pod."""
+    """Returns the first `replicas` devices of a pod."""
     description: Dict[str, Any] = {"topology_name": topology, "platform": "tpu"}
-    if topology.startswith("v4"):  # whose two cores work as one
+    if topology.startswith("v4"):  # its two cores work as one
         description["chip_config_name"] = "megacore"
     devices: List[Any] = topologies.get_topology_desc(**description).devices[:replicas]
     return devices
 
 
 def compile_program(program: bytes, devices: List[Any]) -> Any:
-    """The program, compiled to run on each of the devices."""
+    """Compiles the program to run on each of the devices."""
     options = xla_client.CompileOptions()
     options.num_replicas, options.num_partitions = len(devices), 1
     options.device_assignment = xla_client.DeviceAssignment.create(np.array([[device.id] for device in devices]))
@@ -74,7 +74,7 @@ def compile_program(program: bytes, devices: List[Any]) -> Any:
 
 
 def figures(program: Any) -> Dict[str, float]:
-    """What is known of a compiled program."""
+    """Returns memory in bytes and operations of a compiled program."""
     memory, cost = program.get_compiled_memory_stats(), program.cost_analysis()
     return {
         "arguments": memory.argument_size_in_bytes,
@@ -87,7 +87,7 @@ def figures(program: Any) -> Dict[str, float]:
 
 
 def main(path: str, topology: str, replicas: int) -> None:
-    """Prints the line."""
+    """Compiles the program and prints the line of JSON."""
     with open(path, "rb") as file:
         program = file.read()
     devices = pod(topology, replicas)

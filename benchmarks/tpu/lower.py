@@ -2,12 +2,12 @@
 
     PYTHONPATH=. .venv/bin/python benchmarks/tpu/lower.py RECIPE FOLDER
 
-RECIPE is a key of `RECIPES`, which `--list` prints. Three programs in XLA's HLO are left in the folder: the step; the
-loss with its gradient alone, of the same shapes; and the same with the loss's products in full float32. `recipe.json`
-says what the recipe is.
+RECIPE is a key of `RECIPES`; `--list` prints them. The script writes three programs in XLA's HLO into the folder: the
+step; the loss with its gradient alone, with the shapes of the step; and this loss with products in full float32.
+`recipe.json` describes the recipe.
 
-The model, the loss and the step are those that the application trains with, the images zeros of the right shape.
-`replica.py` makes them a replica's.
+The model, the loss and the step are those of the application. Images are zeros of the right shape. `replica.py` makes
+the program that of one replica.
 """
 
 import json
@@ -29,9 +29,9 @@ from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
 
 IMAGE_SHAPE, VIEWS, CLASSES = (224, 224, 3), 2, 1000
-STEPS = 1000  # of a schedule that is never run
+STEPS = 1000  # length of a schedule that is never run
 
-# Of the authors' ImageNet scripts, what shapes the program.
+# Options of the authors' ImageNet scripts that change the program.
 COMMON = {"dataset": "imagenet2012", "precision": "bfloat16", "sync_batch_norm": True, "optimizer": "nesterov"}
 MODES: Dict[str, Dict[str, Any]] = {
     "supcon": {"projection_layers": (128,), "scale_by_temperature": True, "weight_decay": 1e-4},
@@ -46,7 +46,7 @@ MODES: Dict[str, Dict[str, Any]] = {
 
 
 class Recipe(NamedTuple):
-    """A stage of a recipe, and the number of cores that the authors gave it."""
+    """A stage of a recipe, and the number of cores that the authors used."""
 
     mode: str
     encoder: str
@@ -75,7 +75,7 @@ RECIPES: Dict[str, Recipe] = {
 
 
 def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
-    """The stage's model, compiled, with all its variables."""
+    """Returns the compiled model of the stage, with all its variables."""
     values = {**COMMON, **MODES[recipe.mode], "mode": recipe.mode, "encoder": recipe.encoder}
     config = config_lib.from_values({**values, "batch_size": recipe.batch, "linear_weight_decay": 1e-6})
     optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(1.0, 0, STEPS))
@@ -91,7 +91,7 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
 
 
 def batch(recipe: Recipe) -> Tuple[tf.Tensor, ...]:
-    """A core's share of a batch: uint8 images, labels, and for a classifier weights."""
+    """Returns a core's share of a batch: uint8 images, labels, and weights for a classifier."""
     images = recipe.images_per_core
     labels = tf.zeros([images], tf.int32)
     if recipe.contrastive:
@@ -116,7 +116,7 @@ def main(name: str, folder: pathlib.Path) -> None:
         [recipe.images_per_core, VIEWS, 128] if recipe.contrastive else [recipe.images_per_core, CLASSES]
     )
     inputs = batch(recipe)
-    replica = tf.Variable(0)  # which a constant would not do for: XLA would make use of its value
+    replica = tf.Variable(0)  # not a constant, because XLA would use its value
 
     def loss_alone(labels: tf.Tensor, outputs: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         with replica_of(strategy, replica), tf.GradientTape() as tape:

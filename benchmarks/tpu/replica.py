@@ -1,8 +1,8 @@
-"""A replica of a TPU pod, for tracing a step where there is no pod.
+"""A replica of a TPU pod, to trace a step without the pod.
 
-TensorFlow's own TPUStrategy makes everything that replicas tell each other of sums over all of them, its `all_gather`
-too, and can only lower a sum on a machine with a TPU. Here a sum becomes a custom call named `replica.all_reduce`, and
-`compile.py` puts XLA's own operation in its place.
+TensorFlow's TPUStrategy builds all communication, `all_gather` too, from sums over the replicas. It can lower a sum
+only on a machine with a TPU. Here a sum becomes a custom call named `replica.all_reduce`, and `compile.py` replaces it
+by XLA's own operation.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from tensorflow.python.distribute import distribute_lib, tpu_strategy
 
 
 class PodStrategy(tf.distribute.Strategy):
-    """One device that takes itself for one of `replicas`."""
+    """A strategy on one device that acts as one of `replicas`."""
 
     def __init__(self, replicas: int) -> None:
         super().__init__(_PodExtended(self, replicas))
@@ -37,7 +37,7 @@ class _PodExtended(distribute_lib._DefaultDistributionExtended):
         return next_creator(**arguments)
 
     def _reduce_to(self, reduce_op: Any, value: tf.Tensor, destinations: Any, options: Any) -> tf.Tensor:
-        """As TPUStrategy does it."""
+        """Reduces in the way of TPUStrategy."""
         if reduce_op == tf.distribute.ReduceOp.MEAN:
             value = tf.math.scalar_mul(1.0 / self._replicas, value)
         (total,) = gen_xla_ops.xla_custom_call_v2(
@@ -54,11 +54,11 @@ class _PodExtended(distribute_lib._DefaultDistributionExtended):
 
 @contextlib.contextmanager
 def replica_of(strategy: PodStrategy, number: tf.Variable) -> Iterator[None]:
-    """Within it, code is that of a replica, whose `all_gather` is the one of TPUStrategy.
+    """Runs the block as a replica, with TPUStrategy's `all_gather`.
 
     Args:
-      strategy: whose replica.
-      number: which one, a scalar int32; with TPUStrategy, too, an input of the step.
+      strategy: the strategy.
+      number: number of the replica, a scalar int32. TPUStrategy makes it an input of the step too.
     """
     with tpu_strategy._TPUReplicaContext(strategy, replica_id_in_sync_group=tf.convert_to_tensor(number)):
         yield

@@ -1,19 +1,19 @@
-"""Compiles the training steps of the paper's ImageNet recipes for TPU pods, and prints what a core would need.
+"""Compiles the training steps of the paper's ImageNet recipes for TPU pods, and prints the needs of a core.
 
     make tpu
 
-or, with both environments made,
+or, once both environments exist,
 
     PYTHONPATH=. .venv/bin/python benchmarks/tpu/table.py --recipes=supcon_resnet50,ce_resnet50 --topologies=v3,v5e
 
-prints a Markdown table. No TPU is needed: `lower.py` writes a step as XLA's program for one core in the environment of
-the application, `compile.py` compiles it with TPU's own compiler in an environment of its own. A recipe takes minutes
-for each kind of pod.
+prints a Markdown table. No TPU is needed. `lower.py` writes a step as XLA's program for one core, in the environment of
+the application. `compile.py` compiles it with TPU's own compiler, in a separate environment. A recipe takes minutes for
+each kind of pod.
 
-The program has all that a core runs in a step, with the global batch's own collectives: gathering projections, labels
-and what the loss's gradient needs, synchronised batch normalisation, and the sum of the gradients. Its inputs are the
-number of the replica, a core's uint8 images and labels, and all variables, each of which gives its memory to its new
-value. Not in it is what TensorFlow's runtime keeps on a core beside the program; two batches of images, say.
+The program has everything that a core runs in a step, with the collectives of the global batch: gathering projections,
+labels and terms of the loss's gradient, synchronised batch normalisation, and the sum of the gradients. Its inputs are
+the number of the replica, a core's uint8 images and labels, and all variables. A variable's memory is reused for its
+new value. TensorFlow's runtime needs further memory on a core, for example for two batches of images.
 """
 
 import argparse
@@ -33,7 +33,7 @@ GB = 2**30
 
 
 class Pod(NamedTuple):
-    """A kind of pod: memory of what TensorFlow calls a core, and the topology that has so many of them."""
+    """A kind of pod: GB of memory of a core (in TensorFlow's sense), and number of cores → topology."""
 
     gigabytes: int
     topologies: Dict[int, str]
@@ -48,7 +48,7 @@ PODS: Dict[str, Pod] = {
 
 
 def run(*command: object) -> str:
-    """Standard output of a program, which must not fail."""
+    """Runs a program and returns its standard output; exits if it fails."""
     result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(f"{result.stderr[-4000:]}\n{' '.join(map(str, command))}: exit status {result.returncode}")
@@ -56,7 +56,7 @@ def run(*command: object) -> str:
 
 
 def compiled(tpu_python: str, program: pathlib.Path, pod: str, cores: int) -> Dict[str, Any]:
-    """What `compile.py` answers; it stays beside the program."""
+    """Returns the answer of `compile.py`, which is kept beside the program."""
     path = program.with_suffix(f".{pod}.json")
     if not path.exists():
         answer = run(tpu_python, HERE / "compile.py", program, PODS[pod].topologies[cores], cores)
@@ -67,13 +67,13 @@ def compiled(tpu_python: str, program: pathlib.Path, pod: str, cores: int) -> Di
 
 
 def memory(figures: Dict[str, Any]) -> float:
-    """What a core has to hold, in GB."""
+    """Returns the memory that a core needs, in GB."""
     signs = {"arguments": 1, "outputs": 1, "aliased": -1, "temporaries": 1, "code": 1}
     return float(sum(sign * figures[name] for name, sign in signs.items())) / GB
 
 
 def print_recipe(name: str, pods: Sequence[str], folder: pathlib.Path, tpu_python: str) -> List[str]:
-    """A row of the table; returns why pods refused, if they did."""
+    """Prints a row of the table. Returns the reasons of pods that reject the program."""
     if not (folder / "recipe.json").exists():
         folder.mkdir(exist_ok=True)
         run(sys.executable, HERE / "lower.py", name, folder)
@@ -99,7 +99,7 @@ def print_recipe(name: str, pods: Sequence[str], folder: pathlib.Path, tpu_pytho
 
 @contextlib.contextmanager
 def folder_of_programs(keep: str) -> Iterator[pathlib.Path]:
-    """`keep`, or a folder that is deleted at the end."""
+    """Yields the folder `keep`, or a temporary one if `keep` is empty."""
     if keep:
         path = pathlib.Path(keep)
         path.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def folder_of_programs(keep: str) -> Iterator[pathlib.Path]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
 
     def names(text: str) -> List[str]:
         return text.split(",")
@@ -119,16 +119,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", type=names, default=recipes, help=f"of {','.join(recipes)}; default: all")
     parser.add_argument("--topologies", type=names, default=list(PODS), help=f"of {','.join(PODS)}; default: all")
-    parser.add_argument(
-        "--keep", default="", metavar="DIR", help="keep programs and figures here, and take what is here"
-    )
+    parser.add_argument("--keep", default="", metavar="DIR", help="keep programs and figures here, and reuse them")
     parser.add_argument("--tpu-python", default=".venv-tpu/bin/python", help="the Python that has libtpu")
     arguments = parser.parse_args()
     for given, known in ((arguments.recipes, recipes), (arguments.topologies, list(PODS))):
         if not set(given) <= set(known):
             parser.error(f"{','.join(given)}: choose among {','.join(known)}")
     if not os.path.exists(arguments.tpu_python):
-        parser.error(f"{arguments.tpu_python} is not there; `make tpu` makes it")
+        parser.error(f"{arguments.tpu_python} does not exist; `make tpu` makes it")
     return arguments
 
 
@@ -137,8 +135,8 @@ def main() -> None:
     arguments = parse_arguments()
     first = arguments.topologies[0]
     print(
-        "GB that a core needs, of those that it has; floating-point operations of a core in a step, and the loss's\n"
-        f"share of them; MB that the loss needs alone on {first}, with products in bfloat16 and in float32.\n"
+        "GB that a core needs, and GB that it has; floating-point operations of a core in a step, and the share of\n"
+        f"the loss; MB that the loss alone needs on {first}, with products in bfloat16 and in float32.\n"
     )
     of_pods = [f"{pod}, of {PODS[pod].gigabytes}" for pod in arguments.topologies]
     figures = ["TFLOP", "the loss's share", "the loss, MB", "in float32, MB"]

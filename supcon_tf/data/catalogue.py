@@ -87,7 +87,8 @@ CATALOGUE: Dict[str, DatasetDefaults] = {
     "oxford_flowers102": TRANSFER._replace(train_split="train+validation"),  # protocol: 2,040 training images
     "voc": TRANSFER._replace(train_split="train+validation"),  # 2007, the default; protocol: 5,011 training images
     "voc/2012": TRANSFER,  # its test labels are secret, so it is evaluated on 'validation'
-    # Corrupted evaluation images (Hendrycks & Dietterich 2019). Those of ImageNet are cropped to 224 pixels already.
+    # Corrupted evaluation images (Hendrycks & Dietterich 2019). The images of imagenet2012_corrupted are cropped to
+    # 224 pixels already.
     "cifar10_corrupted": CIFAR10._replace(trained_on="cifar10"),
     "imagenet2012_corrupted": IMAGENET._replace(eval_crop=1.0, trained_on="imagenet2012"),
     "binarized_mnist": CHARACTERS,

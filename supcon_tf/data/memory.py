@@ -12,7 +12,7 @@ CONTAINERS = (
 
 
 def available_bytes(root: pathlib.Path = ROOT) -> Optional[int]:
-    """Returns the free memory of the machine or of the container, whichever is less; None if the system does not say.
+    """Returns the free memory of the machine, or of the container if that is less; None if the system does not say.
 
     Args:
       root: the system's root folder.

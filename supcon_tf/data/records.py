@@ -104,9 +104,9 @@ def _side_by_side(parts: tf.data.Dataset, of_file: Callable[[FilePart], tf.data.
 def parse(data: ImageData, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     """Returns the encoded image of a record and its label, int32.
 
-    A scalar label is −1 for an unlabelled image. If an image may have several classes, its label is `[classes]`: 1 for
-    a class of the image, 0 for another class, and −1 for a class whose objects are all marked difficult. VOC's lists of
-    images use the same marks, and its evaluation ignores difficult objects.
+    A scalar label is −1 for an unlabelled image. If an image may have several classes, its label is `[classes]`. It is
+    1 for a class of the image, 0 for another class, and −1 for a class whose objects are all marked difficult. VOC's
+    evaluation ignores difficult objects.
     """
     features = data.builder.info.features.deserialize_example(
         record, decoders={data.image_key: tfds.decode.SkipDecoding()}

@@ -57,6 +57,11 @@ def label_shifts(examples: int, probability: float, num_classes: int, seed: int)
     return np.where(uniforms[:, 0] < probability, 1 + others, 0).astype(np.int32)
 
 
+def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Returns a different int64 for each (seed of the run, epoch); both must be below 2³¹."""
+    return tf.constant(seed << 32, tf.int64) + tf.cast(epoch, tf.int64)
+
+
 def balanced_epoch(
     members: np.ndarray, sizes: np.ndarray, *, steps: int, classes_per_batch: int, per_class: int, seed: tf.Tensor
 ) -> tf.Tensor:

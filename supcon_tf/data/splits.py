@@ -1,4 +1,4 @@
-"""Chooses the splits for training, validation and evaluation, and computes with slices of them."""
+"""Chooses the splits for training, validation and evaluation, and computes with slices."""
 
 import difflib
 import sys
@@ -38,7 +38,7 @@ def choose_splits(options: DataOptions, builder: tfds.core.DatasetBuilder, label
     Args:
       options: the options about data.
       builder: of the data set.
-      label_key: name of the label; None if no image has one, so that there is nothing to evaluate by.
+      label_key: name of the label; None if no image has one; the images then cannot be evaluated on.
 
     Raises:
       ArgumentError: a split does not exist, is empty, or leaves no images for another.

@@ -99,7 +99,7 @@ def plan_steps(
     if classes_per_batch is None:
         return StepSchedule(batch_size, images, epochs, unlabelled_in_batch)
     _check_classes_per_batch(classes_per_batch, num_classes, labelled)
-    # Each pass draws its class-balanced batches anew, so it consists of whole batches.
+    # Class-balanced batches are drawn for one pass at a time, so a pass consists of whole batches.
     return StepSchedule(batch_size, images // labelled * labelled, epochs, unlabelled_in_batch, classes_per_batch)
 
 

@@ -135,7 +135,7 @@ def _tpu_strategy(tpu: str, zone: Optional[str], project: Optional[str]) -> tf.d
     except concurrent.futures.TimeoutError:
         problem = f"no answer within {TPU_TIMEOUT_SECONDS:.0f} s; check its name, and that it is running"
         raise ArgumentError("tpu", tpu, problem) from None
-    except Exception as error:  # any error here means that there is no such TPU
+    except Exception as error:  # any error here means that the TPU does not exist
         problem = f"cannot be reached ({first_line(error, 120)}); check its name, or leave {{tpu}} out"
         raise ArgumentError("tpu", tpu, problem, tpu=NAME_ONLY) from None
     return tf.distribute.TPUStrategy(resolver)

@@ -19,7 +19,7 @@ class LARS(keras.optimizers.Optimizer):
         w ← w − v
 
     >>> weight = tf.Variable([3.0, -4.0])
-    >>> LARS(learning_rate=1.0).apply_gradients([(tf.constant([0.0, 10.0]), weight)])
+    >>> _ = LARS(learning_rate=1.0).apply_gradients([(tf.constant([0.0, 10.0]), weight)])
     >>> weight.numpy()
     array([ 3.   , -4.005], dtype=float32)
 

@@ -20,8 +20,8 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     - `constant`: keeps the peak.
 
     >>> schedule = WarmupThenDecay(peak=2.0, warmup_steps=10, total_steps=100)
-    >>> float(schedule(5)), float(schedule(55))
-    (1.0, 1.0)
+    >>> float(schedule(5)), float(schedule(10))
+    (1.0, 2.0)
 
     Args:
       peak: learning rate at step `warmup_steps`.

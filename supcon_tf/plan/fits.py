@@ -56,13 +56,12 @@ def _in_microbatches(plan: StagePlan, batch: int, smallest: int) -> Iterator[Fit
 
 def _with_sizes(plan: StagePlan, batch: int, microbatch: Optional[int]) -> Iterator[Fit]:
     """Yields the stage with these sizes, or nothing where other options do not allow them."""
-    prefix = "linear_" if plan.stage == "linear" else ""
     values: Dict[str, float] = {}
     if batch != plan.batch_size:
-        values[f"{prefix}batch_size"] = batch
+        values[config_lib.name_in_stage(plan.stage, "batch_size")] = batch
         if not plan.config.training.scale_learning_rate:
             rate = plan.config.stage(plan.stage).learning_rate * batch / plan.batch_size
-            values[f"{prefix}learning_rate"] = float(f"{rate:.4g}")
+            values[config_lib.name_in_stage(plan.stage, "learning_rate")] = float(f"{rate:.4g}")
     if microbatch is not None:
         values["microbatch_size"] = microbatch
     config = config_lib.from_values({**config_lib.values(plan.config), **values})

@@ -40,7 +40,7 @@ def step_schedule(
     """
     options = config.stage(stage)
     if stage == "linear":
-        with arguments_called(batch_size="linear_batch_size"):
+        with arguments_called(batch_size=config_lib.name_in_stage("linear", "batch_size")):
             return plan_steps(images.size, options.batch_size, options.epochs, replicas)
     if config.data.classes_per_batch is not None and num_classes is None:
         num_classes = len(images.classes[1])
@@ -56,12 +56,24 @@ def step_schedule(
     )
 
 
-def learning_rate_schedule(config: config_lib.Config, stage: str, steps: StepSchedule) -> optimizers.WarmupThenDecay:
-    """Returns the learning rate of a training stage as a function of the step."""
+def learning_rate_schedule(
+    config: config_lib.Config, stage: str, steps: StepSchedule
+) -> optimizers.WarmupThenDecay:
+    """Returns the learning rate of a training stage as a function of the step.
+
+    Raises:
+      ArgumentError: the warm-up takes all steps, which short epochs may cause.
+    """
     options = config.stage(stage)
+    warmup_steps = int(options.warmup_epochs * steps.steps_per_epoch)
+    if warmup_steps >= steps.total_steps:
+        name = config_lib.name_in_stage(stage, "warmup_epochs")
+        raise ArgumentError(
+            name, options.warmup_epochs, f"leaves no step for the decay, as the stage has {steps.total_steps} steps"
+        )
     return optimizers.WarmupThenDecay(
         peak_learning_rate(config, stage, steps.batch_size),
-        int(options.warmup_epochs * steps.steps_per_epoch),
+        warmup_steps,
         steps.total_steps,
         options.schedule,
         options.decay_rate,

@@ -6,6 +6,7 @@ from typing import Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf import config as config_lib
 from supcon_tf import evaluation
 from supcon_tf.errors import arguments_called
 from supcon_tf.models import check_not_random
@@ -109,8 +110,8 @@ def _fit(
 ) -> None:
     """Trains the model of a stage from its latest checkpoint to its last step."""
     options = experiment.config.run
-    names = ("learning_rate", "warmup_epochs") if stage.name == "linear" else ()
-    with arguments_called(**{name: f"linear_{name}" for name in names}):
+    names = ("learning_rate", "warmup_epochs")
+    with arguments_called(**{name: config_lib.name_in_stage(stage.name, name) for name in names}):
         fit(
             model,
             stage,

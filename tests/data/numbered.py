@@ -1,4 +1,4 @@
-"""A data set of several files whose images show their own number; some of them may be broken."""
+"""A data set of several files. Each image shows its number; some may be broken."""
 
 import io
 
@@ -41,7 +41,7 @@ class Numbered(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def prepare(data_dir, *, size=100, files=7, broken=()):
-    """The data set in `data_dir`, spread over so many files."""
+    """Prepares the data set in `data_dir`, spread over `files` files."""
     builder_class = type("Numbered", (Numbered,), {"size": size, "broken": broken}, skip_registration=True)
     builder = builder_class(data_dir=data_dir)
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=files))

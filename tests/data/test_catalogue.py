@@ -13,12 +13,12 @@ TABLE = {
     "cifar10": CIFAR10,
     "cifar10_corrupted": CIFAR10,
 }
-# Of images in [0, 1], from the authors' PyTorch release.
+# Constants for images in [0, 1], from the authors' PyTorch release.
 CIFAR_IN_0_TO_1 = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
 }
-# Where Kornblith et al. (2019, Table 4) train on more images than TFDS has in 'train': 3,760, 2,040 and 5,011, twice as
+# Kornblith et al. (2019, Table 4) train on more images than TFDS has in 'train': 3,760, 2,040 and 5,011, about twice as
 # many.
 TRAIN_AND_VALIDATION = ("dtd", "oxford_flowers102", "voc", "voc/2007:5.0.0")
 
@@ -48,7 +48,7 @@ def test_other_names_are_unknown_to_tfds_and_lead_to_known_ones(known):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_facts_are_those_of_the_authors_release(name):
+def test_defaults_are_those_of_the_authors_release(name):
     defaults = catalogue.dataset_defaults(name)
     assert (
         defaults.image_size,
@@ -87,7 +87,7 @@ def test_sizes_and_channels_fit_those_of_tfds(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["stanford_dogs", "folder:cifar10", "folder:/images/mnist", "colorectal_histology"])
-def test_what_is_not_listed_has_the_general_values(name):
+def test_other_data_sets_have_the_general_defaults(name):
     assert catalogue.dataset_defaults(name) == catalogue.DatasetDefaults()
     assert catalogue.DatasetDefaults()[:5] == (None, "auto", 0.08, 0.875, None)
 

@@ -1,4 +1,4 @@
-"""What `--on_bad_image` means for images of a data set that cannot be decoded."""
+"""Images that cannot be decoded stop a run, or are skipped with `on_bad_image="skip"`."""
 
 import dataclasses
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf import config
-from supcon_tf.data import load, memory, pipeline, records, training_images
+from supcon_tf.data import load, memory, pipeline, records, training_images, training_order
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from tests import voc
@@ -89,7 +89,7 @@ def test_workers_share_the_images_of_each_step_of_one_worker(digits, pipelines, 
 
 @pytest.mark.parametrize("pipelines", [1, 2, 3])
 def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pipelines, monkeypatch):
-    monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+    monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
     epochs = StepSchedule(batch_size=240, images=1197, epochs=2)
     index_of = {}
     for index, features in enumerate(digits.builder.as_dataset(split="train").as_numpy_iterator()):
@@ -126,7 +126,7 @@ def others(tmp_path_factory):
 
 
 def numbers_and_seeds(seen):
-    """Of each batch, the numbers that its images show, and the examples in their seeds."""
+    """Returns for each batch the numbers that its images show, and the examples in their seeds."""
     numbers = [[numbered.number_of(view[:64]) for view in views] for views, _ in seen]
     return numbers, [views[:, 65].tolist() for views, _ in seen]
 
@@ -153,8 +153,8 @@ def same(seen, expected):
 def test_cache_changes_nothing(files, small, epochs, options, pipelines, monkeypatch):
     monkeypatch.setattr(records, "BLOCK", 4)
     if not small:
-        monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
-        monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 0)
+        monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
+        monkeypatch.setattr(training_order, "SHUFFLE_BYTES", 0)
     context = tf.distribute.InputContext(pipelines, pipelines - 1, pipelines)
     in_memory = batches(TrainingImages(files, cache="memory", **options), epochs, context=context)
     same(batches(TrainingImages(files, cache="off", **options), epochs, context=context), in_memory)
@@ -178,7 +178,7 @@ def test_memory_holds_what_takes_a_quarter_of_what_is_available(files, monkeypat
 @pytest.mark.parametrize("small", [True, False])
 def test_an_image_comes_with_the_seed_of_its_place_in_the_split(files, cache, small, monkeypatch):
     if not small:
-        monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+        monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
     stored = numbered.stored_numbers(files)
     seen = batches(TrainingImages(files, cache=cache), SHORT)
     numbers, examples = numbers_and_seeds(seen)
@@ -187,8 +187,8 @@ def test_an_image_comes_with_the_seed_of_its_place_in_the_split(files, cache, sm
 
 
 def test_large_data_are_read_from_their_files_in_an_order_of_each_epoch(files, monkeypatch):
-    monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
-    monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 0)
+    monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
+    monkeypatch.setattr(training_order, "SHUFFLE_BYTES", 0)
     monkeypatch.setattr(records, "FILES_AT_A_TIME", 1)
     file_of = [number for number, part in enumerate(records.file_parts(files, "train")) for _ in range(part.take)]
     epochs = StepSchedule(batch_size=10, images=230, epochs=3)
@@ -257,7 +257,7 @@ def test_batches_are_balanced_by_the_labels_that_training_sees(files, label_nois
 @pytest.mark.parametrize("small", [True, False])
 def test_unlabelled_images_take_their_share_of_each_batch(files, others, small, monkeypatch):
     if not small:
-        monkeypatch.setattr(pipeline, "SMALL_BYTES", 0)
+        monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
     seen = batches(files, HALF, unlabelled=TrainingImages(others))
     assert len(seen) == 19
     stored = numbered.stored_numbers(others)

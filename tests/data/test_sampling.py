@@ -31,7 +31,7 @@ def test_a_smaller_subset_is_in_every_larger_one():
     assert all(small < large for small, large in zip(subsets, subsets[1:]))
 
 
-def test_more_than_there_are_is_all():
+def test_a_count_above_the_number_of_examples_takes_all():
     np.testing.assert_array_equal(sampling.stratified_subset(np.array([0, 1, -1]), 9), [0, 1, 2])
 
 
