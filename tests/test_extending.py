@@ -91,6 +91,7 @@ def test_figures_of_the_evaluator_are_in_the_metrics(followed):
 def test_encoder_and_loss_are_in_the_options_of_their_runs(followed):
     options = [json.loads(path.read_text()) for path in (followed / "runs").glob("*/config.json")]
     assert {"margin"} <= {run["contrastive_loss"] for run in options}
+    assert {"patches"} <= {run["encoder"] for run in options}
 
 
 def test_additions_pass_the_linter(followed):
