@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import app
-import flags
+from supcon_tf import config
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -272,7 +272,7 @@ def anchors(text):
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_options_that_the_text_names_exist(page):
-    options = (*flags.config_lib.options(), *flags.config_lib.plan_options())
+    options = (*config.options(), *config.plan_options())
     known = {option.name for option in options}
     known |= {f"no{name}" for name in known} | {"print_config", "help", "linear_"}
     scripts = [path.read_text() for path in (ROOT / "benchmarks").rglob("*.py")]
