@@ -253,14 +253,14 @@ MUTATIONS = (
         ("tests/models/test_memory_queue.py",),
     ),
     Mutation(
-        "frozen-encoder-moves-its-statistics",
+        "linear-stage-trains-the-encoder",
         "models",
-        "the frozen encoder runs its batch normalisation in training mode",
+        "the classifier does not freeze its encoder",
         (
             Edit(
                 "supcon_tf/models/classifier.py",
-                "training=training and not self.freeze_encoder",
-                "training=training",
+                "encoder.trainable = not freeze_encoder",
+                "encoder.trainable = True",
             ),
         ),
         ("tests/models/test_classifier.py",),
