@@ -547,14 +547,14 @@ MUTATIONS = (
     ),
     # run
     Mutation(
-        "weight-decay-applied-twice",
+        "warm-start-measures-its-own-whitening",
         "run",
-        "the loss has an L2 term although the optimizer decays by itself",
+        "a run that begins with the encoder of another run whitens by the constants of its own images",
         (
             Edit(
                 "supcon_tf/experiment.py",
-                'return 0.0 if in_optimizer else option_of_stage(config, stage, "weight_decay")',
-                'return option_of_stage(config, stage, "weight_decay")',
+                "        return _recorded_whitening(warm_start.find(model.warm_start).record)\n",
+                "        pass\n",
             ),
         ),
         ("tests/test_experiment.py", "tests/run"),
