@@ -3,22 +3,29 @@
 python := .venv/bin/python
 pip := $(python) -m pip install -qq --disable-pip-version-check --no-input
 quiet := TF_CPP_MIN_LOG_LEVEL=3
+tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: help demo test lint bench tpu clean
+.PHONY: help demo test test-all lint bench tpu clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/runtime  ## train on small images of digits that come with the environment
 	$(python) app.py --mode=supcon --dataset=digits
 
-test: .venv/dev  ## run the tests; PYTEST_ARGS="-m 'not slow and not recipes'" leaves out the slow ones
-	$(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+test: .venv/dev  ## run the tests that take ten minutes; PYTEST_ARGS are further arguments of pytest
+	$(tests) $(PYTEST_ARGS)
 
-lint: .venv/dev  ## check style and types
+test-all: .venv/dev  ## run the slow tests too
+	$(tests) -m "not recipes" $(PYTEST_ARGS)
+
+lint: .venv/dev  ## check style, types, lengths and the order of imports
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
+	$(python) tools/check_lengths.py
+	$(python) tools/check_circles.py
+	PYTHONPATH=. .venv/bin/lint-imports --no-cache
 
 bench: .venv/runtime  ## run every script in benchmarks/
 	@for script in benchmarks/*.py; do \
