@@ -21,8 +21,8 @@ class SupConLoss(keras.losses.Loss):
 
     >>> loss = SupConLoss(temperature=1.0)
     >>> projections = tf.constant([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
-    >>> loss.call(tf.constant([0, 0, 1]), projections).numpy().round(4).tolist()
-    [0.3133, 0.3133, 0.0]
+    >>> print(loss.call(tf.constant([0, 0, 1]), projections).numpy().round(4))
+    [0.3133 0.3133 0.    ]
     >>> round(float(loss(tf.constant([0, 0, 1]), projections)), 4)
     0.2088
 
@@ -120,7 +120,7 @@ class SupConLoss(keras.losses.Loss):
         return {name: found[name] for name in self.DIAGNOSTICS}
 
     def get_config(self) -> Dict[str, Any]:
-        """Returns the arguments except the memory, which is a function, and the present value of a learned temperature."""
+        """Returns the arguments except the memory, a function; a learned temperature has its present value."""
         return {
             **super().get_config(),
             "temperature": float(temperature_now(self.temperature)),
