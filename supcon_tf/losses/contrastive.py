@@ -115,7 +115,7 @@ class SupConLoss(keras.losses.Loss):
     def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
         """Returns the float32 scalars that `DIAGNOSTICS` names (`diagnostics.py`); arguments as for `call`."""
         labels = self.image_labels(y_true, size_of(y_pred, 0))
-        views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
+        views = size_of(y_pred, 1) if y_pred.shape.rank == 3 else 1
         found = label_diagnostics(labels, views, self.variant, self.memory_now())
         return {name: found[name] for name in self.DIAGNOSTICS}
 
