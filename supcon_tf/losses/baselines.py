@@ -79,7 +79,7 @@ class TripletLoss(keras.losses.Loss):
 
     >>> projections = tf.constant([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
     >>> round(float(TripletLoss()(tf.constant([0, 1]), projections)), 4)
-    0.2177
+    0.2176
 
     Args:
       normalize: L2-normalises the projections first.

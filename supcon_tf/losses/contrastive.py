@@ -21,8 +21,8 @@ class SupConLoss(keras.losses.Loss):
 
     >>> loss = SupConLoss(temperature=1.0)
     >>> projections = tf.constant([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
-    >>> loss.call(tf.constant([0, 0, 1]), projections).numpy().round(4).tolist()
-    [0.3133, 0.3133, 0.0]
+    >>> print(loss.call(tf.constant([0, 0, 1]), projections).numpy().round(4))
+    [0.3133 0.3133 0.    ]
     >>> round(float(loss(tf.constant([0, 0, 1]), projections)), 4)
     0.2088
 
@@ -115,12 +115,12 @@ class SupConLoss(keras.losses.Loss):
     def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
         """Returns the float32 scalars that `DIAGNOSTICS` names (`diagnostics.py`); arguments as for `call`."""
         labels = self.image_labels(y_true, size_of(y_pred, 0))
-        views = y_pred.shape[1] if y_pred.shape.rank == 3 else 1
+        views = size_of(y_pred, 1) if y_pred.shape.rank == 3 else 1
         found = label_diagnostics(labels, views, self.variant, self.memory_now())
         return {name: found[name] for name in self.DIAGNOSTICS}
 
     def get_config(self) -> Dict[str, Any]:
-        """Returns the arguments except the memory, which is a function, and the present value of a learned temperature."""
+        """Returns the arguments except the memory, a function; a learned temperature has its present value."""
         return {
             **super().get_config(),
             "temperature": float(temperature_now(self.temperature)),

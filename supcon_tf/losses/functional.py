@@ -41,8 +41,8 @@ def supervised_contrastive_loss(
     If all labels are −1, this is SimCLR's NT-Xent loss.
 
     >>> projections = tf.constant([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
-    >>> supervised_contrastive_loss(tf.constant([0, 0, 1]), projections, temperature=1.0).numpy().round(4).tolist()
-    [0.3133, 0.3133, 0.0]
+    >>> print(supervised_contrastive_loss(tf.constant([0, 0, 1]), projections, temperature=1.0).numpy().round(4))
+    [0.3133 0.3133 0.    ]
 
     Args:
       labels: integers `[batch]` or `[batch, 1]`, or one-hot `[batch, classes]`; −1, or a row of zeros, is an unlabelled

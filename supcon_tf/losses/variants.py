@@ -8,7 +8,7 @@ D_i = log Σ_j exp s_ij over the denominator's j,
     in  (Eq. 3)    L_i = −log 1/|P(i)| Σ_{p ∈ P(i)} exp(s_ip − D_i)
 
 The denominator is A(i) ('all') or N(i) ('only_negatives'). With 'one_positive' each positive has its own denominator,
-N(i) and the positive itself. Then D_i is that of N(i). Because exp s / (exp s + exp D) = σ(s − D), the logistic function,
+N(i) and the positive itself. Then D_i is that of N(i). With the logistic function σ(s − D) = exp s / (exp s + exp D),
 
     out            L_i = −1/|P(i)| Σ_{p ∈ P(i)} log σ(s_ip − D_i)
     in             L_i = −log 1/|P(i)| Σ_{p ∈ P(i)} σ(s_ip − D_i)

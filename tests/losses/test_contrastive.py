@@ -146,6 +146,12 @@ def test_diagnostics_are_what_their_names_say():
     np.testing.assert_allclose(NTXentLoss().diagnostics(labels, projections)["anchors_with_positives"], 0.0)
 
 
+def test_diagnostics_take_an_unknown_number_of_views():
+    signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None, 4])]
+    found = tf.function(SupConLoss().diagnostics, input_signature=signature)(tf.constant([0, 0, 1]), tf.ones([3, 2, 4]))
+    np.testing.assert_allclose(found["collapsed_loss"], np.log(5), rtol=1e-6)
+
+
 def test_collapsed_embeddings_leave_the_loss_at_collapsed_loss():
     labels, projections = tf.constant([0, 0, 1, 1]), tf.ones([4, 2, 8])
     loss = SupConLoss(0.1)
