@@ -277,3 +277,13 @@ def test_encoder_and_its_queue_begin_as_another_runs_but_for_a_run_that_goes_on(
         np.testing.assert_array_equal(getattr(warm, part).get_weights()[0], first)
         np.testing.assert_array_equal(getattr(warm.queue, part).get_weights()[0], first)
         assert np.any(getattr(fresh, part).get_weights()[0] != first)
+
+
+def test_an_export_that_fails_leaves_the_precision_unchanged(tmp_path, monkeypatch):
+    _, experiment = prepare(tmp_path, mode="ce")
+    monkeypatch.setattr(experiment_lib, "_require", lambda *_, **__: None)
+    monkeypatch.setattr(experiment_lib, "make_classifier", lambda *_, **__: 1 / 0)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    with pytest.raises(ZeroDivisionError):
+        experiment_lib.export(experiment)
+    assert keras.mixed_precision.global_policy().name == "mixed_bfloat16"
