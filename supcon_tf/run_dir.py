@@ -19,7 +19,7 @@ import tensorflow as tf
 from supcon_tf import config as config_lib
 from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError
 
-# What a run records beside its options, see `RunDir.claim`
+# A run records these beside its options; see `RunDir.claim`
 FOUND = ("prepared_data", "whitening_constants", "total_steps")
 
 

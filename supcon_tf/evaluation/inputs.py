@@ -1,4 +1,4 @@
-"""What an evaluator is given, and the one place that takes a held-out batch apart."""
+"""The inputs of evaluators: a model and held-out images. Batches are taken apart only here."""
 
 import dataclasses
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple

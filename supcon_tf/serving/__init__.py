@@ -1,1 +1,1 @@
-"""The trained model as a SavedModel that takes images as they come."""
+"""Serves a trained model: export, and prediction for image files."""

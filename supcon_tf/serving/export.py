@@ -1,4 +1,4 @@
-"""SavedModel export: preprocessing, encoder and classifier in one graph."""
+"""Exports preprocessing, encoder and classifier as one SavedModel."""
 
 import os
 import tempfile
@@ -11,12 +11,12 @@ CLASS_NAMES = "classes.txt"
 
 
 class ServableModel(tf.Module):
-    """What the SavedModel holds.
+    """Preprocessing and model, with one function for each signature of the SavedModel.
 
     Args:
-      model: a `Classifier`, or a `ContrastiveModel`, of which only the encoder is served.
-      view: images `[..., height, width, channels]` uint8 → what the encoder takes; the one of evaluation.
-      image_shape: `[height, width, channels]` of what `view` returns.
+      model: a `Classifier`, or a `ContrastiveModel` whose encoder is served.
+      view: maps images `[..., height, width, channels]` uint8 to the encoder's input, as in evaluation.
+      image_shape: `[height, width, channels]` of the encoder's input.
       class_names: in the order of the labels; empty if the model does not classify.
       multi_label: whether an image may have several classes, or none.
     """
@@ -38,22 +38,23 @@ class ServableModel(tf.Module):
         self._multi_label = multi_label
         self.class_names: Optional[tf.saved_model.Asset] = None
         if class_names:
-            path = os.path.join(tempfile.mkdtemp(), CLASS_NAMES)
+            self._folder = tempfile.TemporaryDirectory()  # removed with this object
+            path = os.path.join(self._folder.name, CLASS_NAMES)
             with tf.io.gfile.GFile(path, "w") as file:
                 file.write("".join(f"{name}\n" for name in class_names))
             self.class_names = tf.saved_model.Asset(path)
 
     def signatures(self) -> Dict[str, Callable]:
-        """Signature name → concrete function.
+        """Returns the concrete function of each signature.
 
-        `serving_default`: `images` `[batch, height, width, channels]` uint8, of any size → `probabilities`
-        `[batch, classes]` float32 and `classes` `[batch]` int64, the most probable one; its name is the line of that
-        number in the asset `classes.txt`. `serve_encoded`: `encoded`, `[batch]` strings, each a JPEG or PNG → the
-        same. `embed`: `images` → `embedding` `[batch, dim]` float32, L2-normalised. A model that does not classify
-        returns the embedding everywhere.
+        `serving_default` maps `images` `[batch, height, width, channels]` uint8, of any size, to `probabilities`
+        `[batch, classes]` float32 and `classes` `[batch]` int64. `classes` are the most probable classes; line number
+        `classes` of the asset `classes.txt` is the name, counted from 0. `serve_encoded` maps `encoded`, `[batch]`
+        strings with one JPEG or PNG each, to the same outputs. `embed` maps `images` to `embedding` `[batch, dim]`
+        float32, L2-normalised. A model that does not classify returns the embedding from every signature.
 
-        Where an image may have several classes each probability is that of one class, whatever the others are, and they
-        don't add up to 1; `classes` is still the most probable one, likely or not.
+        If an image may have several classes, each class has an independent probability, and the sum need not be 1.
+        `classes` is still the most probable class, however small its probability is.
         """
         channels = self._image_shape[-1]
         images = tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")
@@ -66,12 +67,12 @@ class ServableModel(tf.Module):
 
     @tf.function
     def serve(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """Images of one size → probabilities and classes."""
+        """Maps images of one size to probabilities and classes."""
         return self._answer(self._view(images))
 
     @tf.function
     def serve_encoded(self, encoded: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """JPEG or PNG files of any sizes → probabilities and classes."""
+        """Maps JPEG or PNG files of any sizes to probabilities and classes."""
         channels = self._image_shape[-1]
 
         def decode(content: tf.Tensor) -> tf.Tensor:
@@ -82,7 +83,7 @@ class ServableModel(tf.Module):
 
     @tf.function
     def embed(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """Images of one size → L2-normalised embeddings."""
+        """Maps images of one size to L2-normalised embeddings."""
         return self._embedding(self._view(images))
 
     def _answer(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
@@ -97,10 +98,10 @@ class ServableModel(tf.Module):
 
 
 def write_saved_model(servable: ServableModel, path: str) -> None:
-    """Writes the SavedModel to `path`, in place of what was there.
+    """Writes the SavedModel to `path` and replaces earlier content.
 
-    TensorFlow writes saved_model.pb last, so that `tf.saved_model.contains_saved_model` knows a whole one; gs:// has no
-    folders that could be written elsewhere and renamed at once.
+    TensorFlow writes saved_model.pb last, so `tf.saved_model.contains_saved_model` is true for complete ones only. A
+    rename would not do, because gs:// has no folders to rename at once.
     """
     if tf.io.gfile.exists(path):
         tf.io.gfile.rmtree(path)

@@ -6,14 +6,14 @@ from typing import Iterator, List, Sequence, Tuple
 
 
 def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, float]]:
-    """Class name and probability for each file, in order; needs TensorFlow and nothing of this project.
+    """Yields class name and probability of each file, in order. Needs only TensorFlow, not this project.
 
     Args:
-      saved_model: folder of the SavedModel.
-      images: paths of JPEG, PNG, GIF or BMP files; these and the folder may be gs:// addresses.
+      saved_model: folder of the SavedModel, or a gs:// address.
+      images: paths or gs:// addresses of JPEG, PNG, GIF or BMP files.
 
     Raises:
-      ValueError: a file is not such an image; it is named.
+      ValueError: a file is not such an image; names the file.
     """
     import tensorflow as tf
 
@@ -35,7 +35,7 @@ def _read(path: str) -> bytes:
 
 
 def main(argv: List[str]) -> int:
-    """Prints a line for each image; returns the exit status."""
+    """Prints a line for each image and returns the exit status."""
     if len(argv) < 3:
         print("usage: python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...", file=sys.stderr)
         return 2
@@ -48,7 +48,7 @@ def main(argv: List[str]) -> int:
             print(f"predict: {path}: no such file", file=sys.stderr)
             return 2
     if not tf.io.gfile.exists(os.path.join(saved_model, "assets", "classes.txt")):
-        print(f"predict: {saved_model}: was trained without classes; it has only embeddings to give", file=sys.stderr)
+        print(f"predict: {saved_model}: was trained without classes and returns only embeddings", file=sys.stderr)
         return 2
     try:
         for image, (name, probability) in zip(images, predict(saved_model, images)):

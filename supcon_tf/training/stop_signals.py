@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken between two steps instead of in the middle of one."""
+"""Delays Ctrl-C and SIGTERM to the end of a training step."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from typing import Any, Iterator, Optional
 
 
 class StopRequest:
-    """Whether the process was asked to stop.
+    """Says whether the process was asked to stop.
 
     Attributes:
       signal: number of the signal that asked, or None.
@@ -19,7 +19,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """Within this context the first SIGINT or SIGTERM is only noted; a second one acts at once."""
+    """Only notes the first SIGINT or SIGTERM in this context; a second one acts at once."""
     request = StopRequest()
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

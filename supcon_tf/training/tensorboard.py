@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard beside its curves: views, options, and final figures under HParams."""
+"""Writes views, options and final figures for TensorBoard."""
 
 from typing import Any, Mapping
 
@@ -6,15 +6,15 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
 IMAGES_SHOWN = 10
-LEAST_PIXELS = 64  # small views are enlarged to at least this many, so that one can see them
+LEAST_PIXELS = 64  # smaller views are enlarged
 
 
 def write_views(writer: tf.summary.SummaryWriter, views: tf.Tensor) -> None:
-    """The first images' views as the encoder is given them: a column an image, a row a view.
+    """Writes the views of the first images as the encoder sees them. Each column is an image, each row a view.
 
     Args:
-      writer: of the stage's event files.
-      views: `[batch, views, height, width, channels]` uint8, or without `views` where an image has one.
+      writer: writes the stage's event files.
+      views: `[batch, views, height, width, channels]` uint8, or `[batch, height, width, channels]` for one view.
     """
     views = views if views.shape.rank == 5 else views[:, tf.newaxis]
     grid = views_grid(views[:IMAGES_SHOWN])
@@ -23,7 +23,14 @@ def write_views(writer: tf.summary.SummaryWriter, views: tf.Tensor) -> None:
 
 
 def views_grid(views: tf.Tensor) -> tf.Tensor:
-    """`[batch, views, height, width, channels]` → one image, enlarged by whole pixels, a white line between views."""
+    """Joins views into one image, enlarged by whole pixels, with white lines between the views.
+
+    Args:
+      views: `[batch, views, height, width, channels]` uint8.
+
+    Returns:
+      `[views * cell_height, batch * cell_width, channels]` uint8.
+    """
     enlarge = max(1, -(-LEAST_PIXELS // views.shape[2]))
     views = tf.repeat(tf.repeat(views, enlarge, axis=2), enlarge, axis=3)
     views = tf.pad(views, [[0, 0], [0, 0], [1, 1], [1, 1], [0, 0]], constant_values=255)
@@ -32,7 +39,7 @@ def views_grid(views: tf.Tensor) -> tf.Tensor:
 
 
 def write_options(writer: tf.summary.SummaryWriter, options: Mapping[str, Any]) -> None:
-    """The options as a table under 'Text' and under HParams."""
+    """Writes the options as a table under 'Text' and under 'HParams'."""
     table = "\n".join(f"| {name} | {value} |" for name, value in options.items())
     shown = {
         name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in options.items()
@@ -43,7 +50,7 @@ def write_options(writer: tf.summary.SummaryWriter, options: Mapping[str, Any]) 
 
 
 def write_figures(writer: tf.summary.SummaryWriter, figures: Mapping[str, float]) -> None:
-    """Final figures, where HParams looks for them."""
+    """Writes the final figures, which 'HParams' shows beside the options."""
     with writer.as_default(step=0):
         for name, value in figures.items():
             tf.summary.scalar(f"evaluation/{name}", value)

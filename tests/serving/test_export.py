@@ -1,7 +1,9 @@
+import gc
 import io
 import os
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from supcon_tf.serving.export import ServableModel, write_saved_model
 NAMES = ["cat", "dog", "emu"]
 SIZES = [(16, 16), (40, 30), (9, 21)]
 
-# Run by a process that knows TensorFlow alone: answers of every signature to the images in a file.
+# Runs in a process that imports TensorFlow only; answers with every signature to the images in a file.
 CONSUMER = """
 import sys, numpy as np, tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
@@ -49,7 +51,7 @@ def make_view(images):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_signatures_answer_as_the_model_does_without_this_project(tmp_path, channels):
+def test_signatures_give_the_models_answers_without_this_project(tmp_path, channels):
     model = Classifier(build_encoder("small", (12, 12, channels), width=0.25), 3, freeze_encoder=True)
     model.encoder.get_layer("group1_block1_norm2").gamma.assign_add(
         tf.ones_like(model.encoder.get_layer("group1_block1_norm2").gamma)
@@ -78,7 +80,7 @@ def test_signatures_answer_as_the_model_does_without_this_project(tmp_path, chan
     assert np.ptp(probabilities, axis=0).max() > 1e-4  # the answers depend on the images
 
 
-def test_embedding_is_normalised_also_where_the_model_is_not(tmp_path):
+def test_embedding_is_normalised_even_if_the_model_does_not_normalise(tmp_path):
     model = Classifier(
         build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True, normalize_embedding=False
     )
@@ -87,7 +89,7 @@ def test_embedding_is_normalised_also_where_the_model_is_not(tmp_path):
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1.0, rtol=1e-5)
 
 
-def test_where_an_image_may_have_several_classes_each_has_a_probability_of_its_own():
+def test_multi_label_probabilities_are_independent():
     model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
     model.linear.bias.assign([2.0, 1.0, -3.0])
     servable = ServableModel(model, make_view, (12, 12, 3), NAMES, multi_label=True)
@@ -115,7 +117,17 @@ def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_p
     assert os.listdir(os.path.join(path, "assets")) == []
 
 
-def test_export_replaces_what_was_half_written(tmp_path):
+def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+    servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
+    assert len(os.listdir(tmp_path)) == 1
+    del servable
+    gc.collect()
+    assert os.listdir(tmp_path) == []
+
+
+def test_export_replaces_a_half_written_one(tmp_path):
     model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
     servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
     path = tmp_path / "saved_model"
@@ -147,7 +159,7 @@ def test_predict_answers_a_mistake_with_one_line(arguments, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_predict_names_the_file_that_is_no_image(tmp_path, capsys):
+def test_predict_names_a_file_that_is_not_an_image(tmp_path, capsys):
     model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
     path = str(tmp_path / "saved_model")
     write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)

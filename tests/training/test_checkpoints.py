@@ -44,7 +44,7 @@ def test_without_a_checkpoint_the_stage_starts_at_step_0(tmp_path):
     assert checkpoints.step == 0 and latest_step(str(tmp_path)) is None
 
 
-def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+def test_weights_that_are_not_finite_are_named_and_never_saved(tmp_path):
     model = make_model()
     train(model, 1)
     checkpoints = Checkpoints(model, str(tmp_path))

@@ -61,7 +61,7 @@ class Curves(StepCallback):
         now, steps = time.monotonic(), self.step - self.first_step
         values = {}
         for name, mean in means.items():
-            # Keras' metrics are means since the start of the epoch. Two of them give the mean since the last point.
+            # Keras' metrics are means since the start of the epoch. Two means give the one since the last point.
             since = (mean * steps - means_before.get(name, 0.0) * steps_before) / (steps - steps_before)
             values[f"train/{name}"] = since
         values["train/learning_rate"] = float(self._learning_rate(self.step - 1))
