@@ -244,12 +244,13 @@ def settle(config: config_lib.Config, facts: catalogue.Facts, past: Optional[Map
       UserError: what was given contradicts what the data set decides.
     """
     values = config_lib.values(config)
+    family = models.family_of(config.model.encoder)
     held_out = [spec for spec in (config.data.validation_split, config.data.eval_split) if spec]
     decided: Dict[str, Any] = {
         "crop_min_area": facts.crop_min_area,
         "eval_crop": facts.eval_crop,
         "image_size": facts.image_size,
-        "stem": facts.stem if config.data.image_size is None and _is_ours(config) else "auto",
+        "stem": facts.stem if config.data.image_size is None and "stem" in family.options else "auto",
         "whitening": "auto",
     }
     if facts.train_split and not any(
@@ -269,7 +270,7 @@ def _find_whitening(
 
     Else they are measured, by each process for itself.
     """
-    if experiment.config.data.whitening == "none" or not _is_ours(experiment.config):
+    if experiment.config.data.whitening == "none" or not models.family_of(experiment.config.model.encoder).whitened:
         return catalogue.NO_WHITENING
     if past is not None and past.get("whitening_constants"):
         return _recorded_whitening(past)
@@ -286,11 +287,6 @@ def _recorded_whitening(record: Mapping[str, Any]) -> catalogue.Whitening:
     """The constants of a run; those from before there was whitening had none."""
     constants = record.get("whitening_constants") or catalogue.NO_WHITENING._asdict()
     return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
-
-
-def _is_ours(config: config_lib.Config) -> bool:
-    """Whether the encoder is one of ours, which are whitened and have a choice of first layers."""
-    return config.model.encoder in config_lib.ENCODERS
 
 
 def training_images(config: config_lib.Config, data: load.ImageData) -> TrainingImages:
@@ -395,7 +391,7 @@ def pretrain(experiment: Experiment) -> None:
     with experiment.strategy.scope():
         model = make_contrastive_model(experiment, begins=begins, augmentation=augmentation.on_device)
         if config.pretrain.microbatch_size is not None:
-            models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
+            models.check_not_random(model.encoder, config.pretrain.microbatch_size)
         if begins:
             _warm_start(experiment, encoder=model.encoder, projection_head=model.projection_head)
             if model.queue is not None:

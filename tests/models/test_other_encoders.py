@@ -10,10 +10,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_application, load_encoder
-from supcon_tf.models.other_encoders import IMAGENET_DEVIATION, IMAGENET_MEAN, FamilyScaling, check_not_random
+from supcon_tf.models.applications import IMAGENET_DEVIATION, IMAGENET_MEAN, FamilyScaling
+from supcon_tf.models.microbatches import check_not_random
 
 SHAPE = (32, 32, 3)
 
@@ -121,7 +122,7 @@ def test_weights_that_do_not_fit_are_named_in_one_line(name, tmp_path):
     model = user_model()
     if name.startswith("other"):
         model.save(tmp_path / name) if name.endswith(".keras") else model.save_weights(tmp_path / name)
-    with pytest.raises(UserError, match=f"--encoder_weights=.*{re.escape(name)}: ") as error:
+    with pytest.raises(ArgumentError, match=f"weights=.*{re.escape(name)}': ") as error:
         build_application("MobileNet", SHAPE, weights=str(tmp_path / name))
     assert "\n" not in str(error.value)
 
@@ -134,14 +135,18 @@ def test_weights_that_cannot_be_fetched_are_named_in_one_line(monkeypatch):
 
     make.__module__ = "keras.src.applications.mobilenet"
     monkeypatch.setattr(keras.applications, "MobileNet", make)
-    with pytest.raises(UserError, match="--encoder_weights=imagenet: .* of MobileNet .URL fetch.*x: None.; fetch"):
+    with pytest.raises(ArgumentError, match="weights='imagenet': .* of MobileNet .URL fetch.*x: None.; download"):
         build_application("MobileNet", SHAPE, weights="imagenet")
 
 
 def test_small_images_and_unknown_names_are_refused():
-    with pytest.raises(UserError, match="keras:MobileNet: takes images of at least 32 pixels, these have 28; give"):
+    with pytest.raises(
+        ArgumentError, match="name='MobileNet': takes images of at least 32 pixels, not 28; increase image_shape"
+    ):
         build_application("MobileNet", (28, 28, 1))
-    with pytest.raises(UserError, match="keras:MobileNetV4: no such model; did you mean MobileNetV2?"):
+    with pytest.raises(
+        ArgumentError, match="name='MobileNetV4': no such model in keras.applications; did you mean MobileNetV2?"
+    ):
         build_application("MobileNetV4", SHAPE)
 
 
@@ -167,7 +172,7 @@ def test_efficientnet_gets_the_images_that_keras_gives_it_with_imagenet_weights(
     np.testing.assert_allclose(encoder(images, training=True), expected, atol=1e-5)
     model.set_weights([np.zeros(3), np.ones(3), np.int64(0), kernel])
     model.save_weights(tmp_path / "another.h5")
-    with pytest.raises(UserError, match="another.h5: go with a scaling"):
+    with pytest.raises(ArgumentError, match="weights=.*another.h5': was trained with a scaling"):
         build_application("EfficientNetB0", SHAPE, weights=str(tmp_path / "another.h5"))
 
 
@@ -188,19 +193,19 @@ def test_a_users_model_is_the_encoder_with_its_weights(suffix, tmp_path):
 
 def test_a_users_model_that_cannot_be_an_encoder_is_refused(tmp_path):
     for path, model, shape, complaint in [
-        ("size.keras", user_model(shape=(64, 64, 3)), SHAPE, "takes images of 64x64, not 32x32; give --image_size=64"),
+        ("size.keras", user_model(shape=(64, 64, 3)), SHAPE, "takes images of 64x64, not 32x32; change image_shape"),
         ("oblong.keras", user_model(shape=(64, 48, 3)), SHAPE, "takes images of 64x48, not 32x32; only square images"),
-        ("grey.keras", user_model(shape=(None, None, 1)), SHAPE, "takes images of 1 channels, these have 3"),
+        ("grey.keras", user_model(shape=(None, None, 1)), SHAPE, "takes images of 1 channels, not 3"),
         ("text.keras", keras.Sequential([keras.layers.Dense(3, input_shape=(7,))]), SHAPE, "must map images to one"),
     ]:
         model.save(tmp_path / path)
-        with pytest.raises(UserError, match=f"--encoder=.*{path}: .*{complaint}"):
+        with pytest.raises(ArgumentError, match=f"path=.*{path}': .*{complaint}"):
             load_encoder(str(tmp_path / path), shape)
     tf.saved_model.save(tf.Module(), str(tmp_path / "plain"))
     (tmp_path / "broken.keras").write_text("no model")
     for path, complaint in [("plain", "save the model as .keras"), ("broken.keras", "cannot be read as a Keras model"),
                             ("missing", "no such file or folder")]:  # fmt: skip
-        with pytest.raises(UserError, match=f"--encoder=.*{path}: .*{complaint}") as error:
+        with pytest.raises(ArgumentError, match=f"path=.*{path}': .*{complaint}") as error:
             load_encoder(str(tmp_path / path), SHAPE)
         assert "\n" not in str(error.value)
 
@@ -246,9 +251,9 @@ def test_queue_begins_with_the_scaling_that_a_users_model_has_measured(tmp_path)
 def test_random_layers_are_refused_where_images_pass_twice(tmp_path):
     for dropout in (0.5, 0.0):
         user_model(dropout=dropout).save(tmp_path / f"{dropout}.keras")
-    check_not_random(load_encoder(str(tmp_path / "0.0.keras"), SHAPE), "--microbatch_size=2")
-    with pytest.raises(UserError, match="--microbatch_size=2: its gradient would be wrong, .*'drop'"):
-        check_not_random(load_encoder(str(tmp_path / "0.5.keras"), SHAPE), "--microbatch_size=2")
+    check_not_random(load_encoder(str(tmp_path / "0.0.keras"), SHAPE), 2)
+    with pytest.raises(ArgumentError, match="microbatch_size=2: the gradient would be wrong, .*'drop'"):
+        check_not_random(load_encoder(str(tmp_path / "0.5.keras"), SHAPE), 2)
 
 
 def test_frozen_encoder_keeps_its_batch_statistics(mobilenet, tmp_path):
