@@ -111,7 +111,7 @@ def _is_measured(layer: keras.layers.Layer) -> bool:
 
 
 def _with_imagenet_scaling(model: keras.Model, weights: Optional[str]) -> keras.Model:
-    """Returns an EfficientNet of 2019 with constants for scaling. As weights, copies and checkpoints lose them.
+    """Returns an EfficientNet of 2019 whose scaling is constant; as weights, copies and checkpoints lose it.
 
     Keras' files hold deviations in place of variances. Keras corrects this by a layer, but only for 'imagenet'.
 

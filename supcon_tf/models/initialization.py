@@ -1,7 +1,7 @@
 """Initial weights, by name.
 
-'tensorflow' and 'pytorch' follow the authors' two releases, except that biases begin at 0. 'default' equals
-'tensorflow' except for the projection head: with weights from N(0, .01), two layers hardly learned on small images.
+The names 'tensorflow' and 'pytorch' follow the authors' two releases, except that biases begin at 0. The name 'default'
+equals 'tensorflow' except for the projection head: from N(0, .01), two layers hardly learned on small images.
 """
 
 import hashlib

@@ -125,7 +125,7 @@ def test_each_view_may_have_a_policy_of_its_own():
         np.testing.assert_array_equal(mixed[v], make_views(image, augment=policy, num_views=3)[v])
 
 
-# What each policy is, once more: by hand, from what was drawn.
+# The steps of each policy, applied directly with the drawn numbers.
 def jitter(view, numbers, _):
     if numbers.jitter:
         return colour.jitter(view, numbers.amounts, tf.cast(numbers.order, tf.int32))

@@ -1,4 +1,4 @@
-"""Residual encoders: parameters against published counts, values against NumPy, and what Keras asks of a model."""
+"""Residual encoders: parameters against published counts, values against NumPy, saving and loading."""
 
 import re
 
@@ -31,7 +31,7 @@ def resnet50():
 
 @pytest.fixture(scope="module")
 def small():
-    """The small encoder for 8x8 images, with gammas and averages unlike those it starts with."""
+    """Returns the small encoder for 8x8 images, with gammas and averages that differ from their initial values."""
     encoder = build_encoder("small", (8, 8, 1), seed=1)
     randomize(encoder)
     return encoder
@@ -56,7 +56,7 @@ def random_images(*shape):
 
 
 def assert_close(embeddings, expected, tolerance=1e-5):
-    """Equal up to rounding, measured by the size of the largest number."""
+    """Asserts equality up to rounding, relative to the largest number."""
     np.testing.assert_allclose(embeddings, expected, rtol=0, atol=tolerance * np.max(expected))
 
 
@@ -65,7 +65,7 @@ def parameters(layers):
 
 
 def with_more_blocks(encoder, name):
-    """Parameters of the encoder called `name`, which has more blocks like the second of each group than `encoder`."""
+    """Counts parameters of the encoder `name`, which has more blocks like the second of each group than `encoder`."""
     total = parameters(encoder.layers)
     for group, number in enumerate(encoders.ARCHITECTURES[name].blocks, start=1):
         built = [layer for layer in encoder.layers if layer.name.startswith(f"group{group}_block")]
@@ -75,7 +75,7 @@ def with_more_blocks(encoder, name):
 
 
 def counted(name, width=1, stem="imagenet", image_channels=3):
-    """Parameters of the encoder called `name` and dimension of its embedding, from Table 1 of He et al. (2016)."""
+    """Counts parameters of the encoder `name` and its embedding's dimension, from Table 1 of He et al. (2016)."""
     blocks = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3],
               200: [3, 24, 36, 3]}[int(name[len("resnet"):])]  # fmt: skip
     bottleneck = int(name[len("resnet") :]) >= 50
@@ -107,7 +107,7 @@ def numpy_conv(images, kernel, stride, before, after):
 
 
 def numpy_small_encoder(encoder, images):
-    """The small encoder written down again, in float64."""
+    """Computes the small encoder in float64."""
 
     def conv(x, name, stride=1):
         kernel = encoder.get_layer(name).kernel.numpy().astype(np.float64)
@@ -163,7 +163,7 @@ def test_a_count_by_hand_holds_for_each_width_and_stem(name, width, stem, channe
 
 
 def test_wide_resnet50_has_the_published_size():
-    """94 and 375 million with two and four times the channels (Chen et al. 2020, Table 6)."""
+    """Two and four times the channels give 94 and 375 million parameters (Chen et al. 2020, Table 6)."""
     assert [round(counted("resnet50", width)[0] / 1e6) for width in (1, 2, 4)] == [24, 94, 375]
 
 

@@ -1,4 +1,4 @@
-"""Encoders that are not ours: models of keras.applications, and models of the user's."""
+"""Foreign encoders: models of keras.applications, and the user's models."""
 
 import functools
 import random
@@ -21,7 +21,7 @@ SHAPE = (32, 32, 3)
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow():
-    """Quarter of the channels, to save time."""
+    """Builds MobileNet with a quarter of the channels, to save time."""
     with pytest.MonkeyPatch.context() as patch:
         narrow_one = functools.partial(keras.applications.MobileNet, alpha=0.25)
         patch.setattr(keras.applications, "MobileNet", functools.update_wrapper(narrow_one, keras.applications.vgg16))
@@ -74,11 +74,11 @@ def test_images_are_scaled_as_their_family_does(family, bfloat16):
     expected = {
         "mobilenet": images / 127.5 - 1,
         "densenet": (images / 255 - IMAGENET_MEAN) / IMAGENET_DEVIATION,
-        "convnext": images,  # which scales inside
+        "convnext": images,  # the model scales by itself
     }.get(family)
-    if expected is None:  # the channels of Caffe
+    if expected is None:  # Caffe's order of channels
         expected = np.stack([blue - 103.939, images[..., 1] - 116.779, red - 123.68], axis=-1)
-    assert scaled.dtype == tf.float32  # rounded to bfloat16 only after that
+    assert scaled.dtype == tf.float32  # rounding to bfloat16 comes later
     np.testing.assert_allclose(scaled, expected, atol=1e-4)
 
 
@@ -87,7 +87,7 @@ def test_embedding_is_the_average_of_the_models_feature_map(mobilenet):
     model = keras.applications.MobileNet(include_top=False, weights=None, input_shape=SHAPE)
     model.set_weights(mobilenet.get_weights())
     scaled = keras.applications.mobilenet.preprocess_input(images.astype(np.float32))
-    # In training mode, as with their first averages the layers of a fresh model let next to nothing through.
+    # In training mode, because with its initial averages a fresh model returns almost only zeros.
     expected = model(scaled, training=True).numpy().mean(axis=(1, 2))
     for given in (images, images.astype(np.float32)):
         np.testing.assert_allclose(mobilenet(given, training=True), expected, atol=1e-4)
@@ -151,7 +151,7 @@ def test_small_images_and_unknown_names_are_refused():
 
 
 def efficientnet(*, include_top=False, weights, input_shape):
-    """The first and the last kind of layer of keras.applications.EfficientNetB0, and nothing between."""
+    """Returns a model with only the first and the last kind of layer of keras.applications.EfficientNetB0."""
     inputs = keras.Input(input_shape)
     x = keras.layers.Normalization(axis=3)(keras.layers.Rescaling(1 / 255)(inputs))
     return keras.Model(inputs, keras.layers.Dropout(0.2)(keras.layers.Conv2D(3, 1, use_bias=False)(x)))
@@ -165,7 +165,7 @@ def test_efficientnet_gets_the_images_that_keras_gives_it_with_imagenet_weights(
     model = efficientnet(weights=None, input_shape=SHAPE)
     kernel = np.eye(3).reshape(1, 1, 3, 3)
     model.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_DEVIATION), np.int64(0), kernel])
-    model.save_weights(tmp_path / "file.h5")  # with deviations for variances, as Keras' files have
+    model.save_weights(tmp_path / "file.h5")  # Keras' files hold deviations in place of variances
     images = random_images(2, *SHAPE)
     expected = ((images / 255 - IMAGENET_MEAN) / IMAGENET_DEVIATION).mean(axis=(1, 2))
     encoder = build_application("EfficientNetB0", SHAPE, weights=str(tmp_path / "file.h5"))
@@ -211,7 +211,7 @@ def test_a_users_model_that_cannot_be_an_encoder_is_refused(tmp_path):
 
 
 def trained_step(model, loss, **options):
-    """The same model after a step on two classes of two images."""
+    """Takes a step on two classes of two images; returns the model."""
     model.compile(keras.optimizers.SGD(0.1), loss, **options)
     before = model.encoder.get_weights()
     views, labels = random_images(4, 2, *model.encoder.input_shape[1:]), np.array([0, 0, 1, 1])
