@@ -86,7 +86,7 @@ def build_encoder(
       seed: seed of the initial weights.
 
     Raises:
-      ArgumentError: no encoder has this name.
+      ArgumentError: no encoder or initialization has this name.
     """
     if name not in ARCHITECTURES:
         hint = did_you_mean(name, ARCHITECTURES) or f"; there are {', '.join(ARCHITECTURES)}"
@@ -102,27 +102,44 @@ def build_encoder(
     offset = [-(1 + mean) / std for mean, std in zip(*whitening)]
     x = keras.layers.Rescaling(scale, offset, dtype=tf.float32, name="rescale")(inputs)
 
-    if stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64):
-        x = conv(x, channels, 7, 2, name="stem_conv")
-        x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
-        x = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
-    else:
-        x = conv(x, channels, 3, 1, name="stem_conv")
-        x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
-
+    imagenet_stem = stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64)
+    x = _stem(x, channels, conv, norm, imagenet=imagenet_stem)
     for group, number in enumerate(blocks):
-        for index in range(number):
-            prefix = f"group{group + 1}_block{index + 1}"
-            stride = 2 if group > 0 and index == 0 else 1
-            residual = block(x, channels * 2**group, stride, prefix, conv, norm)
-            if index == 0:
-                x = conv(x, residual.shape[-1], 1, stride, name=f"{prefix}_shortcut_conv")
-                x = norm(x, name=f"{prefix}_shortcut_norm")
-            x = keras.layers.Add(name=f"{prefix}_add")([x, residual])
-            x = keras.layers.ReLU(name=f"{prefix}_relu")(x)
-
+        x = _group(x, block, number, channels * 2**group, f"group{group + 1}", conv, norm, stride=2 if group else 1)
     embeddings = keras.layers.GlobalAveragePooling2D(dtype=tf.float32, name="embedding")(x)
     return keras.Model(inputs, embeddings, name="encoder")
+
+
+def _stem(images: tf.Tensor, channels: int, conv: Callable, norm: Callable, *, imagenet: bool) -> tf.Tensor:
+    """Returns the first layers, `[batch, height, width, channels]`; for ImageNet a quarter of height and width."""
+    x = conv(images, channels, 7 if imagenet else 3, 2 if imagenet else 1, name="stem_conv")
+    x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
+    return keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x) if imagenet else x
+
+
+def _group(
+    images: tf.Tensor,
+    block: Callable[..., tf.Tensor],
+    number: int,
+    channels: int,
+    name: str,
+    conv: Callable,
+    norm: Callable,
+    *,
+    stride: int,
+) -> tf.Tensor:
+    """Returns `number` residual blocks. The first has the stride, and a convolution in its shortcut."""
+    x = images
+    for index in range(number):
+        prefix = f"{name}_block{index + 1}"
+        own_stride = 1 if index else stride
+        residual = block(x, channels, own_stride, prefix, conv, norm)
+        if index == 0:
+            x = conv(x, residual.shape[-1], 1, own_stride, name=f"{prefix}_shortcut_conv")
+            x = norm(x, name=f"{prefix}_shortcut_norm")
+        x = keras.layers.Add(name=f"{prefix}_add")([x, residual])
+        x = keras.layers.ReLU(name=f"{prefix}_relu")(x)
+    return x
 
 
 def _conv(

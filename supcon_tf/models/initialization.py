@@ -8,6 +8,9 @@ import hashlib
 
 from tensorflow import keras
 
+from supcon_tf.config import INITIALIZATIONS
+from supcon_tf.errors import ArgumentError
+
 VarianceScaling = keras.initializers.VarianceScaling
 
 
@@ -19,6 +22,7 @@ def derived_seed(seed: int, name: str) -> int:
 
 def initializer_of_convolution(initialization: str, seed: int) -> keras.initializers.Initializer:
     """Returns a truncated normal of variance 1/fan-in, or He's normal of variance 2/fan-out."""
+    _check(initialization)
     if initialization == "pytorch":
         return VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal", seed=seed)
     return VarianceScaling(1.0, mode="fan_in", distribution="truncated_normal", seed=seed)
@@ -34,6 +38,7 @@ def initializer_of_last_scale(initialization: str) -> str:
 
 def initializer_of_projection(initialization: str, seed: int, *, hidden: bool) -> keras.initializers.Initializer:
     """Returns the initializer of a layer of the projection head; ReLU follows a `hidden` layer."""
+    _check(initialization)
     if initialization == "tensorflow":
         return keras.initializers.RandomNormal(stddev=0.01, seed=seed)
     if initialization == "pytorch":
@@ -43,9 +48,15 @@ def initializer_of_projection(initialization: str, seed: int, *, hidden: bool) -
 
 def initializer_of_classifier(initialization: str, seed: int, *, zero: bool) -> keras.initializers.Initializer:
     """Returns the initializer of the linear classifier; `zero` for weights of 0."""
+    _check(initialization)
     if zero:
         return keras.initializers.Zeros()
     return _uniform(seed) if initialization == "pytorch" else keras.initializers.GlorotUniform(seed=seed)
+
+
+def _check(initialization: str) -> None:
+    if initialization not in INITIALIZATIONS:
+        raise ArgumentError("initialization", initialization, f"must be one of {', '.join(INITIALIZATIONS)}")
 
 
 def _uniform(seed: int) -> keras.initializers.Initializer:

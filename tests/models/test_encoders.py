@@ -323,3 +323,8 @@ def test_unknown_name_is_the_users_error_and_the_nearest_is_suggested():
         build_encoder("resnet5", (8, 8, 1))
     with pytest.raises(ArgumentError, match="name='vit': no such encoder; there are small, resnet18, .*resnet200$"):
         build_encoder("vit", (8, 8, 1))
+
+
+def test_an_unknown_initialization_is_refused():
+    with pytest.raises(ArgumentError, match="initialization='torch': must be one of default, tensorflow, pytorch"):
+        build_encoder("small", (8, 8, 1), initialization="torch")
