@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from supcon_tf.augment import autoaugment, blur, colour, geometry, randaugment
 from supcon_tf.config import CROP_MIN_AREA, EVAL_CROP, AugmentOptions
+from supcon_tf.errors import ArgumentError, did_you_mean
 
 # Policy → the steps after the random crop, in order. Half of the views are mirrored.
 POLICIES: Dict[str, Tuple[str, ...]] = {
@@ -95,9 +96,15 @@ def views_for_device(
     Returns:
       `views` `[num_views, image_size, image_size, channels]` uint8; and, if steps are left, `numbers`
       `[num_views, NUMBERS]` float32, for `on_device.finish`.
+
+    Raises:
+      ArgumentError: no policy has this name.
     """
     image = to_uint8(tf.convert_to_tensor(image))
     policies = policy_of_each_view(options, num_views)
+    for policy in policies:
+        if policy not in (*POLICIES, "none"):
+            raise ArgumentError("augment", policy, f"no such policy{did_you_mean(policy, POLICIES)}")
     drawn = draw_parameters(image, seed, policies, options, flip)
     parameters_by_view = [ViewParameters(*parameters) for parameters in zip(*map(tf.unstack, drawn))]
 

@@ -14,10 +14,10 @@ from supcon_tf.augment import (
     evaluation_view,
     geometry,
     randaugment,
-    steps_left,
     views,
 )
 from supcon_tf.config import POLICIES, AugmentOptions
+from supcon_tf.errors import ArgumentError
 
 SEED = (3, 4)
 
@@ -58,6 +58,11 @@ def test_the_policies_are_those_of_the_command_line():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ArgumentError, match="augment='simcl': no such policy; did you mean simclr?"):
+        make_views(random_image(), augment=("simcl",))
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_views_have_their_shape_and_type(policy, channels):
     result = make_views(random_image(channels=channels), augment=policy, num_views=3)
@@ -240,4 +245,4 @@ def test_probabilities_of_zero_and_one_are_exact():
     ],
 )
 def test_only_last_steps_are_left_to_the_device(policy, on_device, left):
-    assert steps_left(policy, on_device) == left
+    assert views.steps_left(policy, on_device) == left
