@@ -58,11 +58,6 @@ def test_the_policies_are_those_of_the_command_line():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_an_unknown_policy_is_refused():
-    with pytest.raises(ArgumentError, match="augment='simcl': no such policy; did you mean simclr?"):
-        make_views(random_image(), augment=("simcl",))
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 def test_views_have_their_shape_and_type(policy, channels):
     result = make_views(random_image(channels=channels), augment=policy, num_views=3)
@@ -121,6 +116,11 @@ def test_numbers_are_rounded_to_nearest():
     np.testing.assert_array_equal(
         views.to_uint8(tf.constant([[[129], [128], [65535]]], tf.uint16))[0, :, 0], [1, 0, 255]
     )
+
+
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ArgumentError, match="augment='simcl': no such policy; did you mean simclr?"):
+        make_views(random_image(), augment=("simcl",))
 
 
 def test_each_view_may_have_a_policy_of_its_own():
