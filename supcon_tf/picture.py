@@ -1,4 +1,4 @@
-"""A picture of what each policy makes of images: `python -m supcon_tf.picture PICTURE.png [IMAGE...]`."""
+"""Draws the views of each augmentation policy: `python -m supcon_tf.picture PICTURE.png [IMAGE...]`."""
 
 import functools
 import os
@@ -12,9 +12,9 @@ from supcon_tf.errors import UserError
 USAGE = "usage: python -m supcon_tf.picture PICTURE.png [IMAGE...]"
 
 SEED = 2
-VIEWS = 3  # of each image
-VIEW_SIDE = 224  # as training on ImageNet sees them
-TILE = 120  # pixels, of a view in the picture
+VIEWS = 3  # views of each image
+VIEW_SIDE = 224  # side of the views, in pixels; the same as in training on ImageNet
+TILE = 120  # side of a view in the picture, in pixels
 GAP = 4
 BETWEEN_IMAGES = 16
 LABEL_WIDTH = 180
@@ -22,15 +22,15 @@ FONT_SIZE = 15
 
 
 def draw(images: Sequence[np.ndarray], policies: Sequence[str], seed: int = SEED) -> Any:
-    """One row for each policy: its name and, for each image, its middle and `VIEWS` views.
+    """Returns one row for each policy: its name and, for each image, its central square and `VIEWS` views.
 
     Args:
       images: uint8 `[height, width, 3]` each.
-      policies: of `supcon_tf.augment.views.POLICIES`.
-      seed: what the views follow from, with the number of the image.
+      policies: names from `supcon_tf.augment.views.POLICIES`.
+      seed: seed of the views, together with the number of the image.
 
     Returns:
-      A `PIL.Image.Image`; the same for the same arguments.
+      A `PIL.Image.Image`. Equal arguments give equal pictures.
     """
     import tensorflow as tf
     from PIL import Image, ImageDraw, ImageFont
@@ -40,8 +40,8 @@ def draw(images: Sequence[np.ndarray], policies: Sequence[str], seed: int = SEED
 
     signature = (tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int64))
     step = TILE + GAP
-    of_image = (1 + VIEWS) * step + BETWEEN_IMAGES
-    size = (LABEL_WIDTH + len(images) * of_image - BETWEEN_IMAGES, len(policies) * step + GAP)
+    image_width = (1 + VIEWS) * step + BETWEEN_IMAGES
+    size = (LABEL_WIDTH + len(images) * image_width - BETWEEN_IMAGES, len(policies) * step + GAP)
     picture = Image.new("RGB", size, "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(FONT_SIZE)
     for row, policy in enumerate(policies):
@@ -52,12 +52,12 @@ def draw(images: Sequence[np.ndarray], policies: Sequence[str], seed: int = SEED
             options=AugmentOptions(augment=(policy,)),
             flip=True,
         )
-        of_any_image = tf.function(make_views, input_signature=signature, autograph=False)
+        views_of = tf.function(make_views, input_signature=signature, autograph=False)
         top = GAP + row * step
         pen.text((GAP, top + TILE // 2), policy, fill="black", font=font, anchor="lm")
         for number, image in enumerate(images):
-            views = of_any_image(image, [seed, number])
-            left = LABEL_WIDTH + number * of_image
+            views = views_of(image, [seed, number])
+            left = LABEL_WIDTH + number * image_width
             for view in (evaluation_view(image, VIEW_SIDE, 1.0), *views):
                 tile = Image.fromarray(view.numpy()).resize((TILE, TILE), Image.Resampling.LANCZOS)
                 picture.paste(tile, (left, top))
@@ -66,7 +66,7 @@ def draw(images: Sequence[np.ndarray], policies: Sequence[str], seed: int = SEED
 
 
 def photographs() -> List[np.ndarray]:
-    """The two that scikit-learn ships."""
+    """Returns the two photographs that scikit-learn ships."""
     from sklearn.datasets import load_sample_images
 
     return load_sample_images().images
@@ -89,10 +89,10 @@ def main(argv: List[str]) -> int:
 
 
 def write(path: str, images: Sequence[str]) -> None:
-    """The picture of the files `images`, or of the photographs if there are none, to the file `path`.
+    """Writes the picture of the files `images`, or of the photographs without files, to the file `path`.
 
     Raises:
-      UserError: a file that cannot be read or written, or that is no place for the picture.
+      UserError: a file cannot be read or written, or `path` is not the name of a picture.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from PIL import Image
@@ -100,14 +100,14 @@ def write(path: str, images: Sequence[str]) -> None:
     from supcon_tf.augment.views import POLICIES
 
     if not path.endswith(".png"):
-        raise UserError(f"{path}: the picture comes first and has to end in .png; {USAGE}")
+        raise UserError(f"{path}: the picture comes first and must end in .png; {USAGE}")
     if not os.path.isdir(os.path.dirname(path) or "."):
-        raise UserError(f"{path}: there is no such folder")
+        raise UserError(f"{path}: its folder does not exist")
     if os.path.exists(path) and _mode(path) != "P":  # photographs have no palette
-        raise UserError(f"{path}: exists and is not such a picture; delete it first, or name another")
+        raise UserError(f"{path}: exists and is another file; delete it first, or give another name")
     originals = [_read(image) for image in images] or photographs()
     picture = draw(originals, tuple(POLICIES))
-    # With a palette it takes a third of the bytes, and dithered no sky looks posterized.
+    # A palette takes a third of the bytes, and dithering keeps the sky smooth.
     dithered = picture.quantize(palette=picture.quantize(), dither=Image.Dither.FLOYDSTEINBERG)
     try:
         dithered.save(path, "PNG", optimize=True)
@@ -122,11 +122,11 @@ def _read(path: str) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except OSError as error:
-        raise UserError(f"{path}: is not an image that can be read: {error}") from error
+        raise UserError(f"{path}: cannot be read as an image: {error}") from error
 
 
 def _mode(path: str) -> Optional[str]:
-    """What Pillow calls the kind of an image's pixels; None for another file."""
+    """Returns Pillow's name of the pixel format; None for a file that is no image."""
     from PIL import Image
 
     try:

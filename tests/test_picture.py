@@ -45,7 +45,7 @@ def test_command_writes_the_same_bytes_each_time(tmp_path, monkeypatch):
 def test_file_that_is_not_an_image_is_named(tmp_path, capsys):
     (tmp_path / "image.png").write_text("no image")
     assert picture.main(["picture", str(tmp_path / "picture.png"), str(tmp_path / "image.png")]) == 2
-    assert "image.png: is not an image" in capsys.readouterr().err
+    assert "image.png: cannot be read as an image" in capsys.readouterr().err
 
 
 def test_help_is_help_and_no_file(capsys):
@@ -56,9 +56,9 @@ def test_help_is_help_and_no_file(capsys):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("photograph.jpg", "has to end in .png"),
-        ("photograph.png", "exists and is not such a picture"),
-        ("nowhere/picture.png", "there is no such folder"),
+        ("photograph.jpg", "must end in .png"),
+        ("photograph.png", "exists and is another file"),
+        ("nowhere/picture.png", "its folder does not exist"),
     ],
 )
 def test_no_photograph_is_overwritten_and_no_folder_made(name, complaint, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The augmentation of a training stage: what the host does to an image, and what the device does to a batch of them."""
+"""The augmentation of a training stage: the host works on single images, the device on whole batches."""
 
 import dataclasses
 from typing import Dict, Optional, Tuple

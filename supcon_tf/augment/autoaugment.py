@@ -1,7 +1,7 @@
 """AutoAugment (Cubuk et al. 2019, arXiv 1805.09501): one of 25 pairs of operations, each applied or left out.
 
-What an operation does at a level is, for the table `v0`, what that code says, `levels.argument_at`. For the two tables
-that the paper has, Posterize and Solarize keep to the paper's ranges and get stronger with the level.
+The table `v0` takes the strength of an operation at a level from the authors' code, `levels.argument_at`. In the two
+tables of the paper, Posterize and Solarize keep to the paper's ranges and get stronger with the level.
 """
 
 import functools
@@ -13,7 +13,7 @@ from supcon_tf.augment import levels
 
 
 class Step(NamedTuple):
-    """An operation that is applied with some probability."""
+    """An operation and the probability that it is applied."""
 
     operation: str  # one of levels.OPERATIONS
     probability: float
@@ -21,16 +21,16 @@ class Step(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """Pairs of steps of which one pair is drawn, all equally likely."""
+    """Pairs of steps. One pair is drawn, all with equal probability."""
 
     pairs: Tuple[Tuple[Step, Step], ...]
-    argument_at: Callable[[str, float], float]  # of an operation at a level, see `levels.argument_at`
+    argument_at: Callable[[str, float], float]  # maps operation and level to the argument, see `levels.argument_at`
 
 
-UNIFORMS = 1 + 2 * (1 + levels.UNIFORMS)  # how many uniform numbers `autoaugment` takes
+UNIFORMS = 1 + 2 * (1 + levels.UNIFORMS)  # number of uniform numbers that `autoaugment` takes
 
-# The policy of the authors' TensorFlow code (`v0` in tensorflow/tpu and tf-models), with which SupCon was trained.
-# Its TranslateY moves by 225 pixels of 224, so that 3.2% of all images become grey throughout.
+# The policy of the authors' TensorFlow code (`v0` in tensorflow/tpu and tf-models), which SupCon was trained with.
+# Its TranslateY moves by 225 pixels of 224, so 3.2% of all images become grey throughout.
 V0 = Policy(
     pairs=(
         (Step("Equalize", 0.8, 1), Step("ShearY", 0.8, 4)),
@@ -64,10 +64,10 @@ V0 = Policy(
 
 
 def published_argument_at(operation: str, level: float) -> float:
-    """What `levels.argument_at` says, but within the ranges of the paper's appendix.
+    """Returns the argument of an operation like `levels.argument_at`, but within the ranges of the paper's appendix.
 
     Posterize keeps 8 bits at level 0 and 4 at level 9, the last of ten, with torchvision's rounding. Solarize has the
-    threshold of the authors' code for CIFAR-10, 256 at level 0 and 0 at level 10. Translations are by up to 150 pixels
+    threshold of the authors' code for CIFAR-10, 256 at level 0 and 0 at level 10. Translations move by up to 150 pixels
     of an image of side 331.
     """
     if operation == "Posterize":
@@ -149,30 +149,34 @@ POLICIES: Dict[str, Policy] = {
 
 
 def autoaugment(image: tf.Tensor, uniforms: tf.Tensor, policy: str) -> tf.Tensor:
-    """An image under a policy.
+    """Returns an image changed by a policy.
+
+    >>> image = tf.zeros([8, 8, 3], tf.uint8)
+    >>> autoaugment(image, tf.fill([UNIFORMS], 0.5), "autoaugment").shape
+    TensorShape([8, 8, 3])
 
     Args:
       image: uint8 `[height, width, channels]`, with 1 or 3 channels.
-      uniforms: float32 `[UNIFORMS]` in [0, 1), from which everything random follows: which pair of steps, and for
-        each step whether it is applied and what `levels.apply` takes.
+      uniforms: float32 `[UNIFORMS]` in [0, 1). They decide which pair of steps is drawn and whether each step is
+        applied; the others go to `levels.apply`.
       policy: one of `POLICIES`.
 
     Returns:
       uint8 `[height, width, channels]`.
     """
-    of_steps = tf.reshape(uniforms[1:], [2, 1 + levels.UNIFORMS])
-    indices, arguments = draw_pair(uniforms[0], of_steps[:, 0], POLICIES[policy])
-    for index, argument, of_step in zip(*map(tf.unstack, (indices, arguments, of_steps[:, 1:]))):
-        image = levels.apply(image, index, argument, of_step)
+    by_step = tf.reshape(uniforms[1:], [2, 1 + levels.UNIFORMS])
+    indices, arguments = draw_pair(uniforms[0], by_step[:, 0], POLICIES[policy])
+    for index, argument, drawn in zip(*map(tf.unstack, (indices, arguments, by_step[:, 1:]))):
+        image = levels.apply(image, index, argument, drawn)
     return image
 
 
 def draw_pair(for_pair: tf.Tensor, for_steps: tf.Tensor, policy: Policy) -> Tuple[tf.Tensor, tf.Tensor]:
-    """The two operations that follow from uniform numbers.
+    """Returns the two operations that follow from uniform numbers.
 
     Args:
-      for_pair: a number in [0, 1), which pair.
-      for_steps: `[2]` in [0, 1), whether each step is applied.
+      for_pair: a number in [0, 1) that decides which pair.
+      for_steps: `[2]` in [0, 1), which decide whether each step is applied.
       policy: the pairs to draw from.
 
     Returns:

@@ -6,16 +6,19 @@ import numpy as np
 import tensorflow as tf
 
 LARGEST_SIGMA = 2.0
-# Rows of the result that are computed together: a band of a matrix that is zero elsewhere.
+# Number of rows of the result that are computed together: a band of a matrix that is zero elsewhere.
 _BLOCK = 16
 
 
 def gaussian_blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """The image blurred by a Gaussian, and rounded to bytes.
+    """Returns the image blurred by a Gaussian and rounded to bytes.
 
-    The Gaussian is cut off at a twentieth of the side from its centre, but not under 1 pixel and not over 7, beyond
-    which one of `LARGEST_SIGMA` has so little that no pixel changes by more than an eighth of a grey level. What it has
-    outside the image is left out and the rest scaled up, so that edges do not darken.
+    The Gaussian is cut off at a twentieth of the side from its centre, at least 1 pixel and at most 7. Beyond 7 pixels,
+    a Gaussian of `LARGEST_SIGMA` changes no pixel by more than an eighth of a grey level. The part outside the image is
+    left out and the rest is scaled up, so that edges do not darken.
+
+    >>> gaussian_blur(tf.fill([32, 32, 3], 100.0), tf.constant(1.0)).numpy().max()
+    100
 
     Args:
       image: square, `[side, side, channels]` float32 from 0 to 255, with known side.
@@ -29,7 +32,7 @@ def gaussian_blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     weights = tf.exp(-0.5 * (distances / sigma) ** 2) * inside
     weights /= tf.reduce_sum(weights, axis=2, keepdims=True)
 
-    # A product of matrices for each block of rows takes less than half the time of one with a whole matrix.
+    # One matrix product per block of rows takes less than half the time of a product with the whole matrix.
     def blur_rows(rows: tf.Tensor) -> tf.Tensor:
         blocks = tf.linalg.matmul(weights, tf.gather(tf.reshape(rows, [side, -1]), sources))
         return tf.reshape(tf.reshape(blocks, [-1, side * channels])[:side], [side, side, channels])
@@ -39,11 +42,11 @@ def gaussian_blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
 
 
 def weights_of_whole_rows(side: int, sigma: tf.Tensor) -> tf.Tensor:
-    """Matrices `[images, side, side]` that do the same to the columns of pixels of images; for devices that like these.
+    """Returns matrices `[images, side, side]` that blur the columns of images, for devices that are fast at products.
 
     Args:
-      side: of the images, in pixels.
-      sigma: `[images]`.
+      side: side of the images, in pixels.
+      sigma: standard deviations in pixels, `[images]`.
     """
     distances = np.abs(np.subtract.outer(np.arange(side), np.arange(side))).astype(np.float32)
     weights = tf.exp(-0.5 * (distances / sigma[:, tf.newaxis, tf.newaxis]) ** 2)
@@ -52,15 +55,16 @@ def weights_of_whole_rows(side: int, sigma: tf.Tensor) -> tf.Tensor:
 
 
 def radius_of(side: int) -> int:
-    """How far from its centre the Gaussian is cut off, in pixels."""
+    """Returns the distance from its centre at which the Gaussian is cut off, in pixels."""
     return min(max(side // 20, 1), 7)
 
 
 def _bands(side: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each block of rows, and row of a block: distances to the rows it is made of, whether these count, and which.
+    """Returns what each row of each block of rows is made from.
 
     Returns:
-      `[rows, sources]`, `[blocks, rows, sources]` and `[blocks, sources]`.
+      Distances to the source rows `[rows, sources]`, whether each counts `[blocks, rows, sources]`, and the numbers of
+      the source rows `[blocks, sources]`.
     """
     radius = radius_of(side)
     first = np.arange(0, side, _BLOCK)
@@ -68,6 +72,6 @@ def _bands(side: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     distances = np.abs(np.arange(_BLOCK)[:, np.newaxis] + radius - np.arange(_BLOCK + 2 * radius))
     there = (sources >= 0) & (sources < side)
     inside = there[:, np.newaxis] & (distances <= radius)
-    # A row after the last, of which nothing is kept, must not become 0 / 0.
+    # A row after the last is dropped later, but must not become 0 / 0.
     inside |= ~inside.any(axis=2, keepdims=True)
     return distances.astype(np.float32), inside.astype(np.float32), np.clip(sources, 0, side - 1).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Where pixels go: random resized crop, mirroring, and the view for evaluation."""
+"""Geometry: random resized crop, mirroring, and the view for evaluation."""
 
 import tensorflow as tf
 
@@ -6,17 +6,20 @@ import tensorflow as tf
 def crop_boxes(
     height: tf.Tensor, width: tf.Tensor, uniforms: tf.Tensor, min_area: float, max_area: float, max_aspect: float
 ) -> tf.Tensor:
-    """Random crops whose area is uniform and whose aspect ratio is log-uniform among those that fit.
+    """Returns random crops. Their area is uniform, and their aspect ratio is log-uniform among those that fit.
 
     The area is drawn first, then the aspect ratio from the part of [1/max_aspect, max_aspect] that fits with that
-    area. Trying boxes until one fits would make large areas rare. Of an image so elongated that no crop of
-    `min_area` has an allowed aspect ratio, the largest that has is kept.
+    area. Trying boxes until one fits would make large areas rare. An image may be so elongated that no crop of
+    `min_area` has an allowed aspect ratio. Then the largest crop with an allowed one is returned.
+
+    >>> crop_boxes(tf.constant(40), tf.constant(60), tf.fill([1, 4], 0.5), 0.25, 0.25, 1.0).numpy().tolist()
+    [[8, 18, 24, 24]]
 
     Args:
-      height, width: the image's size, in pixels.
+      height, width: size of the image, in pixels.
       uniforms: `[views, 4]` in [0, 1): area, aspect ratio, vertical and horizontal place.
       min_area, max_area: bounds of the crop's share of the image's area.
-      max_aspect: width / height of a crop is between 1/this and this.
+      max_aspect: width / height of a crop is between 1 / max_aspect and max_aspect.
 
     Returns:
       `[views, 4]` int32: top, left, height and width of each crop, in pixels.
@@ -43,10 +46,10 @@ def crop_boxes(
 
 
 def resized_crop(image: tf.Tensor, box: tf.Tensor, image_size: int) -> tf.Tensor:
-    """The part of an image inside a box, as a square of another size.
+    """Returns the part of an image inside a box, resized to a square.
 
-    Interpolated bilinearly between pixels' centres, without antialiasing. A side that shrinks to less than half would
-    leave pixels out, so then each new pixel is the mean of the area that it covers.
+    It interpolates bilinearly between the centres of pixels, without antialiasing. Where a side shrinks to less than
+    half, this would skip pixels. Then each new pixel is the mean of the area that it covers.
 
     Args:
       image: `[height, width, channels]` of any number type.
@@ -57,10 +60,10 @@ def resized_crop(image: tf.Tensor, box: tf.Tensor, image_size: int) -> tf.Tensor
       `[image_size, image_size, channels]` float32, in the units of `image`.
     """
     top, left, height, width = tf.unstack(box)
-    # Of float32 both ways of resizing take little more than half the time, with the same result.
+    # Both ways of resizing take little more than half the time in float32, with the same result.
     crop = tf.cast(image[top : top + height, left : left + width], tf.float32)
     size = [image_size, image_size]
-    # tf.image's antialiased bilinear resize takes four times as long, means of areas half as long again as bilinear.
+    # Means of areas take 1.5 times as long as bilinear resizing, tf.image's antialiased resizing 4 times.
     return tf.cond(
         tf.maximum(height, width) > 2 * image_size,
         lambda: tf.image.resize(crop, size, method="area"),
@@ -69,18 +72,19 @@ def resized_crop(image: tf.Tensor, box: tf.Tensor, image_size: int) -> tf.Tensor
 
 
 def mirror(image: tf.Tensor) -> tf.Tensor:
-    """An image `[height, width, channels]` with left and right exchanged."""
+    """Returns an image `[height, width, channels]` with left and right exchanged."""
     return tf.reverse(image, axis=[1])
 
 
 def evaluation_view(images: tf.Tensor, image_size: int, crop: float) -> tf.Tensor:
-    """The central square of each image, resized: what evaluation and the exported model look at.
+    """Returns the central square of each image, resized. Evaluation and the exported model see this view.
 
-    Bilinear with half-pixel centres, antialiased where it shrinks.
+    The resizing is bilinear with half-pixel centres, antialiased where the image shrinks. It consists of matrix
+    products, so it also runs where TensorFlow's antialiased resizing does not: under XLA, in TFLite and ONNX. A batch
+    gives bit for bit what its images give one by one. An image of the right size is returned unchanged if `crop` is 1.
 
-    Made of matrix products, so that it also runs where TensorFlow's antialiased resize does not: under XLA, in TFLite
-    and ONNX. A batch gives bit for bit what its images give one by one, and an image that already is of the right
-    size is returned as it is if `crop` is 1.
+    >>> evaluation_view(tf.zeros([2, 40, 60, 3], tf.uint8), 32, crop=0.875).shape
+    TensorShape([2, 32, 32, 3])
 
     Args:
       images: `[batch, height, width, channels]` uint8, or one image without `batch`. Height and width may be unknown
@@ -108,17 +112,17 @@ def evaluation_view(images: tf.Tensor, image_size: int, crop: float) -> tf.Tenso
 
 
 def _bilinear_weights(size: int, length: tf.Tensor) -> tf.Tensor:
-    """Matrix `[size, length]` that resizes a column of `length` pixels to `size`; rows sum to 1.
+    """Returns a matrix `[size, length]` that resizes a column of `length` pixels to `size`. Its rows sum to 1.
 
-    The weights are multiples of 2^-16. With pixels of 8 bits every product and every partial sum is then exact in
-    float32, so that the result does not depend on the order of summation, hence not on the size of the batch.
+    The weights are multiples of 2^-16. With pixels of 8 bits, every product and every partial sum is exact in float32.
+    So the result depends neither on the order of summation nor on the batch size.
     """
     scale = tf.cast(length, tf.float32) / size
     centres = (tf.range(size, dtype=tf.float32) + 0.5) * scale
     pixels = tf.range(tf.cast(length, tf.float32)) + 0.5
-    # A triangle as wide as the output's pixels where the image shrinks, as the input's where it grows.
+    # A triangle is as wide as an output pixel where the image shrinks, and as an input pixel where it grows.
     weights = tf.nn.relu(1 - tf.abs(pixels - centres[:, tf.newaxis]) / tf.maximum(scale, 1))
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
-    # Rounding the running sums, not the weights, keeps the sum of each row.
+    # Rounding the running sums instead of the weights keeps the sum of each row.
     running_sums = tf.round(tf.cumsum(weights, axis=1) * 2**16) / 2**16
     return running_sums - tf.pad(running_sums[:, :-1], [[0, 0], [1, 0]])

@@ -1,6 +1,6 @@
-"""The operations under the names that the policies use, and which argument each has at a level of 0 to 10.
+"""The operations of AutoAugment and RandAugment by name, and their arguments at levels from 0 to 10.
 
-As in the authors' TensorFlow code (tensorflow/tpu and tf-models), which AutoAugment and RandAugment share.
+Both policies share them in the authors' TensorFlow code (tensorflow/tpu and tf-models).
 """
 
 import functools
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from supcon_tf.augment import operations
 
-# In the order in which RandAugment counts them.
+# The order is that of RandAugment's indices.
 OPERATIONS: Tuple[str, ...] = (
     "AutoContrast",
     "Equalize",
@@ -29,27 +29,30 @@ OPERATIONS: Tuple[str, ...] = (
     "Cutout",
     "SolarizeAdd",
 )
-NOTHING = len(OPERATIONS)  # the index under which `apply` leaves an image as it is
+NOTHING = len(OPERATIONS)  # the index for which `apply` does not change an image
 
-UNIFORMS = 3  # how many uniform numbers `apply` takes
+UNIFORMS = 3  # number of uniform numbers that `apply` takes
 
-_REFERENCE_SIZE = 224  # side of the image for which lengths are given, in pixels
+_REFERENCE_SIZE = 224  # side of the image that lengths refer to, in pixels
 
 
 def argument_at(operation: str, level: float, translate: float = 0.0, cutout: float = 0.0) -> float:
-    """What an operation is called with at a level, its sign left out.
+    """Returns the argument of an operation at a level, without its sign.
 
-    Posterize keeps more bits at higher levels, as in the authors' code: level 10 is the mildest. Below level 2.5 that
-    would be no bit at all, a black image; one stays, as it does in the authors' code, whose shift ends at 7.
+    Posterize keeps more bits at higher levels, like the authors' code: level 10 is the mildest. Below level 2.5 it
+    would keep no bit and return a black image. It keeps one, like the authors' code, whose shift ends at 7.
+
+    >>> argument_at("Rotate", 5)
+    15.0
 
     Args:
       operation: one of `OPERATIONS`.
       level: from 0 to 10.
-      translate: how far to translate at level 10, in pixels of an image of side 224.
-      cutout: half the side of the square cut out at level 10, in such pixels.
+      translate: length of a translation at level 10, in pixels of an image of side 224.
+      cutout: half the side of a cut-out square at level 10, in the same unit.
 
     Returns:
-      Degrees, bits, a threshold, a factor, grey levels to add, or such pixels; 0 if the operation takes no argument.
+      Degrees, bits, a threshold, a factor, grey levels to add, or pixels; 0 for an operation without argument.
     """
     share = level / 10
     arguments = {
@@ -71,28 +74,28 @@ def argument_at(operation: str, level: float, translate: float = 0.0, cutout: fl
 
 
 def apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    """One operation, chosen when run; only that one is computed.
+    """Applies the operation with the given index. The index is known only at run time, and one branch is computed.
 
-    Lengths follow the image's size, so that translations and cut-outs take the same share of images of any size. The
-    authors' code has the same number of pixels in each: a translation by 100, under half the side of 224, would leave
-    nothing of an image of side 32.
+    Lengths are proportional to the image's size: translations and cut-outs take the same share of every image. The
+    authors' code takes the same number of pixels instead. Its translation by 100 is less than half of 224 pixels, but
+    would remove an image of side 32 completely.
 
     Args:
       image: uint8 `[height, width, channels]`, with 1 or 3 channels.
-      index: int32, into `OPERATIONS`, or `NOTHING`.
-      argument: float32, as from `argument_at`.
-      uniforms: `[UNIFORMS]` in [0, 1): whether to rotate, shear or translate the other way (from 0.5 on), and where
-        the centre of a cut-out is, down and across.
+      index: int32 index into `OPERATIONS`, or `NOTHING`.
+      argument: float32, from `argument_at`.
+      uniforms: `[UNIFORMS]` in [0, 1). From 0.5 on, the first negates rotations, shears and translations. The others
+        place the centre of a cut-out, down and across.
 
     Returns:
       uint8 `[height, width, channels]`.
     """
-    # A trace for images of unknown size serves those of a known one too, but forgets it.
+    # A trace for images of unknown size also serves images of known size, but loses their static shape.
     return tf.ensure_shape(_apply(image, index, argument, uniforms), image.shape)
 
 
-# A function of its own, not inlined: otherwise each use in a pipeline, one per layer and view, would be traced and
-# optimized with all its branches. It takes a second or two off the start of a pipeline of two views, for 10 us a use.
+# A separate function that is not inlined. Otherwise each use in a pipeline, one per layer and view, would be traced and
+# optimised with all its branches. This saves a second or two at the start of a pipeline of two views, at 10 us per use.
 @functools.partial(tf.function, autograph=False, experimental_attributes={"_noinline": True})
 def _apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
     height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -127,5 +130,5 @@ def _apply(image: tf.Tensor, index: tf.Tensor, argument: tf.Tensor, uniforms: tf
 
 
 def choice(uniform: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """One of 0 to `number` - 1 (int32), all equally likely."""
+    """Returns one of 0 to `number` - 1 (int32), all with equal probability."""
     return tf.minimum(tf.cast(uniform * tf.cast(number, tf.float32), tf.int32), number - 1)

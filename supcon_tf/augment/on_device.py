@@ -1,7 +1,7 @@
-"""Jitter, grey and blur of a whole batch of views at once, for GPUs and TPUs: the same numbers, the same formulas.
+"""Jitter, grey and blur of a whole batch of views at once, for GPUs and TPUs, by the formulas of `views`.
 
-What comes out differs from what `views` makes of the same image and seed, by a tenth of a grey level in the mean and
-a few at most, since views are rounded to bytes before they travel to the device.
+The result differs from that of `views` by a tenth of a grey level in the mean and by a few levels at most: views are
+rounded to bytes before they travel to the device.
 """
 
 from typing import Optional, Sequence
@@ -15,17 +15,17 @@ from supcon_tf.augment.views import split_numbers
 def finish(
     views: tf.Tensor, numbers: tf.Tensor, *, steps: Sequence[str], style: str, at_a_time: Optional[int] = None
 ) -> tf.Tensor:
-    """Takes the steps that were left to the device, each where its number says so.
+    """Takes the steps that were left to the device, for each view that its numbers choose.
 
     Args:
-      views: `[batch, views, side, side, channels]` uint8 with known side; `views` may be missing here and below.
-      numbers: `[batch, views, NUMBERS]` float32, from `augmented_views`.
-      steps: those that any view may still have to take, of 'jitter', 'grey' and 'blur'.
-      style: of the jitter, one of `colour.STYLES`.
-      at_a_time: for batches too large for the memory in float32, so many of the batch at a time; divides it.
+      views: `[batch, views, side, side, channels]` uint8 with static side.
+      numbers: `[batch, views, NUMBERS]` float32, from `views.views_for_device`.
+      steps: the steps that at least one view may need, from 'jitter', 'grey' and 'blur'.
+      style: style of the jitter, one of `colour.STYLES`.
+      at_a_time: number of images in memory as float32 at a time; it must divide the batch. None for all.
 
     Returns:
-      As `views`.
+      Views of the same shape and type.
     """
     if at_a_time is not None:
         in_parts = [tf.reshape(x, [-1, at_a_time, *x.shape[1:]]) for x in (views, numbers)]
@@ -50,11 +50,11 @@ def finish(
 
 
 def _jitter(images: tf.Tensor, amounts: tf.Tensor, orders: tf.Tensor, style: str) -> tf.Tensor:
-    """`colour.jitter` of each image with its own amounts `[images, 4]` and order `[images]`."""
+    """Jitters each image like `colour.jitter`, with its own amounts `[images, 4]` and order `[images]`."""
     by_operation = [_by_image(amount) for amount in tf.unstack(amounts, axis=1)]
     for operation in tf.unstack(tf.gather(tf.constant(colour.ORDERS), orders), axis=1):
-        # All four would be computed for every image, so they share what they can: the first three go from one image
-        # (black, its mean, or grey) to the other by a factor; the others turn hue and saturation.
+        # All four operations are computed for every image, so they share work. The first three blend from one image
+        # (black, its mean, or grey) to the other by a factor; hue and saturation turn together.
         brightness, contrast, saturation, hue = (_by_image(operation) == index for index in range(4))
         if style == "torchvision":
             start = tf.where(contrast, _grey(_means(images)), tf.where(saturation, _grey(images), 0.0))
@@ -78,7 +78,7 @@ def _jitter(images: tf.Tensor, amounts: tf.Tensor, orders: tf.Tensor, style: str
 
 
 def _turn(images: tf.Tensor, turns: tf.Tensor, saturation: tf.Tensor) -> tf.Tensor:
-    """Hue moved by `turns` of the colour wheel and saturation times a factor, in HSV."""
+    """Moves the hue by `turns` of the colour wheel and multiplies the saturation by a factor, in HSV."""
     if images.shape[-1] == 1:
         return images
     hue, saturated, value = tf.unstack(tf.image.rgb_to_hsv(images / colour.WHITE), axis=-1)
@@ -95,10 +95,10 @@ def _grey(images: tf.Tensor) -> tf.Tensor:
 
 
 def _means(images: tf.Tensor) -> tf.Tensor:
-    """Of each channel, `[images, 1, 1, channels]`."""
+    """Returns the mean of each channel, `[images, 1, 1, channels]`."""
     return tf.reduce_mean(images, axis=[1, 2], keepdims=True)
 
 
 def _by_image(numbers: tf.Tensor) -> tf.Tensor:
-    """`[images]` as `[images, 1, 1, 1]`."""
+    """Reshapes `[images]` to `[images, 1, 1, 1]`."""
     return tf.reshape(numbers, [-1, 1, 1, 1])

@@ -1,12 +1,13 @@
-"""The operations of AutoAugment and RandAugment, as Pillow does them: nothing here is random.
+"""The operations of AutoAugment and RandAugment, equal to Pillow's. Nothing here is random.
 
-Images are uint8 `[height, width, channels]` with 1 or 3 channels, and stay so; height and width may be unknown until
-run, and are under 32,768 pixels. Each operation equals Pillow's (ImageOps, ImageEnhance, Image.transform) bit for bit,
-unless its docstring says otherwise; geometric ones take the nearest pixel and grey where there is none.
+Images are uint8 `[height, width, channels]` with 1 or 3 channels, and so are the results. Height and width may be
+unknown until run and must be under 32,768 pixels. Each operation equals Pillow's (ImageOps, ImageEnhance,
+Image.transform) bit for bit, unless its docstring says otherwise. Geometric operations take the nearest pixel, and grey
+outside the image.
 
-These run on the host for every image, so each is the fastest of several ways to the same result; times are for
-224×224×3 on one core. TensorFlow Addons has some of them too: its equalize takes 2.9 times as long, its sharpness 3.0,
-rotation 2.9, shears 14, translations over 50 and cutout 26; sharpness, rotation and shears also differ from Pillow's.
+These run on the host for every image, so each is the fastest of several ways to the same result. Times are for
+224×224×3 on one core. TensorFlow Addons has slower versions: equalize takes 2.9 times as long, sharpness 3.0, rotation
+2.9, shears 14, translations over 50 and cutout 26. Its sharpness, rotation and shears also differ from Pillow's.
 """
 
 import math
@@ -15,18 +16,18 @@ from typing import Tuple
 import numpy as np
 import tensorflow as tf
 
-GREY = 128  # the colour of pixels from outside the image, and of what is cut out
+GREY = 128  # the colour of pixels from outside the image and of cut-outs
 
-# Weights of red, green and blue in the luma of ITU-R BT.601, in multiples of 2^-16 as Pillow has them.
+# Weights of red, green and blue in the luma of ITU-R BT.601, in multiples of 2^-16, like Pillow's.
 _LUMA = np.array([[19595 / 2**16], [38470 / 2**16], [7471 / 2**16]], np.float32)
 
 
 def autocontrast(image: tf.Tensor) -> tf.Tensor:
-    """Each channel stretched so that its darkest pixel becomes 0 and its lightest 255, rounded down.
+    """Stretches each channel so that its darkest pixel becomes 0 and its lightest 255, rounded down.
 
-    Where the exact result is a whole number, rounding errors may make Pillow's one lower.
+    Where the exact result is a whole number, Pillow's result may be one lower because of rounding errors.
     """
-    # The extremes of float32 take 50 us, of uint8 140.
+    # Minima and maxima take 50 us in float32, 140 in uint8.
     rows = _rows(tf.cast(image, tf.float32))
     channels = image.shape[-1]
     darkest = tf.reduce_min(tf.reshape(tf.reduce_min(rows, axis=0), [-1, channels]), axis=0)
@@ -34,13 +35,13 @@ def autocontrast(image: tf.Tensor) -> tf.Tensor:
     even = lightest == darkest
     scale = tf.where(even, 1.0, 255 / (lightest - darkest))
     darkest = tf.where(even, 0.0, darkest)
-    # Fractions are multiples of 1/255 at the least: a thousandth only makes up for rounding errors.
+    # Fractions are multiples of at least 1/255, so adding a thousandth only corrects rounding errors.
     stretched = (rows - _along_row(darkest, image)) * _along_row(scale, image) + 0.001
     return _image_like(tf.cast(stretched, tf.uint8), image)
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
-    """Each channel's levels moved so that they are about equally frequent."""
+    """Moves the levels of each channel so that they are about equally frequent."""
     channels = image.shape[-1]
     values = tf.cast(_rows(image), tf.int32) + _along_row(256 * tf.range(channels), image)
     counts = tf.reshape(tf.math.bincount(tf.reshape(values, [-1]), minlength=256 * channels), [channels, 256])
@@ -52,19 +53,19 @@ def equalize(image: tf.Tensor) -> tf.Tensor:
 
 
 def invert(image: tf.Tensor) -> tf.Tensor:
-    """255 minus the image."""
+    """Returns 255 minus the image."""
     return tf.bitwise.invert(image)
 
 
 def posterize(image: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-    """The upper `bits` (0 to 8) of each pixel."""
-    # In int32: a shift of uint8 by 8 is one by 7.
+    """Keeps the upper `bits` (0 to 8) of each pixel."""
+    # In int32, because TensorFlow shifts uint8 by at most 7.
     mask = tf.bitwise.bitwise_and(tf.bitwise.left_shift(255, 8 - tf.cast(bits, tf.int32)), 255)
     return tf.bitwise.bitwise_and(image, tf.cast(mask, tf.uint8))
 
 
 def solarize(image: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    """Pixels of at least `threshold` (0 to 256) inverted."""
+    """Inverts pixels of at least `threshold` (0 to 256)."""
     threshold = tf.cast(threshold, tf.int32)
     inversion = tf.cast(tf.where(threshold > 255, 0, 255), tf.uint8)
     light = tf.cast(image >= tf.cast(tf.minimum(threshold, 255), tf.uint8), tf.uint8)
@@ -73,39 +74,39 @@ def solarize(image: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
 
 
 def solarize_add(image: tf.Tensor, addition: tf.Tensor) -> tf.Tensor:
-    """Pixels under 128 made lighter by `addition` (0 to 255), at most 255; RandAugment's own, not in Pillow."""
+    """Adds `addition` (0 to 255) to pixels under 128, up to 255. RandAugment has it, Pillow does not."""
     dark = tf.cast(image < 128, tf.uint8)
     return image + dark * tf.minimum(tf.bitwise.invert(image), tf.cast(addition, tf.uint8))
 
 
 def color(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """From the grey image (`factor` 0) to the image itself (1) and beyond; an image of one channel stays as it is."""
+    """Blends from the grey image (`factor` 0) to the image itself (1) and beyond. One channel stays unchanged."""
     if image.shape[-1] == 1:
         return image
     pixels = tf.cast(image, tf.float32)
-    # Grey in three channels at once: adding one channel to three takes longer than the product.
+    # Computes grey in three channels at once, because adding one channel to three takes longer than the product.
     return _blend(_round(tf.tensordot(pixels, np.repeat(_LUMA, 3, axis=1), axes=1)), pixels, factor)
 
 
 def contrast(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """From the image's mean grey (`factor` 0) to the image itself (1) and beyond."""
+    """Blends from the image's mean grey (`factor` 0) to the image itself (1) and beyond."""
     pixels = tf.cast(image, tf.float32)
     grey = pixels if image.shape[-1] == 1 else _round(tf.tensordot(pixels, _LUMA, axes=1))
-    # Sums of rows are exact in float32, the sum of all may not be.
+    # Sums of rows are exact in float32; the sum of all pixels may not be.
     total = tf.reduce_sum(tf.cast(tf.reduce_sum(grey, axis=[1, 2]), tf.float64))
     mean = _round(total / tf.cast(tf.size(grey), tf.float64))
     return _blend(tf.cast(mean, tf.float32), pixels, factor)
 
 
 def brightness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """From black (`factor` 0) to the image itself (1) and beyond."""
+    """Blends from black (`factor` 0) to the image itself (1) and beyond."""
     return tf.cast(tf.minimum(tf.cast(image, tf.float32) * factor, 255.0), tf.uint8)
 
 
 def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """From a smoothed image (`factor` 0) to the image itself (1) and beyond; the outermost pixels stay as they are.
+    """Blends from a smoothed image (`factor` 0) to the image itself (1) and beyond. Border pixels stay unchanged.
 
-    Smooth is a mean of 3×3 pixels in which the middle one counts five times.
+    The smoothed image is a mean of 3×3 pixels in which the middle one counts five times.
     """
     channels = image.shape[-1]
     original = _rows(image)
@@ -116,19 +117,19 @@ def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     middle = rows[1:-1, channels:-channels]
     inside = _blend(_round((squares + 4 * middle) * (1 / 13)), middle, factor)
 
-    # Written so that of an image of one row or column that is first and last only one is taken.
+    # In an image of one row or column, the first is also the last and must be taken once.
     between = original[1:-1]
     inside = tf.concat([between[:, :channels], inside, between[:, channels:][:, -channels:]], axis=1)
     return _image_like(tf.concat([original[:1], inside, original[1:][-1:]], axis=0), image)
 
 
 def rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-    """Turned anticlockwise about its centre."""
-    # 260 us; ImageProjectiveTransformV3 takes 3.0 times as long, and rounds otherwise.
+    """Rotates the image anticlockwise about its centre."""
+    # This takes 260 us. ImageProjectiveTransformV3 takes 3.0 times as long and rounds differently.
     height, width = _size(image)
     angle = tf.cast(degrees, tf.float64) * (math.pi / 180)
     cosine, sine = tf.cos(angle), tf.sin(angle)
-    # Of the pixel's centre (x + 1/2, y + 1/2), seen from the image's centre.
+    # The pixel's centre (x + 1/2, y + 1/2) relative to the image's centre.
     from_middle_x = 0.5 - tf.cast(width, tf.float64) / 2
     from_middle_y = 0.5 - tf.cast(height, tf.float64) / 2
     left = cosine * from_middle_x - sine * from_middle_y + tf.cast(width, tf.float64) / 2
@@ -141,30 +142,30 @@ def rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
 
 
 def shear_x(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Each row moved left by `factor` times its distance from the upper edge."""
+    """Moves each row left by `factor` times its distance from the upper edge."""
     height, width = _size(image)
     rows = tf.range(height)[:, tf.newaxis]
     return _gather_pixels(image, rows, tf.range(width) + _sheared(rows, factor))
 
 
 def shear_y(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Each column moved up by `factor` times its distance from the left edge."""
+    """Moves each column up by `factor` times its distance from the left edge."""
     height, width = _size(image)
     columns = tf.range(width)
     return _gather_pixels(image, tf.range(height)[:, tf.newaxis] + _sheared(columns, factor), columns)
 
 
 def translate_x(image: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    """Moved left by `pixels`, rounded to nearest."""
+    """Moves the image left by `pixels`, rounded to nearest."""
     _, width = _size(image)
     left, right = _gaps(pixels, width)
-    # Copying whole stretches takes under 50 us, gathering pixels 170.
+    # Copying whole blocks takes under 50 us, gathering pixels 170.
     kept = image[:, right : width - left]
     return _image_like(tf.pad(kept, [[0, 0], [left, right], [0, 0]], constant_values=GREY), image)
 
 
 def translate_y(image: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    """Moved up by `pixels`, rounded to nearest."""
+    """Moves the image up by `pixels`, rounded to nearest."""
     height, _ = _size(image)
     above, below = _gaps(pixels, height)
     kept = image[below : height - above]
@@ -172,9 +173,9 @@ def translate_y(image: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
 
 
 def cutout(image: tf.Tensor, half_side: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
-    """A grey square with its centre above and left of pixel (`row`, `column`), as far as it lies inside the image.
+    """Paints a grey square whose centre is above and left of pixel (`row`, `column`), cut off at the border.
 
-    As in DeVries and Taylor 2017; not in Pillow.
+    Source: DeVries and Taylor 2017. Pillow has no such operation.
 
     Args:
       image: uint8 `[height, width, channels]`.
@@ -195,14 +196,14 @@ def cutout(image: tf.Tensor, half_side: tf.Tensor, row: tf.Tensor, column: tf.Te
 
 
 def _blend(start: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """From `start` (`factor` 0) to `image` (1) and beyond, truncated to uint8; both float32."""
+    """Blends from `start` (`factor` 0) to `image` (1) and beyond, both float32, and truncates to uint8."""
     blended = start + factor * (image - start)
     return tf.cast(tf.minimum(tf.maximum(blended, 0.0), 255.0), tf.uint8)
 
 
 def _look_up(image: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
-    """Each value replaced by its channel's entry in `tables`, `[channels, 256]` integers in 0 to 255."""
-    # Two neighbouring values at once, in tables of all pairs: 290 us; one by one with tf.gather_nd 440, tf.gather 720.
+    """Replaces each value by its channel's entry in `tables`, `[channels, 256]` integers from 0 to 255."""
+    # Looking up pairs of neighbours takes 290 us; single values take 440 with tf.gather_nd, 720 with tf.gather.
     channels = image.shape[-1]
     first = tf.cast(tables, tf.uint16)
     second = 256 * tf.roll(first, -1, axis=0)
@@ -220,25 +221,25 @@ def _look_up(image: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
 
 
 def _gather_pixels(image: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """The image's pixels at `rows` and `columns`, which broadcast to `[height, width]` int32; outside of it grey."""
+    """Returns the pixels at `rows` and `columns`, which broadcast to `[height, width]` int32; grey outside."""
     height, width = _size(image)
     padded = tf.pad(image, [[1, 1], [1, 1], [0, 0]], constant_values=GREY)
     rows = tf.minimum(tf.maximum(rows, -1), height) + 1
     columns = tf.minimum(tf.maximum(columns, -1), width) + 1
     places = rows * (width + 2) + columns
-    # With one index per pixel; tf.gather takes 1.4 times as long.
+    # One index per pixel; tf.gather takes 1.4 times as long.
     pixels = tf.gather_nd(tf.reshape(padded, [-1, image.shape[-1]]), places[..., tf.newaxis])
     return _image_like(pixels, image)
 
 
 def _sheared(places: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """By how many pixels the rows or columns at `places` move."""
+    """Returns the number of pixels that the rows or columns at `places` move by."""
     factor = tf.cast(factor, tf.float64)
     return _whole(places * _fixed_point(factor) + _fixed_point(0.5 * factor + 0.5))
 
 
 def _fixed_point(number: tf.Tensor) -> tf.Tensor:
-    """A float64 as int32 in units of 2^-16, in which Pillow finds the source of a pixel."""
+    """Returns a float64 as int32 in units of 2^-16. Pillow finds the source of a pixel in these units."""
     return tf.cast(tf.floor(number * 2**16 + 0.5), tf.int32)
 
 
@@ -247,13 +248,13 @@ def _whole(fixed_point: tf.Tensor) -> tf.Tensor:
 
 
 def _gaps(pixels: tf.Tensor, length: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """How many pixels at the start and at the end of a row or column of `length` are new when it moves back."""
+    """Returns the numbers of new pixels at the start and the end of a row or column that moves back."""
     shift = tf.cast(_round(pixels), tf.int32)
     return tf.clip_by_value(-shift, 0, length), tf.clip_by_value(shift, 0, length)
 
 
 def _round(number: tf.Tensor) -> tf.Tensor:
-    """To nearest, halves up; tf.round would round them to even."""
+    """Rounds to nearest, halves up. tf.round would round halves to even."""
     return tf.floor(number + 0.5)
 
 
@@ -263,12 +264,12 @@ def _size(image: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
 
 
 def _rows(image: tf.Tensor) -> tf.Tensor:
-    """The image as `[height, width * channels]`: broadcasting over an inner axis of 3 takes over ten times as long."""
+    """Returns `[height, width * channels]`. Broadcasting over an inner axis of 3 takes over ten times as long."""
     return tf.reshape(image, [-1, tf.shape(image)[1] * image.shape[-1]])
 
 
 def _along_row(of_channels: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
-    """`[channels]` numbers repeated for a row of `_rows(image)`."""
+    """Repeats `[channels]` numbers for a row of `_rows(image)`."""
     return tf.tile(of_channels, [tf.shape(image)[1]])
 
 

@@ -1,7 +1,7 @@
 """Augmented views of one image, a pure function of the image and a seed.
 
 A policy is a list of steps after the random crop. Its last steps may be left to the device, which takes them for a
-whole batch at once (see `on_device`); what chance decides about them then travels beside the views.
+whole batch at once (see `on_device`). Their random numbers then travel beside the views.
 """
 
 import functools
@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from supcon_tf.augment import autoaugment, blur, colour, geometry, randaugment
 from supcon_tf.config import CROP_MIN_AREA, EVAL_CROP, AugmentOptions
+from supcon_tf.errors import ArgumentError, did_you_mean
 
-# Policy → what follows the random crop, in this order. Half of the views are mirrored.
+# Policy → the steps after the random crop, in order. Half of the views are mirrored.
 POLICIES: Dict[str, Tuple[str, ...]] = {
     "simclr": ("jitter", "grey", "blur"),  # Chen et al. 2020, appendix A
     "autoaugment": ("autoaugment",),  # Cubuk et al. 2019, with the table of the authors of SupCon
@@ -26,26 +27,26 @@ POLICIES: Dict[str, Tuple[str, ...]] = {
 
 
 class Pixelwise(NamedTuple):
-    """What chance decides about the steps that change colours and sharpness, as numbers; 0 for a step not taken."""
+    """The random numbers of the steps that change colours and sharpness; 0 for a step that is not taken."""
 
-    jitter: Any  # 1, or 0 for none
-    order: Any  # which of colour.ORDERS
+    jitter: Any  # 1, or 0 for no jitter
+    order: Any  # index into colour.ORDERS
     amounts: Any  # [..., 4], see colour.jitter
-    grey: Any  # 1, or 0 for colours as they are
-    sigma: Any  # of the blur, in pixels, or 0 for none
+    grey: Any  # 1, or 0 to keep colours
+    sigma: Any  # standard deviation of the blur in pixels, or 0 for no blur
 
 
-NUMBERS = 8  # how many these are, in one row
-_COLUMN_OF_STEP = {"jitter": 0, "grey": 6, "blur": 7}  # which is 0 where the step is not taken
+NUMBERS = 8  # length of these in one row
+_COLUMN_OF_STEP = {"jitter": 0, "grey": 6, "blur": 7}  # this column is 0 where the step is not taken
 
 
 class ViewParameters(NamedTuple):
-    """What chance decides about one view. All is drawn for every view, used or not."""
+    """The random numbers of one view. All are drawn for every view, used or not."""
 
     box: tf.Tensor  # [4] int32: top, left, height and width of the crop, in pixels
     mirror: tf.Tensor  # whether to exchange left and right
     pixelwise: tf.Tensor  # [NUMBERS], see `Pixelwise`
-    uniforms: tf.Tensor  # what AutoAugment or RandAugment decides by
+    uniforms: tf.Tensor  # uniform numbers for AutoAugment or RandAugment
 
 
 def augmented_views(
@@ -95,9 +96,15 @@ def views_for_device(
     Returns:
       `views` `[num_views, image_size, image_size, channels]` uint8; and, if steps are left, `numbers`
       `[num_views, NUMBERS]` float32, for `on_device.finish`.
+
+    Raises:
+      ArgumentError: no policy has this name.
     """
     image = to_uint8(tf.convert_to_tensor(image))
     policies = policy_of_each_view(options, num_views)
+    for policy in policies:
+        if policy not in (*POLICIES, "none"):
+            raise ArgumentError("augment", policy, f"no such policy{did_you_mean(policy, POLICIES)}")
     drawn = draw_parameters(image, seed, policies, options, flip)
     parameters_by_view = [ViewParameters(*parameters) for parameters in zip(*map(tf.unstack, drawn))]
 
@@ -121,12 +128,16 @@ def views_for_device(
 
 
 def policy_of_each_view(options: AugmentOptions, num_views: int) -> Tuple[str, ...]:
-    """The policies by view; one that is given alone is that of all."""
+    """Returns the policy of each view. A single policy holds for all views."""
     return options.augment * num_views if len(options.augment) == 1 else options.augment[:num_views]
 
 
 def steps_left(policy: str, device_steps: Sequence[str]) -> Tuple[str, ...]:
-    """Those last steps of a policy that are left to the device."""
+    """Returns the last steps of a policy that are left to the device.
+
+    >>> steps_left("stacked_randaugment", ("jitter", "grey", "blur"))
+    ('grey', 'blur')
+    """
     steps = POLICIES.get(policy, ())
     kept = len(steps)
     while kept and steps[kept - 1] in device_steps:
@@ -137,8 +148,8 @@ def steps_left(policy: str, device_steps: Sequence[str]) -> Tuple[str, ...]:
 def draw_parameters(
     image: tf.Tensor, seed: tf.Tensor, policies: Sequence[str], options: AugmentOptions, flip: bool
 ) -> ViewParameters:
-    """The parameters of the views of an image, whose policies these are: a row for each view."""
-    # Philox gives the numbers of the first views first, however many follow.
+    """Draws the random numbers of the views of an image, one row for each policy."""
+    # Philox draws the numbers of the first views first, so they do not depend on the number of views.
     uniforms = tf.random.stateless_uniform([len(policies), 14], seed, alg="philox")
     boxes = geometry.crop_boxes(
         tf.shape(image)[0],
@@ -158,7 +169,7 @@ def draw_parameters(
     jitter, grey, blurred = tf.unstack(tf.cast(happens[:, :3], tf.float32)[..., tf.newaxis], axis=1)
     pixelwise = tf.concat([jitter, order, amounts, grey, sigma * blurred], axis=1)
     for_policies = max(_uniforms_of(policy, options) for policy in policies)
-    # Of another stream, so that the numbers above stay when a policy takes more.
+    # A separate stream keeps the numbers above when a policy takes more of these.
     further = tf.random.stateless_uniform(
         [len(policies), for_policies], tf.cast(seed, tf.int64) + [1 << 31, 0], alg="philox"
     )
@@ -166,7 +177,7 @@ def draw_parameters(
 
 
 def _uniforms_of(policy: str, options: AugmentOptions) -> int:
-    """How many uniform numbers the steps of a policy take."""
+    """Returns the number of uniform numbers that the steps of a policy take."""
     steps = POLICIES.get(policy, ())
     if "randaugment" in steps:
         return options.randaugment_layers * randaugment.UNIFORMS_PER_LAYER
@@ -174,7 +185,7 @@ def _uniforms_of(policy: str, options: AugmentOptions) -> int:
 
 
 def split_numbers(numbers: tf.Tensor) -> Pixelwise:
-    """From rows `[..., NUMBERS]`."""
+    """Splits rows `[..., NUMBERS]` into the numbers by name."""
     return Pixelwise(numbers[..., 0], numbers[..., 1], numbers[..., 2:6], numbers[..., 6], numbers[..., 7])
 
 
@@ -186,7 +197,7 @@ def _view(
     options: AugmentOptions,
     device_steps: Sequence[str],
 ) -> tf.Tensor:
-    """One view, as far as it is not left to the device."""
+    """Returns one view, without the steps that are left to the device."""
     if policy == "none":
         crop = EVAL_CROP if options.eval_crop is None else options.eval_crop
         return geometry.evaluation_view(image, image_size, crop)
@@ -195,8 +206,8 @@ def _view(
     left = len(steps_left(policy, device_steps))
     for step in POLICIES[policy][: len(POLICIES[policy]) - left]:
         view = _STEPS[step](view, numbers, parameters.uniforms, options)
-    # Last, where a pixel is a byte. It might as well come first: the mirror image of a view is as likely as itself, but
-    # for shears, which begin at the left edge.
+    # Mirroring comes last, where a pixel is one byte. The order hardly matters: a view and its mirror image are equally
+    # likely, except for shears, which begin at the left edge.
     return _when(parameters.mirror, _rounded(view), geometry.mirror)
 
 
@@ -224,7 +235,7 @@ def _autoaugment(
     return autoaugment.autoaugment(_rounded(view), uniforms, policy)
 
 
-# From pixels as float32, from 0 to 255, to the same; a step that is the last of its policies may round them to bytes.
+# Step → its function of pixels, float32 from 0 to 255. A step that ends its policies may return rounded bytes.
 _STEPS: Dict[str, Callable[[tf.Tensor, Pixelwise, tf.Tensor, AugmentOptions], tf.Tensor]] = {
     "jitter": _jitter,
     "grey": _grey,
@@ -235,12 +246,12 @@ _STEPS: Dict[str, Callable[[tf.Tensor, Pixelwise, tf.Tensor, AugmentOptions], tf
 
 
 def _rounded(view: tf.Tensor) -> tf.Tensor:
-    """Pixels from 0 to 255 as uint8, rounded to nearest."""
+    """Returns pixels from 0 to 255 as uint8, rounded to nearest."""
     return view if view.dtype == tf.uint8 else tf.cast(tf.round(view), tf.uint8)
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Any image as uint8, rounded to nearest: integers from their type's range, floats from [0, 1]."""
+    """Returns any image as uint8, rounded to nearest: integers from their type's range, floats from [0, 1]."""
     if image.dtype == tf.uint8:
         return image
     if image.dtype.is_integer:
@@ -249,5 +260,5 @@ def to_uint8(image: tf.Tensor) -> tf.Tensor:
 
 
 def _when(condition: tf.Tensor, image: tf.Tensor, operation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """`operation(image)` if `condition`, else `image`; only the branch taken is computed."""
+    """Returns `operation(image)` if `condition`, else `image`. Only one branch is computed."""
     return tf.cond(condition, lambda: operation(image), lambda: image)

@@ -1,11 +1,13 @@
 """Encoders, heads, and the models that are trained."""
 
+from supcon_tf.models.applications import build_application
+from supcon_tf.models.by_name import family_of, make_classifier, make_contrastive_model, make_encoder
 from supcon_tf.models.classifier import Accuracy, Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy
 from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
-from supcon_tf.models.from_options import make_classifier, make_contrastive_model
 from supcon_tf.models.heads import ProjectionHead
-from supcon_tf.models.other_encoders import build_application, check_not_random, load_encoder
+from supcon_tf.models.microbatches import check_not_random
+from supcon_tf.models.user_model import load_encoder
 
 __all__ = [
     "Accuracy",
@@ -18,7 +20,9 @@ __all__ = [
     "build_application",
     "build_encoder",
     "check_not_random",
+    "family_of",
     "load_encoder",
     "make_classifier",
     "make_contrastive_model",
+    "make_encoder",
 ]

@@ -181,7 +181,7 @@ class ContrastiveModel(keras.Model):
                 value = objective(*outputs)
             self.optimizer.minimize(value, self.trainable_variables, tape=tape)
         else:
-            microbatches = self._microbatches(self.encoder, self.projection_head, views)
+            microbatches = self._microbatches(self.encoder, self.projection_head, views, self.microbatch_size)
             projecting = self.encoder.trainable_variables + self.projection_head.trainable_variables
             minimize_in_microbatches(
                 self.optimizer, microbatches, objective, self.trainable_variables, projecting=projecting
@@ -243,16 +243,17 @@ class ContrastiveModel(keras.Model):
         )
 
     def _microbatches(
-        self, encoder: keras.Model, projection_head: keras.layers.Layer, views: tf.Tensor
+        self, encoder: keras.Model, projection_head: keras.layers.Layer, views: tf.Tensor, size: int
     ) -> Microbatches:
         project = functools.partial(self._embed_and_project, encoder, projection_head, training=True)
-        return Microbatches(views, self.microbatch_size, project, [encoder, projection_head])
+        return Microbatches(views, size, project, [encoder, projection_head])
 
     def _momentum_projections(self, queue: MemoryQueue, views: tf.Tensor) -> tf.Tensor:
         """Returns the momentum encoder's projections of the batch, `[batch, views, dim]`."""
         if self.microbatch_size is None:
             return self._embed_and_project(queue.encoder, queue.projection_head, views, training=True)[1]
-        return self._microbatches(queue.encoder, queue.projection_head, views).embed_and_project()[1]
+        microbatches = self._microbatches(queue.encoder, queue.projection_head, views, self.microbatch_size)
+        return microbatches.embed_and_project()[1]
 
     def get_config(self) -> Dict[str, Any]:
         classifier, queue = self.online_classifier, self.queue

@@ -1,7 +1,7 @@
 """Encoders: residual networks from images to embeddings (He et al. 2016).
 
-As in the paper: post-activation blocks, the stride of a bottleneck in its 3x3 convolution, and blocks that begin as
-the identity because their last batch normalisation begins with a scale of 0 (Goyal et al. 2017).
+The details follow the paper: post-activation blocks, and the stride of a bottleneck in its 3x3 convolution. Blocks
+begin as the identity, because their last batch normalisation begins with a scale of 0 (Goyal et al. 2017).
 """
 
 import functools
@@ -10,12 +10,12 @@ from typing import Callable, Dict, NamedTuple, Sequence, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import UserError, did_you_mean
+from supcon_tf.errors import ArgumentError, did_you_mean
 from supcon_tf.models import initialization as initial
 
 
 def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable) -> tf.Tensor:
-    """Two 3x3 convolutions; `[batch, height, width, channels]`."""
+    """Returns two 3x3 convolutions, `[batch, height, width, channels]`."""
     x = conv(images, channels, 3, stride, name=f"{name}_conv1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(norm(x, name=f"{name}_norm1"))
     x = conv(x, channels, 3, 1, name=f"{name}_conv2")
@@ -25,7 +25,7 @@ def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: 
 def bottleneck_block(
     images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable
 ) -> tf.Tensor:
-    """1x1 down, 3x3 with the stride, 1x1 up; `[batch, height, width, 4 * channels]`."""
+    """Returns 1x1 down, 3x3 with the stride, 1x1 up: `[batch, height, width, 4 * channels]`."""
     x = conv(images, channels, 1, 1, name=f"{name}_conv1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(norm(x, name=f"{name}_norm1"))
     x = conv(x, channels, 3, stride, name=f"{name}_conv2")
@@ -35,7 +35,7 @@ def bottleneck_block(
 
 
 class Architecture(NamedTuple):
-    """What tells one residual network from another."""
+    """The size of a residual network."""
 
     block: Callable[..., tf.Tensor]
     blocks: Tuple[int, ...]  # number of blocks in each group; each group has twice the channels of the one before
@@ -64,30 +64,33 @@ def build_encoder(
     initialization: str = "default",
     seed: int = 0,
 ) -> keras.Model:
-    """An encoder with fresh weights, from images to embeddings that are not normalised.
+    """Returns an encoder with fresh weights, from images to embeddings that are not normalised.
 
-    The images, `[batch, height, width, channels]` from 0 to 255, may be uint8 or float: uint8 is cast inside the
-    model, so that only a byte per number travels to the device. The layers between compute in Keras' global dtype
-    policy; the embeddings `[batch, dim]` are float32 under each.
+    Images `[batch, height, width, channels]` from 0 to 255 may be uint8 or float. uint8 is cast inside the model, so
+    that one byte per number travels to the device. Layers compute in Keras' global dtype policy. Embeddings
+    `[batch, dim]` are float32 under every policy.
+
+    >>> build_encoder("resnet50", (224, 224, 3)).output_shape
+    (None, 2048)
 
     Args:
-      name: 'small' or 'resnet' with 18, 34, 50, 101, 152 or 200.
+      name: 'small', or 'resnet' with 18, 34, 50, 101, 152 or 200.
       image_shape: height, width and channels.
       width: multiplies the number of channels of every layer.
       stem: 'imagenet' (7x7 convolution of stride 2 and 3x3 max-pooling of stride 2), 'small' (3x3 convolution of
-        stride 1), or 'auto', which is 'small' up to 64 pixels.
-      whitening: means and standard deviations, of each channel or of all, of images scaled to [-1, 1]; they become 0
-        and 1.
+        stride 1), or 'auto': 'small' up to 64 pixels.
+      whitening: means and standard deviations of images scaled to [-1, 1], for each channel or for all together. The
+        model transforms them to 0 and 1.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
-      initialization: how the weights begin, see `--initialization`.
-      seed: the initial weights follow from it.
+      initialization: how the weights begin, see `supcon_tf/models/initialization.py`.
+      seed: seed of the initial weights.
 
     Raises:
-      UserError: no encoder has this name.
+      ArgumentError: no encoder or initialization has this name.
     """
     if name not in ARCHITECTURES:
         hint = did_you_mean(name, ARCHITECTURES) or f"; there are {', '.join(ARCHITECTURES)}"
-        raise UserError(f"--encoder={name}: no such encoder{hint}")
+        raise ArgumentError("name", name, f"no such encoder{hint}")
     block, blocks, channels = ARCHITECTURES[name]
     channels = max(int(width * channels), 1)
     conv = functools.partial(_conv, initialization=initialization, seed=seed)
@@ -99,33 +102,50 @@ def build_encoder(
     offset = [-(1 + mean) / std for mean, std in zip(*whitening)]
     x = keras.layers.Rescaling(scale, offset, dtype=tf.float32, name="rescale")(inputs)
 
-    if stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64):
-        x = conv(x, channels, 7, 2, name="stem_conv")
-        x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
-        x = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
-    else:
-        x = conv(x, channels, 3, 1, name="stem_conv")
-        x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
-
+    imagenet_stem = stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64)
+    x = _stem(x, channels, conv, norm, imagenet=imagenet_stem)
     for group, number in enumerate(blocks):
-        for index in range(number):
-            prefix = f"group{group + 1}_block{index + 1}"
-            stride = 2 if group > 0 and index == 0 else 1
-            residual = block(x, channels * 2**group, stride, prefix, conv, norm)
-            if index == 0:
-                x = conv(x, residual.shape[-1], 1, stride, name=f"{prefix}_shortcut_conv")
-                x = norm(x, name=f"{prefix}_shortcut_norm")
-            x = keras.layers.Add(name=f"{prefix}_add")([x, residual])
-            x = keras.layers.ReLU(name=f"{prefix}_relu")(x)
-
+        x = _group(x, block, number, channels * 2**group, f"group{group + 1}", conv, norm, stride=2 if group else 1)
     embeddings = keras.layers.GlobalAveragePooling2D(dtype=tf.float32, name="embedding")(x)
     return keras.Model(inputs, embeddings, name="encoder")
+
+
+def _stem(images: tf.Tensor, channels: int, conv: Callable, norm: Callable, *, imagenet: bool) -> tf.Tensor:
+    """Returns the first layers, `[batch, height, width, channels]`; for ImageNet a quarter of height and width."""
+    x = conv(images, channels, 7 if imagenet else 3, 2 if imagenet else 1, name="stem_conv")
+    x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
+    return keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x) if imagenet else x
+
+
+def _group(
+    images: tf.Tensor,
+    block: Callable[..., tf.Tensor],
+    number: int,
+    channels: int,
+    name: str,
+    conv: Callable,
+    norm: Callable,
+    *,
+    stride: int,
+) -> tf.Tensor:
+    """Returns `number` residual blocks. The first has the stride, and a convolution in its shortcut."""
+    x = images
+    for index in range(number):
+        prefix = f"{name}_block{index + 1}"
+        own_stride = 1 if index else stride
+        residual = block(x, channels, own_stride, prefix, conv, norm)
+        if index == 0:
+            x = conv(x, residual.shape[-1], 1, own_stride, name=f"{prefix}_shortcut_conv")
+            x = norm(x, name=f"{prefix}_shortcut_norm")
+        x = keras.layers.Add(name=f"{prefix}_add")([x, residual])
+        x = keras.layers.ReLU(name=f"{prefix}_relu")(x)
+    return x
 
 
 def _conv(
     images: tf.Tensor, channels: int, size: int, stride: int, *, name: str, initialization: str, seed: int
 ) -> tf.Tensor:
-    """Convolution without bias. With a stride the padding does not depend on the size of the image, as SAME does."""
+    """Returns a convolution without bias. With a stride, padding is the same for every image size, unlike 'same'."""
     if stride > 1 and size > 1:
         before = (size - 1) // 2
         after = size - 1 - before
@@ -136,14 +156,14 @@ def _conv(
         strides=stride,
         padding="valid" if stride > 1 else "same",
         use_bias=False,
-        kernel_initializer=initial.of_convolution(initialization, initial.derived_seed(seed, name)),
+        kernel_initializer=initial.initializer_of_convolution(initialization, initial.derived_seed(seed, name)),
         name=name,
     )(images)
 
 
 def _norm(images: tf.Tensor, *, name: str, synchronized: bool, initialization: str, last: bool = False) -> tf.Tensor:
-    """Batch normalisation, perhaps the last of a residual branch."""
-    gamma = initial.of_last_scale(initialization) if last else "ones"
+    """Returns a batch normalisation; `last` for the last one of a residual branch."""
+    gamma = initial.initializer_of_last_scale(initialization) if last else "ones"
     return keras.layers.BatchNormalization(
         momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, synchronized=synchronized, name=name
     )(images)

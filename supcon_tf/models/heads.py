@@ -5,11 +5,15 @@ from typing import Any, Dict, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models.initialization import derived_seed, of_projection
+from supcon_tf.models.initialization import derived_seed, initializer_of_projection
 
 
 def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
-    """Vectors `[..., dim]` divided by their length, in float32. Zero stays zero, with a finite gradient."""
+    """Returns vectors `[..., dim]` divided by their length, in float32. Zero stays zero, with a finite gradient.
+
+    >>> l2_normalize(tf.constant([3.0, 4.0])).numpy().tolist()
+    [0.6, 0.8]
+    """
     return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1)
 
 
@@ -17,15 +21,18 @@ def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
 class ProjectionHead(keras.layers.Layer):
     """A multilayer perceptron from embeddings `[batch, dim]` to projections `[batch, layers[-1]]` float32.
 
-    Hidden layers have a bias, or batch normalisation, and ReLU; the last is linear and has none of them.
+    Hidden layers have a bias or batch normalisation, and ReLU. The last layer is linear, without bias.
+
+    >>> ProjectionHead((512, 128))(tf.zeros([4, 2048])).shape
+    TensorShape([4, 128])
 
     Args:
-      layers: units of each layer. A single number is the paper's linear head.
+      layers: number of units of each layer. A single number is the paper's linear head.
       batch_norm: whether hidden layers have batch normalisation instead of a bias.
       normalize: whether projections are L2-normalised.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
-      initialization: how the weights begin, see `--initialization`.
-      seed: the initial weights follow from it.
+      initialization: how the weights begin, see `supcon_tf/models/initialization.py`.
+      seed: seed of the initial weights.
     """
 
     def __init__(
@@ -55,7 +62,7 @@ class ProjectionHead(keras.layers.Layer):
                 keras.layers.Dense(
                     units,
                     use_bias=hidden and not batch_norm,
-                    kernel_initializer=of_projection(
+                    kernel_initializer=initializer_of_projection(
                         initialization, derived_seed(seed, f"projection_dense{index}"), hidden=hidden
                     ),
                     dtype=self.dtype_policy,

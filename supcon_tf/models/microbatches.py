@@ -147,6 +147,15 @@ def minimize_in_microbatches(
     optimizer.apply_gradients(zip(gradients, variables))
 
 
+def check_not_random(encoder: keras.Model, microbatch_size: int) -> None:
+    """Raises ArgumentError for an encoder with a random layer: images pass it twice and must get equal projections."""
+    for layer in encoder.submodules:
+        draws = hasattr(layer, "_random_generator")  # dropout, noise, augmentation
+        if draws and getattr(layer, "rate", None) != 0:
+            problem = f"the gradient would be wrong, because the encoder's layer '{layer.name}' is random"
+            raise ArgumentError("microbatch_size", microbatch_size, problem)
+
+
 def _sum_of(*gradients: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
     """Returns the sum of the gradients that are not None; None if all are None."""
     present = [gradient for gradient in gradients if gradient is not None]

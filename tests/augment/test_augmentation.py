@@ -20,7 +20,7 @@ def make(mix="none", num_views=2, policies=("simclr",), **fields):
 
 
 def batch_of(augmentation, labels):
-    """The batch that a pipeline makes with the host's half."""
+    """Returns the batch that a pipeline makes with the host's half."""
     parts = [augmentation.on_host(IMAGE, tf.constant([1, index])) for index in range(len(labels))]
     batch = {name: tf.stack([part[name] for part in parts]) for name in parts[0]}
     return {**batch, "labels": tf.constant(labels)}

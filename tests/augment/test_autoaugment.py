@@ -1,4 +1,4 @@
-"""AutoAugment: its tables, how often each step is applied, and what comes out."""
+"""AutoAugment: its tables, the frequency of each step, and the result."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ INDICES = {name: levels.OPERATIONS.index(name) for name in NAMES.values()}
 
 
 def table(policy):
-    """Pairs of (operation, probability, level)."""
+    """Returns pairs of (operation, probability, level)."""
 
     def step(text):
         probability, _, level = text[2:].partition("/")
@@ -47,7 +47,7 @@ def random_image(size=32, channels=3):
 
 
 def drawn(policy, number=20_000):
-    """Indices and arguments, `[number, 2]` each."""
+    """Returns indices and arguments, `[number, 2]` each."""
     uniforms = tf.random.stateless_uniform([number, 3], seed=(1, 2))
     chosen = autoaugment.POLICIES[policy]
     indices, arguments = tf.vectorized_map(lambda u: autoaugment.draw_pair(u[0], u[1:], chosen), uniforms)
@@ -114,7 +114,7 @@ def test_each_pair_is_drawn_whole_and_as_often_as_any_other(policy):
 
 
 def uniforms_for(pair, applied, signs):
-    """The first number draws the pair, then come for each step whether it is applied, its sign and two unused."""
+    """The first number draws the pair. Each step has four more: applied or not, sign, and two that are unused."""
     steps = [[0.0 if apply else 0.9999, sign, 0.5, 0.5] for apply, sign in zip(applied, signs)]
     return tf.constant([(pair + 0.5) / 25, *steps[0], *steps[1]], tf.float32)
 

@@ -12,7 +12,7 @@ def random_image(side, channels=3):
 
 
 def scipy_blur(image, sigma, radius):
-    """A truncated Gaussian over what lies inside the image, as a ratio of two filters that pad with zeros."""
+    """Applies a truncated Gaussian inside the image, as a ratio of two filters that pad with zeros."""
 
     def blurred(values):
         return scipy.ndimage.gaussian_filter(values, (sigma, sigma, 0), radius=radius, mode="constant")

@@ -1,4 +1,4 @@
-"""The first batches of each policy, pinned: who runs a recipe again sees the views that were seen before.
+"""The first batches of each policy are pinned, so that a recipe that runs again sees the same views.
 
 A change that makes one of these tests fail makes every run another one. Where that is meant, say so in the commit.
 """
@@ -36,7 +36,7 @@ def images(digits_dir):
 
 
 def checksums(images, policy, seed=0):
-    """Two of a batch of each of two passes: sums of all pixels with random signs, in units of their root.
+    """Returns two checksums of a batch of each of two passes: sums of all pixels with random signs, over √pixels.
 
     A grey level more in one pixel of a hundred, as another processor may round, moves them by about a tenth.
     """

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from supcon_tf.augment import colour
+from supcon_tf.config import JITTER_STYLES
 
 LUMA = np.array([0.299, 0.587, 0.114])
 FACTORS = [0.0, 0.4, 1.0, 1.7]
@@ -123,3 +124,7 @@ def test_of_one_channel_only_brightness_and_contrast_change(style):
     brighter = np.clip(image * brightness if style == "torchvision" else image + 255 * brightness, 0, 255)
     expected = reference_blend(np.mean(brighter), brighter, contrast)
     np.testing.assert_allclose(colour.jitter(image, AMOUNTS[style], 0, style), expected, atol=1e-3)
+
+
+def test_the_styles_are_the_choices_of_the_config():
+    assert tuple(colour.STYLES) == JITTER_STYLES

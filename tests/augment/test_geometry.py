@@ -21,7 +21,7 @@ def random_boxes(height, width, number=20_000, min_area=0.08, max_area=1.0, max_
 
 
 def pillow_resize(image, size):
-    """Pillow's antialiased bilinear resize, in floating point throughout."""
+    """Resizes like Pillow, bilinear and antialiased, but in floating point throughout."""
     channels = [Image.fromarray(image[..., c].astype(np.float32)) for c in range(image.shape[-1])]
     return np.stack([np.asarray(c.resize((size, size), Image.Resampling.BILINEAR)) for c in channels], axis=-1)
 
@@ -69,7 +69,7 @@ def test_of_an_elongated_image_the_largest_allowed_crop_is_kept():
 
 
 def interpolated(image, size):
-    """Bilinear interpolation between pixels' centres, in float64; beyond the outermost centres their pixels."""
+    """Interpolates bilinearly between pixels' centres, in float64; outside the outermost centres are their pixels."""
 
     def resize(values, axis):
         at = np.clip((np.arange(size) + 0.5) * values.shape[axis] / size - 0.5, 0, values.shape[axis] - 1)
@@ -82,7 +82,7 @@ def interpolated(image, size):
 
 
 def averaged(image, size):
-    """Mean over the area of each new pixel, in float64, from cumulative sums."""
+    """Returns the mean over the area of each new pixel, in float64, from cumulative sums."""
 
     def resize(values, axis):
         total = np.insert(np.cumsum(np.float64(values), axis), 0, 0, axis)

@@ -1,4 +1,4 @@
-"""Levels to arguments, and operations chosen when run."""
+"""Arguments of levels, and operations chosen at run time."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_solarize_thresholds_and_additions_are_whole():
 
 
 def by_name(image, name, argument):
-    """Each operation with an argument, called by hand; lengths are for 224 pixels."""
+    """Calls an operation with its argument directly; lengths are for 224 pixels."""
     height, width = image.shape[:2]
     image = tf.constant(image)
     share = argument / 224

@@ -6,13 +6,14 @@ import scipy.stats
 import tensorflow as tf
 
 from supcon_tf.augment import draw_numbers, mix
+from supcon_tf.errors import ArgumentError
 
 BATCH, VIEWS, SIDE, CLASSES = 6, 2, 10, 4
 
 
-def make_batch(views=(VIEWS,)):
+def make_batch(views=VIEWS):
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH, *views, SIDE, SIDE, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (BATCH, views, SIDE, SIDE, 3), dtype=np.uint8)
     return images, np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, BATCH)]
 
 
@@ -20,7 +21,7 @@ def numbers(share, row=0.5, column=0.5):
     return np.tile(np.array([share, row, column], np.float32), [BATCH, 1])
 
 
-@pytest.mark.parametrize("views", [(), (VIEWS,)])
+@pytest.mark.parametrize("views", [1, VIEWS])
 def test_mixup_blends_images_and_labels_by_each_ones_share(views):
     images, labels = make_batch(views)
     drawn = numbers(0.0)
@@ -69,6 +70,11 @@ def test_shares_are_of_the_beta_distribution_and_places_uniform(alpha):
     for place in (row, column):
         assert scipy.stats.kstest(place, "uniform").pvalue > 1e-3
     assert np.abs(np.corrcoef([share, row, column]) - np.eye(3)).max() < 0.08
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ArgumentError, match="kind='mix': must be one of mixup, cutmix"):
+        mix(*make_batch(), numbers(0.5), "mix")
 
 
 def test_xla_mixes_alike():

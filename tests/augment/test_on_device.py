@@ -1,4 +1,4 @@
-"""What the device makes of a batch, against what the host makes of each image."""
+"""The device's half of the augmentation, against the host's complete views."""
 
 import dataclasses
 import functools
@@ -15,14 +15,14 @@ IMAGES = 24
 
 
 def smooth_image(seed, channels=3):
-    """Photograph-like: neighbours are alike, colours are many."""
+    """Returns an image like a photograph: neighbours are similar, and there are many colours."""
     rng = np.random.default_rng(seed)
     coarse = tf.constant(rng.uniform(0, 255, (6, 7, channels)), tf.float32)
     return tf.cast(tf.image.resize(coarse, (50, 60), method="bicubic"), tf.uint8)
 
 
 def batches(policies, style, on_device, channels=3):
-    """Complete views of every image, and the parts of a batch that are sent to the device."""
+    """Returns complete views of every image, and the parts of a batch that are sent to the device."""
     options = dataclasses.replace(AugmentOptions(), augment=policies, jitter_style=style)
     arguments = {"num_views": 2, "image_size": 24, "options": options, "flip": True}
     whole = functools.partial(augmented_views, **arguments)
@@ -33,7 +33,7 @@ def batches(policies, style, on_device, channels=3):
 
 
 def assert_nearly_equal(found, expected):
-    """Equal to a grey level in nearly all pixels; where a step multiplies, the rounding before it is multiplied."""
+    """Asserts equality within a grey level in nearly all pixels; a step that multiplies also multiplies rounding."""
     apart = np.abs(np.int32(found) - np.int32(expected))
     assert np.mean(apart > 1) < 0.02 and apart.max() <= 6 and apart.mean() < 0.25
 

@@ -21,7 +21,7 @@ def gradient(height, width, slopes=(1.0, 0.7, 1.6)):
 
 
 def images():
-    """Square and not, with even and odd numbers of values, and of fewer than three rows or columns."""
+    """Returns images square and oblong, with even and odd numbers of values, some with one or two rows or columns."""
     photo = load_sample_images().images[1]
     return {
         "photo": np.ascontiguousarray(photo[100:212, 200:360]),

@@ -1,4 +1,4 @@
-"""RandAugment: which operations it draws, at which level, and what comes out."""
+"""RandAugment: the operations that it draws, their levels, and the result."""
 
 import numpy as np
 import pytest

@@ -14,10 +14,10 @@ from supcon_tf.augment import (
     evaluation_view,
     geometry,
     randaugment,
-    steps_left,
     views,
 )
 from supcon_tf.config import POLICIES, AugmentOptions
+from supcon_tf.errors import ArgumentError
 
 SEED = (3, 4)
 
@@ -118,6 +118,11 @@ def test_numbers_are_rounded_to_nearest():
     )
 
 
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ArgumentError, match="augment='simcl': no such policy; did you mean simclr?"):
+        make_views(random_image(), augment=("simcl",))
+
+
 def test_each_view_may_have_a_policy_of_its_own():
     image = random_image()
     mixed = make_views(image, augment=("autoaugment", "none", "crop_flip"), num_views=3)
@@ -125,7 +130,7 @@ def test_each_view_may_have_a_policy_of_its_own():
         np.testing.assert_array_equal(mixed[v], make_views(image, augment=policy, num_views=3)[v])
 
 
-# What each policy is, once more: by hand, from what was drawn.
+# The steps of each policy, applied directly with the drawn numbers.
 def jitter(view, numbers, _):
     if numbers.jitter:
         return colour.jitter(view, numbers.amounts, tf.cast(numbers.order, tf.int32))
@@ -240,4 +245,4 @@ def test_probabilities_of_zero_and_one_are_exact():
     ],
 )
 def test_only_last_steps_are_left_to_the_device(policy, on_device, left):
-    assert steps_left(policy, on_device) == left
+    assert views.steps_left(policy, on_device) == left

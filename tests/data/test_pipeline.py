@@ -18,14 +18,14 @@ def digits(digits_dir):
 
 
 def image_and_seed(image, seed):
-    """A 'view' that shows which image it is of and which seed it was given: 64 pixels and 2 numbers."""
+    """Returns a 'view' of 64 pixels and the 2 numbers of the seed, which show the image and the seed."""
     pixels = tf.reshape(tf.cast(image, tf.int64), [64])
     view = tf.concat([pixels, tf.cast(seed, tf.int64)], axis=0)
     return {"views": tf.ensure_shape(view, [66])}
 
 
 def batches(digits, epochs, **options):
-    """Batches of a data set, or of what of it `TrainingImages` say."""
+    """Returns batches of a data set, or of `TrainingImages`."""
     options = {"seed": 3, **options}
     images = digits if isinstance(digits, TrainingImages) else TrainingImages(digits)
     return [
@@ -115,13 +115,13 @@ def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pip
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Images that show their numbers, in several files."""
+    """A data set whose images show their numbers, in several files."""
     return numbered.prepare(tmp_path_factory.mktemp("files"), size=230, files=6)
 
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    """More such images."""
+    """Another such data set."""
     return numbered.prepare(tmp_path_factory.mktemp("others"), size=70, files=2)
 
 

@@ -202,7 +202,7 @@ def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path, optimizer):
 
 
 class Spread(keras.losses.Loss):
-    """A loss of somebody else's: it has nothing but `call`, and keeps the labels that it was given."""
+    """A foreign loss: it only has `call`, and keeps the labels that it was given."""
 
     def call(self, y_true, y_pred):
         self.labels = y_true
@@ -253,7 +253,7 @@ def test_every_form_of_labels_reaches_loss_and_classifier_as_class_numbers(form)
 
 
 def test_sample_weights_weigh_the_online_classifier_in_training_too():
-    """Images of weight 0 might as well have no label."""
+    """An image of weight 0 has the same effect as an unlabelled one."""
     views, labels = make_batch()
     weights = tf.cast(tf.range(12) < 8, tf.float32)
     kernels, logs = [], []

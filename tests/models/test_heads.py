@@ -34,7 +34,7 @@ def dense_layers(head):
 
 
 def numpy_head(head, x, normalize=True, training=False):
-    """The head written down again, in float64."""
+    """Computes the head in float64."""
     x = x.astype(np.float64)
     for layer in head.stack.layers:
         weights = [weight.astype(np.float64) for weight in layer.get_weights()]

@@ -1,4 +1,4 @@
-"""A step in microbatches against one of the whole batch at once."""
+"""A step in microbatches, against a step with the whole batch at once."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ IMAGES = 16
 
 
 def plain_encoder():
-    """Without batch normalisation, so that an image's embedding depends on that image alone."""
+    """Returns an encoder without batch normalisation, in which an embedding depends on its image alone."""
     images = keras.Input(SHAPE)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     for seed in (1, 2):
@@ -38,7 +38,7 @@ def make_batch():
 
 
 def step(make_encoder, order=slice(None), *, replicas=1, known=True, jit_compile=False, rate=10.0, **options):
-    """One step of SGD on the batch in this order: the model's weights before and after, and the logs."""
+    """Takes one step of SGD on the batch in this order; returns weights before and after, and the logs."""
     strategy = tf.distribute.get_strategy()
     if replicas > 1:
         strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
@@ -58,7 +58,7 @@ def step(make_encoder, order=slice(None), *, replicas=1, known=True, jit_compile
 
 
 def assert_same_step(found, expected, tolerance=1e-5):
-    """Steps alike, relative to the largest entry of each weight's; figures alike too."""
+    """Asserts equal steps, relative to the largest entry of each weight's step, and equal figures."""
     (found, found_logs), (expected, expected_logs) = found, expected
     assert found.keys() == expected.keys()
     moved = 0
@@ -96,7 +96,7 @@ def test_gradient_is_that_of_the_whole_batch_on_several_replicas(whole):
 
 
 def test_with_batch_normalisation_statistics_are_those_of_a_microbatch():
-    """Against one tape over all microbatches, each passing the encoder by itself."""
+    """The reference is one tape over all microbatches, each of which passes the encoder alone."""
     found, _ = step(norm_encoder, microbatch_size=4)
     model = make_model(norm_encoder(), learned_temperature=0.2)
     views, labels = make_batch()

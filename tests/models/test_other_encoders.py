@@ -1,4 +1,4 @@
-"""Encoders that are not ours: models of keras.applications, and models of the user's."""
+"""Foreign encoders: models of keras.applications, and the user's models."""
 
 import functools
 import random
@@ -10,17 +10,18 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_application, load_encoder
-from supcon_tf.models.other_encoders import IMAGENET_DEVIATION, IMAGENET_MEAN, FamilyScaling, check_not_random
+from supcon_tf.models.applications import IMAGENET_DEVIATION, IMAGENET_MEAN, FamilyScaling
+from supcon_tf.models.microbatches import check_not_random
 
 SHAPE = (32, 32, 3)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow():
-    """Quarter of the channels, to save time."""
+    """Builds MobileNet with a quarter of the channels, to save time."""
     with pytest.MonkeyPatch.context() as patch:
         narrow_one = functools.partial(keras.applications.MobileNet, alpha=0.25)
         patch.setattr(keras.applications, "MobileNet", functools.update_wrapper(narrow_one, keras.applications.vgg16))
@@ -73,11 +74,11 @@ def test_images_are_scaled_as_their_family_does(family, bfloat16):
     expected = {
         "mobilenet": images / 127.5 - 1,
         "densenet": (images / 255 - IMAGENET_MEAN) / IMAGENET_DEVIATION,
-        "convnext": images,  # which scales inside
+        "convnext": images,  # the model scales by itself
     }.get(family)
-    if expected is None:  # the channels of Caffe
+    if expected is None:  # Caffe's order of channels
         expected = np.stack([blue - 103.939, images[..., 1] - 116.779, red - 123.68], axis=-1)
-    assert scaled.dtype == tf.float32  # rounded to bfloat16 only after that
+    assert scaled.dtype == tf.float32  # rounding to bfloat16 comes later
     np.testing.assert_allclose(scaled, expected, atol=1e-4)
 
 
@@ -86,7 +87,7 @@ def test_embedding_is_the_average_of_the_models_feature_map(mobilenet):
     model = keras.applications.MobileNet(include_top=False, weights=None, input_shape=SHAPE)
     model.set_weights(mobilenet.get_weights())
     scaled = keras.applications.mobilenet.preprocess_input(images.astype(np.float32))
-    # In training mode, as with their first averages the layers of a fresh model let next to nothing through.
+    # In training mode, because with its initial averages a fresh model returns almost only zeros.
     expected = model(scaled, training=True).numpy().mean(axis=(1, 2))
     for given in (images, images.astype(np.float32)):
         np.testing.assert_allclose(mobilenet(given, training=True), expected, atol=1e-4)
@@ -121,7 +122,7 @@ def test_weights_that_do_not_fit_are_named_in_one_line(name, tmp_path):
     model = user_model()
     if name.startswith("other"):
         model.save(tmp_path / name) if name.endswith(".keras") else model.save_weights(tmp_path / name)
-    with pytest.raises(UserError, match=f"--encoder_weights=.*{re.escape(name)}: ") as error:
+    with pytest.raises(ArgumentError, match=f"weights=.*{re.escape(name)}': ") as error:
         build_application("MobileNet", SHAPE, weights=str(tmp_path / name))
     assert "\n" not in str(error.value)
 
@@ -134,19 +135,23 @@ def test_weights_that_cannot_be_fetched_are_named_in_one_line(monkeypatch):
 
     make.__module__ = "keras.src.applications.mobilenet"
     monkeypatch.setattr(keras.applications, "MobileNet", make)
-    with pytest.raises(UserError, match="--encoder_weights=imagenet: .* of MobileNet .URL fetch.*x: None.; fetch"):
+    with pytest.raises(ArgumentError, match="weights='imagenet': .* of MobileNet .URL fetch.*x: None.; download"):
         build_application("MobileNet", SHAPE, weights="imagenet")
 
 
 def test_small_images_and_unknown_names_are_refused():
-    with pytest.raises(UserError, match="keras:MobileNet: takes images of at least 32 pixels, these have 28; give"):
+    with pytest.raises(
+        ArgumentError, match="name='MobileNet': takes images of at least 32 pixels, not 28; increase image_shape"
+    ):
         build_application("MobileNet", (28, 28, 1))
-    with pytest.raises(UserError, match="keras:MobileNetV4: no such model; did you mean MobileNetV2?"):
+    with pytest.raises(
+        ArgumentError, match="name='MobileNetV4': no such model in keras.applications; did you mean MobileNetV2?"
+    ):
         build_application("MobileNetV4", SHAPE)
 
 
 def efficientnet(*, include_top=False, weights, input_shape):
-    """The first and the last kind of layer of keras.applications.EfficientNetB0, and nothing between."""
+    """Returns a model with only the first and the last kind of layer of keras.applications.EfficientNetB0."""
     inputs = keras.Input(input_shape)
     x = keras.layers.Normalization(axis=3)(keras.layers.Rescaling(1 / 255)(inputs))
     return keras.Model(inputs, keras.layers.Dropout(0.2)(keras.layers.Conv2D(3, 1, use_bias=False)(x)))
@@ -160,14 +165,14 @@ def test_efficientnet_gets_the_images_that_keras_gives_it_with_imagenet_weights(
     model = efficientnet(weights=None, input_shape=SHAPE)
     kernel = np.eye(3).reshape(1, 1, 3, 3)
     model.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_DEVIATION), np.int64(0), kernel])
-    model.save_weights(tmp_path / "file.h5")  # with deviations for variances, as Keras' files have
+    model.save_weights(tmp_path / "file.h5")  # Keras' files hold deviations in place of variances
     images = random_images(2, *SHAPE)
     expected = ((images / 255 - IMAGENET_MEAN) / IMAGENET_DEVIATION).mean(axis=(1, 2))
     encoder = build_application("EfficientNetB0", SHAPE, weights=str(tmp_path / "file.h5"))
     np.testing.assert_allclose(encoder(images, training=True), expected, atol=1e-5)
     model.set_weights([np.zeros(3), np.ones(3), np.int64(0), kernel])
     model.save_weights(tmp_path / "another.h5")
-    with pytest.raises(UserError, match="another.h5: go with a scaling"):
+    with pytest.raises(ArgumentError, match="weights=.*another.h5': was trained with a scaling"):
         build_application("EfficientNetB0", SHAPE, weights=str(tmp_path / "another.h5"))
 
 
@@ -188,25 +193,25 @@ def test_a_users_model_is_the_encoder_with_its_weights(suffix, tmp_path):
 
 def test_a_users_model_that_cannot_be_an_encoder_is_refused(tmp_path):
     for path, model, shape, complaint in [
-        ("size.keras", user_model(shape=(64, 64, 3)), SHAPE, "takes images of 64x64, not 32x32; give --image_size=64"),
+        ("size.keras", user_model(shape=(64, 64, 3)), SHAPE, "takes images of 64x64, not 32x32; change image_shape"),
         ("oblong.keras", user_model(shape=(64, 48, 3)), SHAPE, "takes images of 64x48, not 32x32; only square images"),
-        ("grey.keras", user_model(shape=(None, None, 1)), SHAPE, "takes images of 1 channels, these have 3"),
+        ("grey.keras", user_model(shape=(None, None, 1)), SHAPE, "takes images of 1 channels, not 3"),
         ("text.keras", keras.Sequential([keras.layers.Dense(3, input_shape=(7,))]), SHAPE, "must map images to one"),
     ]:
         model.save(tmp_path / path)
-        with pytest.raises(UserError, match=f"--encoder=.*{path}: .*{complaint}"):
+        with pytest.raises(ArgumentError, match=f"path=.*{path}': .*{complaint}"):
             load_encoder(str(tmp_path / path), shape)
     tf.saved_model.save(tf.Module(), str(tmp_path / "plain"))
     (tmp_path / "broken.keras").write_text("no model")
     for path, complaint in [("plain", "save the model as .keras"), ("broken.keras", "cannot be read as a Keras model"),
                             ("missing", "no such file or folder")]:  # fmt: skip
-        with pytest.raises(UserError, match=f"--encoder=.*{path}: .*{complaint}") as error:
+        with pytest.raises(ArgumentError, match=f"path=.*{path}': .*{complaint}") as error:
             load_encoder(str(tmp_path / path), SHAPE)
         assert "\n" not in str(error.value)
 
 
 def trained_step(model, loss, **options):
-    """The same model after a step on two classes of two images."""
+    """Takes a step on two classes of two images; returns the model."""
     model.compile(keras.optimizers.SGD(0.1), loss, **options)
     before = model.encoder.get_weights()
     views, labels = random_images(4, 2, *model.encoder.input_shape[1:]), np.array([0, 0, 1, 1])
@@ -246,9 +251,9 @@ def test_queue_begins_with_the_scaling_that_a_users_model_has_measured(tmp_path)
 def test_random_layers_are_refused_where_images_pass_twice(tmp_path):
     for dropout in (0.5, 0.0):
         user_model(dropout=dropout).save(tmp_path / f"{dropout}.keras")
-    check_not_random(load_encoder(str(tmp_path / "0.0.keras"), SHAPE), "--microbatch_size=2")
-    with pytest.raises(UserError, match="--microbatch_size=2: its gradient would be wrong, .*'drop'"):
-        check_not_random(load_encoder(str(tmp_path / "0.5.keras"), SHAPE), "--microbatch_size=2")
+    check_not_random(load_encoder(str(tmp_path / "0.0.keras"), SHAPE), 2)
+    with pytest.raises(ArgumentError, match="microbatch_size=2: the gradient would be wrong, .*'drop'"):
+        check_not_random(load_encoder(str(tmp_path / "0.5.keras"), SHAPE), 2)
 
 
 def test_frozen_encoder_keeps_its_batch_statistics(mobilenet, tmp_path):

@@ -6,7 +6,7 @@ from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 
 def mixed_layers():
-    """An encoder with each kind of normalisation, and names that say nothing."""
+    """Returns an encoder with each kind of normalisation, and with meaningless names."""
     inputs = keras.Input((8, 8, 4))
     x = keras.layers.Conv2D(4, 3, name="a")(inputs)
     x = keras.layers.BatchNormalization(name="b")(x)
