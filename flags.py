@@ -97,7 +97,7 @@ def parse(argv: Sequence[str]) -> Command:
     try:
         config = config_lib.from_values({**from_recipe, **by_hand})
     except UserError as error:
-        raise UserError(_with_source(str(error), {**from_recipe, **by_hand}, sources)) from None
+        raise UserError(_with_source(error.text(config_lib.as_flag), {**from_recipe, **by_hand}, sources)) from None
     return Command(config, sources, print_config, plan)
 
 
@@ -135,7 +135,7 @@ def help_text(width: int) -> str:
         lines.append(f"  {form}")
         description = option.metadata["help"]
         if option.metadata["choices"] and option.name in ("encoder", "optimizer", "linear_optimizer", "linear_augment"):
-            ours = "Ours are" if option.metadata["beside"] else "One of"
+            ours = "Ours are" if option.metadata["check_other"] else "One of"
             description += f" {ours} {', '.join(option.metadata['choices'])}."
         if option.name in REQUIRED:
             description += " (required)"

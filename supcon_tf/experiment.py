@@ -84,7 +84,7 @@ class Experiment:
     def takes_ready_encoder(self) -> bool:
         """Whether the stage 'linear' trains on an encoder from elsewhere, which the run does not train itself."""
         asked = "pretrain" in self.config.run.stages
-        return not asked and config_lib.has_ready_encoder(self.config) and self.begins("pretrain")
+        return not asked and config_lib.uses_pretrained_encoder(self.config) and self.begins("pretrain")
 
     def described(self) -> Dict[str, Any]:
         """The options that make the run what it is, with what was found out where they leave it open."""
@@ -116,17 +116,15 @@ def plan_stage(
     num_classes: Optional[int] = None,
 ) -> pipeline.Epochs:
     """Batch size and number of steps of a training stage; arguments as of `pipeline.plan_epochs`."""
+    options, name = config.stage(stage), config_lib.name_in_stage(stage, "batch_size")
     if stage == "linear":
-        linear = config.linear
-        return pipeline.plan_epochs(
-            images, linear.linear_batch_size, linear.linear_epochs, replicas, "linear_batch_size"
-        )
+        return pipeline.plan_epochs(images, options.batch_size, options.epochs, replicas, name)
     return pipeline.plan_epochs(
         images,
-        config.pretrain.batch_size,
-        config.pretrain.pretrain_epochs,
+        options.batch_size,
+        options.epochs,
         replicas,
-        "batch_size",
+        name,
         classes_per_batch=config.data.classes_per_batch,
         num_classes=num_classes,
         unlabelled=unlabelled,
@@ -181,7 +179,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     trained = (last_stage,) if experiment.takes_ready_encoder else tuple(dict.fromkeys(("pretrain", last_stage)))
     # Says at once what is wrong with a batch size, not after hours of another stage.
     total_steps = {stage: experiment.epochs(stage).total_steps for stage in trained}
-    check_microbatch(config.pretrain, strategy.num_replicas_in_sync)
+    check_microbatch(config, strategy.num_replicas_in_sync)
     _check_processes_agree(config, strategy)
     if config.model.warm_start is not None and past is None:
         other_run = warm_start.find(config.model.warm_start)
@@ -218,12 +216,14 @@ def seen_shape(config: config_lib.Config, data: load.ImageData) -> Tuple[int, in
 def one_class_for(config: config_lib.Config) -> Optional[str]:
     """What needs an image to have one class, and what to do instead; None if nothing does."""
     options, mix = config.data, config.augment.mix
-    if config.run.mode == "supcon" and ("pretrain" in config.run.stages or not config_lib.has_ready_encoder(config)):
+    if config.run.mode == "supcon" and (
+        "pretrain" in config.run.stages or not config_lib.uses_pretrained_encoder(config)
+    ):
         return "--mode=supcon takes as positives the images of one; use --mode=simclr or --mode=ce"
     if options.label_noise:
         return f"--label_noise={options.label_noise:g} replaces one by another; leave it out"
-    if config.pretrain.label_smoothing:
-        return f"--label_smoothing={config.pretrain.label_smoothing:g} spreads one over the others; leave it out"
+    if config.training.label_smoothing:
+        return f"--label_smoothing={config.training.label_smoothing:g} spreads one over the others; leave it out"
     if options.classes_per_batch is not None:
         return f"--classes_per_batch={options.classes_per_batch} draws images by their one class; leave it out"
     if mix != "none":
@@ -282,8 +282,8 @@ def _find_whitening(
 
 
 def _recorded_whitening(record: Mapping[str, Any]) -> catalogue.Whitening:
-    """The constants of a run; those from before there was whitening had none."""
-    constants = record.get("whitening_constants") or catalogue.NO_WHITENING._asdict()
+    """Returns the whitening constants that another run has recorded."""
+    constants = config_lib.recorded(record)["whitening_constants"]
     return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
 
 
@@ -355,9 +355,9 @@ def _bad_images_named(experiment: Experiment) -> Iterator[None]:
         raise
 
 
-def check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None:
+def check_microbatch(config: config_lib.Config, replicas: int) -> None:
     """Raises UserError unless microbatches make up a replica's share of the batch."""
-    size, share = options.microbatch_size, options.batch_size // replicas
+    size, share = config.training.microbatch_size, config.pretrain.batch_size // replicas
     if size is not None and share % size:
         nearest = min((s for s in range(1, share + 1) if share % s == 0), key=lambda s: abs(s - size))
         raise UserError(
@@ -367,7 +367,7 @@ def check_microbatch(options: config_lib.PretrainOptions, replicas: int) -> None
 
 def _check_processes_agree(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError unless all processes were given the same options, but for where files are and when to save."""
-    own = config_lib.check_sum(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache"))
+    own = config_lib.fingerprint(config, without=("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache"))
     largest, smallest = distribute.largest_over_processes(strategy, [own, -own])
     if largest != -smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
@@ -392,8 +392,8 @@ def pretrain(experiment: Experiment) -> None:
     schedule = make_schedule(config, "pretrain", epochs)
     with experiment.strategy.scope():
         model = make_contrastive_model(experiment, begins=begins)
-        if config.pretrain.microbatch_size is not None:
-            models.check_not_random(model.encoder, f"--microbatch_size={config.pretrain.microbatch_size}")
+        if config.training.microbatch_size is not None:
+            models.check_not_random(model.encoder, f"--microbatch_size={config.training.microbatch_size}")
         if begins:
             _warm_start(experiment, encoder=model.encoder, projection_head=model.projection_head)
             if model.queue is not None:
@@ -409,7 +409,7 @@ def pretrain(experiment: Experiment) -> None:
         experiment,
         augment.policy_of_each_view(config.augment, config.augment.num_views),
         mix=config.augment.mix,
-        at_a_time=config.pretrain.microbatch_size,
+        at_a_time=config.training.microbatch_size,
     )
     shown = {"loss": "loss", "online_accuracy": "online accuracy"}
     validation = _validation(experiment) if experiment.online_classes else (None, None)
@@ -448,7 +448,6 @@ def train_linear_classifier(experiment: Experiment) -> None:
     if not ready:
         _require(experiment, "pretrain", needed_by="linear")
     config = experiment.config
-    options = config.linear
     epochs = experiment.epochs("linear")
     schedule = make_schedule(config, "linear", epochs)
     with experiment.strategy.scope():
@@ -459,7 +458,9 @@ def train_linear_classifier(experiment: Experiment) -> None:
             _warm_start(experiment, classifier=model.linear, **({"encoder": model.encoder} if ready else {}))
         if not ready:
             checkpoints.restore(experiment.run_dir.checkpoints("pretrain"), encoder=model.encoder)
-    policy = config.augment.augment[0] if options.linear_augment == "same" else options.linear_augment
+    policy = config.augment.linear_augment
+    if policy == "same":
+        policy = config.augment.augment[0]
     model.prepare = preparation(experiment, (policy,))
     make_batches = classifier_batches(experiment, policy, epochs)
     _fit(experiment, model, _classifier_stage(experiment, "linear", make_batches, schedule))
@@ -564,12 +565,12 @@ def make_contrastive_model(experiment: Experiment, *, begins: bool = False) -> m
         experiment.online_classes or None,
         whitening=experiment.whitening,
         weight_decay=_decay_in_loss(config, "pretrain"),
-        decay_normalization=config.pretrain.decay_normalization,
+        decay_normalization=config.training.decay_normalization,
         seed=config.run.seed,
         learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
         queue_size=config.loss.queue_size,
         momentum_encoder=config.loss.momentum_encoder,
-        microbatch_size=config.pretrain.microbatch_size,
+        microbatch_size=config.training.microbatch_size,
     )
 
 
@@ -586,7 +587,7 @@ def make_classifier(experiment: Experiment, *, train: Optional[str] = None, begi
         freeze_encoder=train != "pretrain",
         whitening=experiment.whitening,
         weight_decay=_decay_in_loss(config, train) if train else 0.0,
-        decay_normalization=config.pretrain.decay_normalization,
+        decay_normalization=config.training.decay_normalization,
         seed=config.run.seed,
     )
 
@@ -791,7 +792,7 @@ def compile_classifier(
         optimizer,
         models.SigmoidCrossEntropy(name="cross_entropy")
         if multi_label
-        else models.CrossEntropy(label_smoothing=config.pretrain.label_smoothing, name="cross_entropy"),
+        else models.CrossEntropy(label_smoothing=config.training.label_smoothing, name="cross_entropy"),
         weighted_metrics=[models.HitAtOne("hit_at_1") if multi_label else models.Accuracy("top1")],
         jit_compile=config.hardware.jit_compile,
         steps_per_execution=config.hardware.steps_per_execution,
@@ -813,7 +814,7 @@ def make_schedule(config: config_lib.Config, stage: str, epochs: pipeline.Epochs
 
 def peak_learning_rate(config: config_lib.Config, stage: str, batch_size: int) -> float:
     """The learning rate after the warm-up."""
-    scale = batch_size / 256 if config.pretrain.scale_learning_rate else 1.0  # Goyal et al. 2017
+    scale = batch_size / 256 if config.training.scale_learning_rate else 1.0  # Goyal et al. 2017
     return scale * float(option_of_stage(config, stage, "learning_rate"))
 
 
@@ -832,17 +833,17 @@ def make_optimizer(
     return optimizers.make_optimizer(
         option("optimizer"),
         schedule,
-        momentum=config.pretrain.momentum,
+        momentum=config.training.momentum,
         weight_decay=option("weight_decay"),
         undecayed=undecayed,
         unadapted=[weight for weight in undecayed if id(weight) not in scaled],
-        clip_norm=config.pretrain.clip_norm,
+        clip_norm=config.training.clip_norm,
     )
 
 
 def option_of_stage(config: config_lib.Config, stage: str, name: str) -> Any:
-    """Value of an option that both training stages have; those of the linear one have 'linear_' before their names."""
-    return getattr(config.linear, f"linear_{name}") if stage == "linear" else getattr(config.pretrain, name)
+    """Returns the value of an option of a training stage."""
+    return getattr(config.stage(stage), name)
 
 
 def _decay_in_loss(config: config_lib.Config, stage: str) -> float:

@@ -255,7 +255,7 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
         prepare=False,
     )
     replicas = asked.plan_devices or config.hardware.cpu_devices
-    experiment_lib.check_microbatch(config.pretrain, replicas)
+    experiment_lib.check_microbatch(config, replicas)
     images = TrainingImages(data, max_examples=config.data.max_examples)
     unlabelled = None
     if config.data.unlabelled is not None:
@@ -319,7 +319,7 @@ def _stages(
             counted=graph_cost.count(_forward(model, contrastive), image_shape, model.trainable_weights),
             embedding=encoder.output_shape[-1],
             normalized=sum(map(_normalized_channels, parts.values())),
-            microbatch_size=config.pretrain.microbatch_size if contrastive else None,
+            microbatch_size=config.training.microbatch_size if contrastive else None,
         )
 
 
@@ -401,11 +401,10 @@ def _in_microbatches(plan: StagePlan, batch: int, smallest: int) -> Iterator[Fit
 
 def _fits_of(plan: StagePlan, batch: int, microbatch: Optional[int]) -> Iterator[Fit]:
     """The stage with these sizes; nothing where other options do not allow them."""
-    prefix = "linear_" if plan.stage == "linear" else ""
-    values: Dict[str, float] = {f"{prefix}batch_size": batch}
-    if not plan.config.pretrain.scale_learning_rate:
+    values: Dict[str, float] = {config_lib.name_in_stage(plan.stage, "batch_size"): batch}
+    if not plan.config.training.scale_learning_rate:
         rate = experiment_lib.option_of_stage(plan.config, plan.stage, "learning_rate") * batch / plan.batch_size
-        values[f"{prefix}learning_rate"] = float(f"{rate:.4g}")
+        values[config_lib.name_in_stage(plan.stage, "learning_rate")] = float(f"{rate:.4g}")
     if batch == plan.batch_size:
         values = {}
     if microbatch is not None:

@@ -90,7 +90,7 @@ def test_flag_given_by_hand_wins_over_the_recipe(tmp_path):
 
 def test_a_schedule_given_by_hand_comes_without_the_recipes_decay():
     linear = parse("--mode=supcon", "--dataset=cifar10", "--linear_schedule=cosine").config.linear
-    assert (linear.linear_schedule, linear.linear_decay_epochs, linear.linear_decay_rate) == ("cosine", None, 0.1)
+    assert (linear.schedule, linear.decay_epochs, linear.decay_rate) == ("cosine", None, 0.1)
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.cfg")), ids=lambda path: path.stem)

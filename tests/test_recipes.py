@@ -93,8 +93,8 @@ def epochs_of(recipe, stage):
     config = config_of(recipe)
     images = IMAGES[recipe.split("_")[0]]
     if stage == "linear":
-        return Epochs(config.linear.linear_batch_size, images, config.linear.linear_epochs)
-    return Epochs(config.pretrain.batch_size, images, config.pretrain.pretrain_epochs)
+        return Epochs(config.linear.batch_size, images, config.linear.epochs)
+    return Epochs(config.pretrain.batch_size, images, config.pretrain.epochs)
 
 
 @pytest.mark.parametrize("recipe", PUBLISHED)

@@ -61,7 +61,7 @@ def make_model(values, multi_label=False):
         weight_decay=1e-4,
         learned_temperature=0.1 if config.loss.learn_temperature else None,
         queue_size=config.loss.queue_size,
-        microbatch_size=config.pretrain.microbatch_size,
+        microbatch_size=config.training.microbatch_size,
     )
     model.compile(optimizer, experiment.make_contrastive_loss(config, model))
     return model, (tf.constant(views), labels)

@@ -1,0 +1,54 @@
+"""The names that options accept, for the rooms and the command line alike.
+
+Imports nothing, so that every room can read a tuple from here. Where a room has a dict from name to function, a test
+compares its keys with the tuple.
+"""
+
+MODES = ("supcon", "simclr", "ce")
+STAGES = ("pretrain", "linear", "evaluate", "export")
+PARTS = ("encoder", "projection_head", "classifier")
+
+ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
+_KERAS_FAMILIES = {
+    "ConvNeXt": ("Base", "Large", "Small", "Tiny", "XLarge"),
+    "DenseNet": ("121", "169", "201"),
+    "EfficientNet": ("B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7"),
+    "EfficientNetV2": ("B0", "B1", "B2", "B3", "L", "M", "S"),
+    "Inception": ("ResNetV2", "V3"),
+    "MobileNet": ("", "V2", "V3Large", "V3Small"),
+    "NASNet": ("Large", "Mobile"),
+    "RegNetX": ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320"),
+    "RegNetY": ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320"),
+    "ResNet": ("101", "101V2", "152", "152V2", "50", "50V2"),
+    "ResNetRS": ("101", "152", "200", "270", "350", "420", "50"),
+    "VGG": ("16", "19"),
+    "Xception": ("",),
+}
+# The models of keras.applications in Keras 2.15
+KERAS_ENCODERS = tuple(f"keras:{family}{size}" for family, sizes in _KERAS_FAMILIES.items() for size in sizes)
+STEMS = ("auto", "imagenet", "small")
+INITIALIZATIONS = ("default", "tensorflow", "pytorch")
+
+CONTRASTIVE_LOSSES = ("supcon", "npairs", "triplet")
+SUMMATIONS = ("out", "in")
+DENOMINATORS = ("all", "one_positive", "only_negatives")
+ANCHORS = ("all", "one")
+
+POLICIES = (
+    "simclr",
+    "autoaugment",
+    "autoaugment_imagenet",
+    "autoaugment_cifar10",
+    "randaugment",
+    "stacked_randaugment",
+    "crop_flip",
+    "none",
+)
+JITTER_STYLES = ("torchvision", "tensorflow")
+MIXES = ("none", "mixup", "cutmix")
+
+OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
+SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "bfloat16", "float16")

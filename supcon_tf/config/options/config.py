@@ -1,0 +1,63 @@
+"""All options of a run together."""
+
+import dataclasses
+
+from supcon_tf.config.field import group
+from supcon_tf.config.options.augment import AugmentOptions
+from supcon_tf.config.options.data import DataOptions
+from supcon_tf.config.options.hardware import HardwareOptions
+from supcon_tf.config.options.loss import LossOptions
+from supcon_tf.config.options.model import ModelOptions, is_path
+from supcon_tf.config.options.run import RunOptions
+from supcon_tf.config.options.stage import StageOptions
+from supcon_tf.config.options.training import TrainingOptions
+
+TRAINING_STAGES = ("pretrain", "linear")
+
+
+def name_in_stage(stage: str, field: str) -> str:
+    """Returns the name of the option that sets a field of `StageOptions` for a training stage.
+
+    >>> name_in_stage("pretrain", "epochs"), name_in_stage("pretrain", "batch_size")
+    ('pretrain_epochs', 'batch_size')
+    >>> name_in_stage("linear", "epochs"), name_in_stage("linear", "batch_size")
+    ('linear_epochs', 'linear_batch_size')
+    """
+    if stage == "linear":
+        return f"linear_{field}"
+    return "pretrain_epochs" if field == "epochs" else field
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options, by group."""
+
+    run: RunOptions = group(RunOptions(), "Run")
+    data: DataOptions = group(DataOptions(), "Data")
+    augment: AugmentOptions = group(AugmentOptions(), "Views")
+    model: ModelOptions = group(ModelOptions(), "Model")
+    loss: LossOptions = group(LossOptions(), "Contrastive loss")
+    pretrain: StageOptions = group(
+        StageOptions(),
+        "Training the encoder (stage 'pretrain')",
+        name_of=lambda field: name_in_stage("pretrain", field),
+    )
+    linear: StageOptions = group(
+        StageOptions(epochs=50, learning_rate=1.0, warmup_epochs=0.0, weight_decay=0.0),
+        "Training the linear classifier on the frozen encoder (stage 'linear')",
+        name_of=lambda field: name_in_stage("linear", field),
+        help={"weight_decay": "Weight decay of the classifier."},
+    )
+    training: TrainingOptions = group(TrainingOptions(), "Training")
+    hardware: HardwareOptions = group(HardwareOptions(), "Hardware")
+
+    def stage(self, name: str) -> StageOptions:
+        """Returns the options of a training stage: 'pretrain' or 'linear'."""
+        return {"pretrain": self.pretrain, "linear": self.linear}[name]
+
+
+def uses_pretrained_encoder(config: Config) -> bool:
+    """Returns whether the encoder starts with weights from elsewhere, so that it can be evaluated without training."""
+    model = config.model
+    warm = model.warm_start is not None and "encoder" in model.warm_start_parts
+    return warm or model.encoder_weights is not None or is_path(model.encoder)

@@ -1,0 +1,53 @@
+"""Options of the run as a whole."""
+
+import dataclasses
+from typing import Optional, Tuple
+
+from supcon_tf.config.choices import MODES, STAGES
+from supcon_tf.config.field import option
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Objective, stages and folder of a run."""
+
+    mode: str = option(
+        "supcon",
+        "Objective: 'supcon' (supervised contrastive loss), 'simclr' (contrastive loss without labels) or 'ce' "
+        "(cross-entropy).",
+        choices=MODES,
+    )
+    stages: Tuple[str, ...] = option(
+        STAGES,
+        "Stages to run, always in this order. In mode 'ce', 'pretrain' trains encoder and classifier together, and "
+        "'linear' is skipped.",
+        choices=STAGES,
+        identity=False,
+    )
+    run_dir: Optional[str] = option(
+        None,
+        "Folder of the run; may be a gs:// address. A second run with the same folder resumes the first. Default: a "
+        "folder in runs/ named after data set, mode and a digest of the options.",
+        identity=False,
+    )
+    seed: int = option(0, "Seed of everything random in the run.", minimum=0, maximum=2**31 - 1)
+    recipe: Optional[str] = option(
+        None,
+        "Recipe that sets the options: its name (see supcon_tf/recipes/), the path of a flagfile, or 'none'. Default: "
+        "the first of DATASET_MODE_ENCODER, DATASET_MODE and default_MODE that exists. A flag given by hand wins over "
+        "the recipe.",
+        identity=False,
+    )
+    log_every: int = option(
+        50,
+        "Number of steps between two points of the TensorBoard curves. The loss is checked at the same steps, and "
+        "several workers then agree whether to save or to stop.",
+        minimum=1,
+        identity=False,
+    )
+    checkpoint_minutes: float = option(
+        10.0,
+        "Maximum number of minutes between two checkpoints. The end of each epoch saves one as well.",
+        above=0,
+        identity=False,
+    )

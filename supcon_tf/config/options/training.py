@@ -1,0 +1,43 @@
+"""Options of training that both stages share."""
+
+import dataclasses
+from typing import Optional
+
+from supcon_tf.config.field import option
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """Microbatches, momentum, weight decay, label smoothing and clipping."""
+
+    microbatch_size: Optional[int] = option(
+        None,
+        "Number of images that a replica encodes at a time in the stage 'pretrain', for batches too large for its "
+        "memory. The gradient is that of the whole batch (gradient caching), but batch statistics are those of a "
+        "microbatch. Training takes about 1.3 times as long. With --sync_batch_norm on several devices, keep the "
+        "number of microbatches small: each adds its part to the graph. Default: the whole batch at once.",
+        minimum=1,
+    )
+    scale_learning_rate: bool = option(
+        False,
+        "Multiply the learning rates of both stages by the batch size divided by 256.",
+    )
+    momentum: float = option(
+        0.9, "Momentum of 'sgd', 'nesterov', 'lars' and 'rmsprop', in both stages.", minimum=0, maximum=0.9999
+    )
+    decay_normalization: bool = option(
+        False,
+        "Apply weight decay also to scale and shift of batch normalisation, as in the authors' PyTorch code.",
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Share of each label that is spread over all classes in cross-entropy: in mode 'ce' and in the stage 'linear'.",
+        minimum=0,
+        maximum=0.99,
+    )
+    clip_norm: Optional[float] = option(
+        None,
+        "Maximum norm of the gradient of all weights together, including the online classifier's, in both stages. "
+        "Default: no clipping.",
+        above=0,
+    )

@@ -1,0 +1,77 @@
+"""Records the options of a run, and compares two runs by their records."""
+
+import hashlib
+import json
+from typing import Any, Dict, List, Mapping, Sequence
+
+from supcon_tf.config.options import Config
+from supcon_tf.config.values import as_flag, options, values
+from supcon_tf.errors import NAME_ONLY, UserError
+
+
+def identity(config: Config) -> Dict[str, Any]:
+    """Returns the options that identify a run: two runs that differ in one of these are different runs."""
+    names = {option.name for option in options() if option.metadata["identity"]}
+    return {name: value for name, value in values(config).items() if name in names}
+
+
+def digest(config: Config) -> str:
+    """Returns eight hexadecimal digits that identify a run. They stay the same when new options are added."""
+    defaults = identity(Config())
+    changed = {name: value for name, value in identity(config).items() if value != defaults[name]}
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def fingerprint(config: Config, *, without: Sequence[str]) -> int:
+    """Returns a number below 2²⁴ that almost surely differs between configs that differ.
+
+    Args:
+      config: the options.
+      without: names of options to ignore.
+    """
+    compared = {name: value for name, value in values(config).items() if name not in without}
+    return int(hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:6], 16)
+
+
+def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
+    """Returns a run's record, completed by the defaults of options that are newer than the record.
+
+    Args:
+      old: the content of `config.json`.
+
+    Raises:
+      UserError: the record is from before version 0.1, whose runs cannot be resumed.
+    """
+    defaults = _as_json(identity(Config()))
+    outdated = "whitening" not in old or any(
+        isinstance(default, list) != isinstance(old.get(name, default), list)
+        for name, default in defaults.items()
+        if default is not None
+    )
+    if outdated:
+        raise UserError(
+            "config.json is from a version before 0.1, whose runs cannot be resumed; give another {run_dir}",
+            run_dir=NAME_ONLY,
+        )
+    return {**defaults, **old}
+
+
+def differences(old: Mapping[str, Any], config: Config) -> List[str]:
+    """Returns '--name=new (was --name=old)' for each option in which `config` differs from the record of a run.
+
+    Args:
+      old: the content of the run's `config.json`.
+      config: the options now.
+
+    Raises:
+      UserError: the record is from before version 0.1.
+    """
+    now, before = _as_json(identity(config)), recorded(old)
+    return [
+        f"{as_flag(name, now[name])} (was {as_flag(name, before[name])})" for name in now if now[name] != before[name]
+    ]
+
+
+def _as_json(options_by_name: Mapping[str, Any]) -> Dict[str, Any]:
+    """Returns the options the way JSON gives them back: tuples as lists."""
+    return json.loads(json.dumps(options_by_name))

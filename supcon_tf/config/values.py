@@ -1,0 +1,144 @@
+"""Option values to and from dicts and text."""
+
+import dataclasses
+import math
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+from supcon_tf.config import constraints
+from supcon_tf.config.field import Option, options_of
+from supcon_tf.config.options import Config, PlanOptions
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, did_you_mean
+
+
+def options() -> Iterator[Option]:
+    """Yields every option of `Config`, in the order of declaration."""
+    for field in dataclasses.fields(Config):
+        yield from options_of(field.name, field.default, **field.metadata)
+
+
+def plan_options() -> Iterator[Option]:
+    """Returns the options of `--plan`, which are not part of a `Config`."""
+    return options_of("plan", PlanOptions(), "Plan")
+
+
+def values(config: Config) -> Dict[str, Any]:
+    """Returns option name → value.
+
+    >>> values(Config())["linear_epochs"]
+    50
+    """
+    return {option.name: getattr(getattr(config, option.group), option.field) for option in options()}
+
+
+def from_values(given: Mapping[str, Any]) -> Config:
+    """Returns the checked Config with these values and defaults for all other options.
+
+    >>> from_values({"mode": "ce", "linear_epochs": 5}).linear.epochs
+    5
+
+    Args:
+      given: option name → value. A single value is accepted for an option that takes several.
+
+    Raises:
+      UserError: an option is unknown.
+      ArgumentError: a value is not allowed, or two values contradict each other.
+    """
+    known = {option.name: option for option in options()}
+    changes: Dict[str, Dict[str, Any]] = {}
+    for name, value in given.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UserError(f"{{{name}}}: no such option{hint}", **{name: NAME_ONLY})
+        option = known[name]
+        _check_value(option, value)
+        changes.setdefault(option.group, {})[option.field] = _as_tuple(option, value)
+    default = Config()
+    groups = {name: dataclasses.replace(getattr(default, name), **fields) for name, fields in changes.items()}
+    config = dataclasses.replace(default, **groups)
+    constraints.check(config)
+    return config
+
+
+def plan_from_values(given: Mapping[str, Any]) -> Optional[PlanOptions]:
+    """Returns the checked PlanOptions with these values; None without `plan`.
+
+    Raises:
+      ArgumentError: a value is not allowed, or has no effect.
+    """
+    for option in plan_options():
+        if option.name in given:
+            _check_value(option, given[option.name])
+    asked = PlanOptions(**given)
+    constraints.check_plan(asked)
+    return asked if asked.plan else None
+
+
+def as_flag(name: str, value: Any) -> str:
+    """Returns the flag that sets option `name` to `value`; only its name for `NAME_ONLY`.
+
+    >>> as_flag("stages", ("linear", "evaluate")), as_flag("jit_compile", False)
+    ('--stages=linear,evaluate', '--nojit_compile')
+    """
+    if value is NAME_ONLY:
+        return f"--{name}"
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """Returns a value the way the command line writes it."""
+    if value is None:
+        return "(automatic)"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return ",".join(map(value_text, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _as_tuple(option: Option, value: Any) -> Any:
+    """Returns a list or a single value as a tuple, for an option whose default is a tuple."""
+    if not isinstance(option.default, tuple):
+        return value
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _check_value(option: Option, value: Any) -> None:
+    """Raises ArgumentError unless `value` is allowed for `option`, regardless of other options."""
+    if value is None:
+        return
+    elements: List[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
+    if not elements:
+        raise ArgumentError(option.name, value, "is empty; give at least one value")
+    for element in elements:
+        if option.metadata["choices"] and element not in option.metadata["choices"]:
+            _check_other_choice(option, value, element)
+        if isinstance(element, (int, float)):
+            _check_number(option, element)
+
+
+def _check_other_choice(option: Option, value: Any, element: Any) -> None:
+    """Raises ArgumentError for an element that is none of the choices, unless the option allows it."""
+    one_of = f"; one of {', '.join(option.metadata['choices'])}"
+    if element == "":
+        problem = "has an empty element" if isinstance(value, (tuple, list)) and len(value) > 1 else "is empty"
+        raise ArgumentError(option.name, value, f"{problem}{one_of}")
+    if option.metadata["check_other"]:
+        option.metadata["check_other"](element)
+        return
+    hint = did_you_mean(str(element), option.metadata["choices"]) or one_of
+    raise ArgumentError(option.name, element, f"unknown{hint}")
+
+
+def _check_number(option: Option, number: float) -> None:
+    """Raises ArgumentError unless the number is finite and within the option's bounds."""
+    rules = option.metadata
+    if not math.isfinite(number):
+        raise ArgumentError(option.name, number, "must be a finite number")
+    if rules["above"] is not None and number <= rules["above"]:
+        raise ArgumentError(option.name, number, f"must be above {rules['above']}")
+    if rules["minimum"] is not None and number < rules["minimum"]:
+        raise ArgumentError(option.name, number, f"must be at least {rules['minimum']}")
+    if rules["maximum"] is not None and number > rules["maximum"]:
+        raise ArgumentError(option.name, number, f"must be at most {rules['maximum']}")
