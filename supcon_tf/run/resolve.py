@@ -8,6 +8,7 @@ Each of the three only fills in what those before it leave open.
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from supcon_tf import config as config_lib
+from supcon_tf import models
 from supcon_tf.data import catalogue, load
 from supcon_tf.errors import ArgumentError
 
@@ -39,7 +40,7 @@ def resolve_config(
 def _decided_by(defaults: catalogue.DatasetDefaults, config: config_lib.Config) -> Dict[str, Any]:
     """Returns what the data set decides about a new run."""
     options = config.data
-    own_encoder = config.model.encoder in config_lib.ENCODERS
+    has_stem = "stem" in models.family_of(config.model.encoder).options
     held_out = [spec for spec in (options.validation_split, options.eval_split) if spec]
     splits = (defaults.train_split or "").split("+")
     overlaps = any(name in spec for spec in held_out for name in (*splits, "all") if name)
@@ -47,7 +48,7 @@ def _decided_by(defaults: catalogue.DatasetDefaults, config: config_lib.Config) 
         "crop_min_area": defaults.crop_min_area,
         "eval_crop": defaults.eval_crop,
         "image_size": defaults.image_size,
-        "stem": defaults.stem if options.image_size is None and own_encoder else "auto",
+        "stem": defaults.stem if options.image_size is None and has_stem else "auto",
         "whitening": "auto",
         "train_split": None if overlaps else defaults.train_split,
     }

@@ -38,7 +38,8 @@ def pretrain(experiment: Experiment) -> None:
             augmentation=augmentation.on_device,
             encoder_weights=start.encoder_weights,
         )
-        check_not_random(model.encoder, config.training.microbatch_size)
+        if config.training.microbatch_size is not None:
+            check_not_random(model.encoder, config.training.microbatch_size)
         weights.load_initial_weights(start, config.model, experiment.run_dir, model)
         optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)

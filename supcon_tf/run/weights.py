@@ -141,7 +141,7 @@ def whitening_constants(
       measure: measures the constants of the training images. Each process does that for itself.
     """
     model = config.model
-    if config.data.whitening == "none" or model.encoder not in config_lib.ENCODERS:
+    if config.data.whitening == "none" or not models.family_of(model.encoder).whitened:
         return catalogue.NO_WHITENING
     if record is not None:
         return _recorded_whitening(record)
