@@ -199,12 +199,12 @@ def of_tensorflow(policies: Sequence[str], photographs: Photographs) -> Dict[str
 
 def ours(row: Row, image: Any, seed: Any) -> Any:
     """Makes views with this package."""
-    from supcon_tf.augment import augmented_views
+    from supcon_tf.augment.views import views_for_device
     from supcon_tf.config import AugmentOptions
 
     options = AugmentOptions(augment=(row.policy,), **row.options)
-    return augmented_views(
-        image, seed, num_views=VIEWS, image_size=SIDE, options=options, flip=True, on_device=row.on_device
+    return views_for_device(
+        image, seed, num_views=VIEWS, image_size=SIDE, options=options, flip=True, device_steps=row.on_device
     )
 
 

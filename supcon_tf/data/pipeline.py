@@ -5,7 +5,7 @@ of threads and workers, with and without interruptions, and with images in memor
 """
 
 import dataclasses
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional
 
 import tensorflow as tf
 

@@ -56,9 +56,7 @@ def step_schedule(
     )
 
 
-def learning_rate_schedule(
-    config: config_lib.Config, stage: str, steps: StepSchedule
-) -> optimizers.WarmupThenDecay:
+def learning_rate_schedule(config: config_lib.Config, stage: str, steps: StepSchedule) -> optimizers.WarmupThenDecay:
     """Returns the learning rate of a training stage as a function of the step.
 
     Raises:

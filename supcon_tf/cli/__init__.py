@@ -1,0 +1,1 @@
+"""The command line: flags, help, recipes and the one place that turns errors into lines."""
