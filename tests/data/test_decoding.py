@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf import config as config_lib
-from supcon_tf import experiment
 from supcon_tf.data import decoding, pipeline
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import UserError
+from supcon_tf.errors import ArgumentError
+from supcon_tf.run.batches import bad_images_named
 from tests.data import numbered
 
 BROKEN = (17, 60)
@@ -101,12 +101,10 @@ def test_the_decoders_error_is_known_and_the_image_is_found(data, broken_places)
 
 
 def test_stop_names_data_set_split_and_example_in_one_line(data, broken_places):
-    config = config_lib.from_values({"dataset": "numbered"})
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    run = experiment.Experiment(config, strategy, None, data, (8, 8, 1), False, TrainingImages(data))
-    with pytest.raises(UserError) as error, experiment._bad_images_named(run):
+    options = config_lib.DataOptions(dataset="numbered")
+    with pytest.raises(ArgumentError) as error, bad_images_named(options, data, None):
         batches(data, None)
-    message = str(error.value)
+    message = error.value.text(config_lib.as_flag)
     assert any(f"--dataset=numbered: example {place} of 'train' (" in message for place in broken_places)
     assert any(f" ({number}.png) cannot be decoded; " in message for number in BROKEN)
     assert "--on_bad_image=skip" in message and "\n" not in message

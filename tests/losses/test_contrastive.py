@@ -280,7 +280,7 @@ def test_the_losses_import_nothing_but_tensorflow():
     code = (
         "import sys; from supcon_tf.losses import SupConLoss; "
         "print(*(name for name in ('tensorflow_addons', 'tensorflow_datasets', 'sklearn', 'supcon_tf.data', "
-        "'supcon_tf.models', 'supcon_tf.experiment', 'supcon_tf.training') if name in sys.modules))"
+        "'supcon_tf.models', 'supcon_tf.run', 'supcon_tf.training') if name in sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found == []
