@@ -51,7 +51,7 @@ def run(argv: List[str]) -> None:
         print(plan_text(make_plan(command.config, command.plan)), flush=True)
         return
     from supcon_tf import distribute  # imports TensorFlow
-    from supcon_tf.run import run as run_stages
+    from supcon_tf.run.run import run as run_stages
 
     hardware = command.config.hardware
     strategy = distribute.make_strategy(

@@ -26,10 +26,10 @@ def test_the_command_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        (["--plan_tflops=1"], "--plan_tflops=1: changes nothing without --plan"),
-        (["--plan", "--plan_bandwidth=1"], "--plan_bandwidth=1: changes nothing without --plan_tflops"),
+        (["--plan_tflops=1"], "--plan_tflops=1: has no effect without --plan"),
+        (["--plan", "--plan_bandwidth=1"], "--plan_bandwidth=1: has no effect without --plan_tflops"),
         (["--plan", "--plan_devices=0"], "--plan_devices=0: must be at least 1"),
-        (["--plan", "--plan_memory=-1"], "--plan_memory=-1.0: must be above 0"),
+        (["--plan", "--plan_memory=-1"], "--plan_memory=-1: must be above 0"),
         (["--plan", "--plan_tflops=many"], "--plan_tflops=many: must be a number"),
         (["--plan", "--plan_memry=1"], "--plan_memry: no such option; did you mean --plan_memory?"),
     ],
