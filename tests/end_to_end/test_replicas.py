@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from supcon_tf import config
 from supcon_tf.config import MODES
-from supcon_tf.run.run import run
+from supcon_tf.run.run import run as run_stages
 from tests.cluster import free_addresses, tf_config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def on_one_device(noise, tmp_path_factory):
         if mode not in folders:
             folders[mode] = tmp_path_factory.mktemp("one") / mode
             options = values(mode, noise, folders[mode], ("pretrain", "linear", "evaluate"))
-            run(config.from_values(options), tf.distribute.OneDeviceStrategy("/cpu:0"))
+            run_stages(config.from_values(options), tf.distribute.OneDeviceStrategy("/cpu:0"))
         return folders[mode]
 
     return run
@@ -100,7 +100,7 @@ def test_devices(replicas, mode, noise, on_one_device, tmp_path):
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
     every = replicas == 2 and mode != "simclr"  # the later stages, which simclr has as supcon, once: to save time
     stages = ("pretrain", "linear", "evaluate") if every else ("pretrain",)
-    run(config.from_values(values(mode, noise, tmp_path, stages)), strategy)
+    run_stages(config.from_values(values(mode, noise, tmp_path, stages)), strategy)
     expected = on_one_device(mode)
     assert_same_weights(tmp_path, expected, "pretrain")
     if every:
@@ -114,10 +114,10 @@ def test_devices(replicas, mode, noise, on_one_device, tmp_path):
 WORKER = """
 import json, sys
 from supcon_tf import config, distribute
-from supcon_tf.run.run import run
+from supcon_tf.run.run import run as run_stages
 strategy = distribute.make_strategy("multi_worker")
 for values in json.loads(sys.argv[1]):
-    run(config.from_values(values), strategy)
+    run_stages(config.from_values(values), strategy)
 """
 
 
