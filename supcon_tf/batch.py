@@ -20,7 +20,6 @@ from typing import Any, ContextManager, Dict, List, Optional
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import ArgumentError
 from supcon_tf.shapes import Size, size_of
 
 UNLABELLED = -1
@@ -44,7 +43,8 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
         numbers.
 
     Raises:
-      ArgumentError: there are no labels, or images or labels have the wrong shape or type.
+      ValueError: there are no labels, or images or labels have the wrong shape or type. AutoGraph passes on a
+        ValueError from a traced step, but not an error class of ours.
     """
     if isinstance(data, dict):
         return data
@@ -52,9 +52,9 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     views = tf.convert_to_tensor(x)
     if views.shape.rank not in (4, 5):
         shapes = "[batch, views, height, width, channels] or [batch, height, width, channels]"
-        raise ArgumentError("x", views.shape, f"must be views or images, {shapes}")
+        raise ValueError(f"x of shape {views.shape}: must be views or images, {shapes}")
     if y is None:
-        raise ArgumentError("y", None, "must hold a label for each image; -1 is an unlabelled image")
+        raise ValueError("y=None: must hold a label for each image; -1 is an unlabelled image")
     labels = tf.convert_to_tensor(y)
     if not (distributions and labels.shape.rank == 2 and labels.shape[1] != 1):
         labels = class_indices(labels, size_of(views, 0))
