@@ -231,7 +231,6 @@ def test_workers_stop_together_when_one_is_asked_to(start_worker, tmp_path):
     assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 23
 
 
-@pytest.mark.slow
 def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path, capsys):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -256,7 +255,6 @@ def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path, caps
     assert "SavedModel" in printed and "top-1" not in printed
 
 
-@pytest.mark.slow
 def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tmp_path, capsys):
     given = ["--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}", *QUICK]
     given += ["--pretrain_epochs=2", "--encoder_width=0.25", "--batch_size=100", "--linear_batch_size=100"]
@@ -307,7 +305,6 @@ def test_bad_input_gets_one_line(arguments, complaint, digits_dir, tmp_path, cap
     assert len(lines) == 1 and lines[0].startswith("app.py: ") and complaint in lines[0], stderr
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(digits_dir, tmp_path, capsys):
     run_dir = tmp_path / "run"
     arguments = [
