@@ -571,6 +571,11 @@ MUTATIONS = (
                 "config_lib.from_values({**from_recipe, **by_hand})",
                 "config_lib.from_values({**by_hand, **from_recipe})",
             ),
+            Edit(
+                "supcon_tf/cli/flags.py",
+                "config_lib.from_values({**from_recipe, **by_hand})",
+                "config_lib.from_values({**by_hand, **from_recipe})",
+            ),
         ),
         ("tests/test_flags.py", "tests/cli"),
     ),
