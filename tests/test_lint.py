@@ -12,7 +12,16 @@ ROOMS = [
     *("cli", "plan", "run", "training", "evaluation", "serving"),
     *("data", "augment", "models", "losses", "optimizers", "distribute", "config"),
 ]
-MODULES = ["__init__", "picture", "run_dir", "batch", "errors", "addons", *(f"{room}/__init__" for room in ROOMS)]
+MODULES = [
+    "__init__",
+    "picture",
+    "run_dir",
+    "batch",
+    "errors",
+    "addons",
+    "shapes",
+    *(f"{room}/__init__" for room in ROOMS),
+]
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"
 
 

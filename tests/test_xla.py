@@ -70,9 +70,10 @@ def lowered(values, multi_label=False):
     """The step's HLO."""
     model, batch = make_model(values, multi_label)
     checkpoints._create_slots(model.optimizer, model.trainable_variables)
-    model.compiled_loss.build(model(tf.cast(batch[0], tf.float32)))
+    outputs = model(tf.cast(batch[0], tf.float32))
+    model.compiled_loss.build(outputs)
     if model.compiled_metrics is not None:
-        model.compiled_metrics.build(model(tf.cast(batch[0], tf.float32)), batch[1])
+        model.compiled_metrics.build(outputs, batch[1])
     step = tf.function(lambda *batch: model.train_step(batch), jit_compile=True)
     return step.experimental_get_compiler_ir(*batch)(stage="hlo")
 

@@ -38,6 +38,11 @@ MUTATIONS = (
                 "    positives &= distinct\n",
                 "",
             ),
+            Edit(
+                "supcon_tf/losses/variants.py",
+                "    positives &= distinct\n",
+                "",
+            ),
         ),
         ("tests/losses/test_contrastive.py",),
     ),
@@ -50,6 +55,11 @@ MUTATIONS = (
                 "supcon_tf/losses/forms.py",
                 "size) <= form.positives_cap",
                 "size) < form.positives_cap",
+            ),
+            Edit(
+                "supcon_tf/losses/variants.py",
+                "size) <= variant.positives_cap",
+                "size) < variant.positives_cap",
             ),
         ),
         ("tests/losses/test_contrastive.py", "tests/losses/test_special_cases.py"),
@@ -90,8 +100,17 @@ MUTATIONS = (
                 'losses[:, 0] if self.anchors == "one"',
                 'losses[:, -1] if self.anchors == "one"',
             ),
+            Edit(
+                "supcon_tf/losses/functional.py",
+                'losses[:, 0] if anchors == "one"',
+                'losses[:, -1] if anchors == "one"',
+            ),
         ),
-        ("tests/losses/test_contrastive.py", "tests/losses/test_special_cases.py"),
+        (
+            "tests/losses/test_contrastive.py",
+            "tests/losses/test_special_cases.py",
+            "tests/losses/test_reference.py",
+        ),
     ),
     Mutation(
         "unlabelled-images-are-one-class",
@@ -116,8 +135,17 @@ MUTATIONS = (
                 "tf.where(classes == 0, UNLABELLED, tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32))",
                 "tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32)",
             ),
+            Edit(
+                "supcon_tf/batch.py",
+                "tf.where(classes == 0, UNLABELLED, tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32))",
+                "tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32)",
+            ),
         ),
-        ("tests/losses/test_special_cases.py", "tests/losses/test_contrastive.py"),
+        (
+            "tests/losses/test_special_cases.py",
+            "tests/losses/test_contrastive.py",
+            "tests/test_batch.py",
+        ),
     ),
     Mutation(
         "mixed-loss-counts-its-own-replica",
@@ -209,6 +237,11 @@ MUTATIONS = (
                 "supcon_tf/models/contrastive.py",
                 "self.online_classifier(tf.stop_gradient(embeddings))",
                 "self.online_classifier(embeddings)",
+            ),
+            Edit(
+                "supcon_tf/models/online_classifier.py",
+                "self(tf.stop_gradient(embeddings))",
+                "self(embeddings)",
             ),
         ),
         ("tests/models/test_contrastive.py",),
@@ -329,6 +362,11 @@ MUTATIONS = (
                 "((step + 1) * self.labelled - 1) // self.images",
                 "(step * self.labelled) // self.images",
             ),
+            Edit(
+                "supcon_tf/data/steps.py",
+                "((step + 1) * self.labelled - 1) // self.images",
+                "(step * self.labelled) // self.images",
+            ),
         ),
         ("tests/data/test_pipeline.py", "tests/data/test_steps.py"),
     ),
@@ -339,6 +377,11 @@ MUTATIONS = (
         (
             Edit(
                 "supcon_tf/data/pipeline.py",
+                "tf.where(epoch == start_epoch, tf.constant(done, tf.int64), 0)",
+                "tf.constant(done, tf.int64)",
+            ),
+            Edit(
+                "supcon_tf/data/training_order.py",
                 "tf.where(epoch == start_epoch, tf.constant(done, tf.int64), 0)",
                 "tf.constant(done, tf.int64)",
             ),
@@ -381,8 +424,16 @@ MUTATIONS = (
                 "drawn = min(max(drawn, 1), len(members) - 1)",
                 "drawn = max(drawn, 1)",
             ),
+            Edit(
+                "supcon_tf/data/folder_layout.py",
+                "drawn = min(max(drawn, 1), len(members) - 1)",
+                "drawn = max(drawn, 1)",
+            ),
         ),
-        ("tests/data/test_folder.py",),
+        (
+            "tests/data/test_folder.py",
+            "tests/data/test_folder_layout.py",
+        ),
     ),
     Mutation(
         "difficult-objects-count-as-there",
@@ -421,6 +472,11 @@ MUTATIONS = (
                 "if self._all_finite() and self.saved_step != self.step:",
                 "if self.saved_step != self.step:",
             ),
+            Edit(
+                "supcon_tf/training/checkpoints.py",
+                "        self._check_finite()\n",
+                "",
+            ),
         ),
         ("tests/training/test_checkpoints.py",),
     ),
@@ -434,8 +490,16 @@ MUTATIONS = (
                 "self.step // every > self.step_before // every",
                 "self.step % every == 0",
             ),
+            Edit(
+                "supcon_tf/training/callbacks/steps.py",
+                "self.step // every > self.step_before // every",
+                "self.step % every == 0",
+            ),
         ),
-        ("tests/training/test_callbacks.py",),
+        (
+            "tests/training/test_callbacks.py",
+            "tests/training/callbacks",
+        ),
     ),
     # evaluation
     Mutation(
@@ -489,6 +553,11 @@ MUTATIONS = (
                 "if warmup >= epochs:",
                 "if warmup > epochs:",
             ),
+            Edit(
+                "supcon_tf/config/constraints.py",
+                "if options.warmup_epochs >= epochs:",
+                "if options.warmup_epochs > epochs:",
+            ),
         ),
         ("tests/test_config.py", "tests/config"),
     ),
@@ -499,6 +568,11 @@ MUTATIONS = (
         (
             Edit(
                 "flags.py",
+                "config_lib.from_values({**from_recipe, **by_hand})",
+                "config_lib.from_values({**by_hand, **from_recipe})",
+            ),
+            Edit(
+                "supcon_tf/cli/flags.py",
                 "config_lib.from_values({**from_recipe, **by_hand})",
                 "config_lib.from_values({**by_hand, **from_recipe})",
             ),
@@ -515,6 +589,11 @@ MUTATIONS = (
                 "if recorded is not None and self._has_saved():",
                 "if recorded is not None:",
             ),
+            Edit(
+                "supcon_tf/run_dir.py",
+                "        recorded = self.record() if self._has_saved() else None\n        if recorded",
+                "        recorded = self.record()\n        if recorded",
+            ),
         ),
         ("tests/test_run_dir.py",),
     ),
@@ -529,6 +608,11 @@ MUTATIONS = (
                 "else 2 * math.prod(dimensions)",
                 "else math.prod(dimensions)",
             ),
+            Edit(
+                "supcon_tf/plan/graph_cost.py",
+                "else 2 * math.prod(dimensions)",
+                "else math.prod(dimensions)",
+            ),
         ),
         ("tests/test_plan.py", "tests/plan"),
     ),
@@ -539,6 +623,11 @@ MUTATIONS = (
         (
             Edit(
                 "supcon_tf/plan.py",
+                "(2 if self.summed else 1) * self.size",
+                "2 * self.size",
+            ),
+            Edit(
+                "supcon_tf/plan/stage.py",
                 "(2 if self.summed else 1) * self.size",
                 "2 * self.size",
             ),
@@ -556,6 +645,11 @@ MUTATIONS = (
                 "        return _recorded_whitening(warm_start.find(model.warm_start).record)\n",
                 "        pass\n",
             ),
+            Edit(
+                "supcon_tf/run/weights.py",
+                "        return _recorded_whitening(warm_start.find(model.warm_start).record)\n",
+                "        pass\n",
+            ),
         ),
         ("tests/test_experiment.py", "tests/run"),
     ),
@@ -568,6 +662,11 @@ MUTATIONS = (
                 "supcon_tf/experiment.py",
                 '        decided = {name: past[name] for name in (*decided, "train_split")}\n',
                 "        pass\n",
+            ),
+            Edit(
+                "supcon_tf/run/resolve.py",
+                "_decided_by(defaults, config) if record is None else {name: record[name] for name in DECIDED_BY_DATA}",
+                "_decided_by(defaults, config)",
             ),
         ),
         ("tests/test_experiment.py", "tests/run"),

@@ -40,26 +40,26 @@ def random_batch(seed, batch=9, views=2, classes=3, scale=1.0):
     return projections, rng.integers(-1, classes, size=batch), rng.random((batch, views)) / batch
 
 
-def value_and_gradients(projections, labels, weights, temperature, variant, fixed=None, unit_length=True, tile_size=4):
+def value_and_gradients(projections, labels, weights, temperature, variant, fixed=None, tile_size=4):
     """Returns L_i, and the gradients of Σ w_i L_i, with τ fixed while the graph is built, or as a tensor."""
     with tf.GradientTape() as tape:
         tape.watch([projections, temperature])
         losses = contrastive_losses(
-            projections, labels, fixed or temperature, variant, unit_length=unit_length, tile_size=tile_size
+            projections, labels, fixed or temperature, variant, unit_length=True, tile_size=tile_size
         )
         total = tf.reduce_sum(weights * losses)
     return losses, *tape.gradient(total, [projections, temperature], unconnected_gradients="zero")
 
 
-@functools.cache
-def compiled(variant, fixed=None, tile_size=4, unit_length=True):
-    """Compiles `value_and_gradients` for batches of any size, number of views and temperature."""
-    return tf.function(
-        functools.partial(
-            value_and_gradients, variant=variant, fixed=fixed, tile_size=tile_size, unit_length=unit_length
-        ),
-        input_signature=ANY_SIZE,
-    )
+def compiled(variant, fixed=None, tile_size=4):
+    """Returns `value_and_gradients` as a graph for batches of any size, number of views and temperature."""
+    return traced_once(variant, fixed, tile_size)
+
+
+@functools.cache  # which takes arguments that are given by position, by name or by default for different ones
+def traced_once(variant, fixed, tile_size):
+    function = functools.partial(value_and_gradients, variant=variant, fixed=fixed, tile_size=tile_size)
+    return tf.function(function, input_signature=ANY_SIZE)
 
 
 def tensors(projections, labels, weights, temperature):

@@ -105,7 +105,11 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize(
     ("case", "replicas"),
-    [*((case, 2) for case in CASES), ("default", 4), ("in_one_positive", 8)],
+    [
+        *((case, 2) for case in CASES),
+        ("default", 8),
+        pytest.param("in_one_positive", 8, marks=pytest.mark.slow),
+    ],
 )
 def test_values_and_gradients_are_those_of_one_replica_with_the_whole_batch(case, replicas):
     found = on_replicas([IMAGES // replicas] * replicas, CASES[case], batch(), case in LEARNED)
