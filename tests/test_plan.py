@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-import app
-import flags
 from supcon_tf import config as config_lib
 from supcon_tf import graph_cost, optimizers, plan
+from supcon_tf.cli import flags
+from supcon_tf.cli import main as cli
 from supcon_tf.data import catalogue
 from supcon_tf.errors import UserError
 from supcon_tf.losses import SupConLoss, cost, engine
@@ -256,7 +256,7 @@ def test_the_command_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     command = ["app.py", "--mode=supcon", "--dataset=digits", "--data_dir=data", "--plan", "--plan_tflops=0.1"]
-    app.run([*command, "--plan_memory=0.001", "--plan_devices=2"])
+    cli.run([*command, "--plan_memory=0.001", "--plan_devices=2"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("supcon on digits: 1,197 training images, seen as 8x8x1, 10 classes; small in float32")
     named = {line[2:].split("  ")[0] for line in lines if line.startswith("  ")}
@@ -279,10 +279,10 @@ def test_a_folder_is_counted_and_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        (["--plan_tflops=1"], "--plan_tflops=1: changes nothing without --plan"),
-        (["--plan", "--plan_bandwidth=1"], "--plan_bandwidth=1: changes nothing without --plan_tflops"),
+        (["--plan_tflops=1"], "--plan_tflops=1: has no effect without --plan"),
+        (["--plan", "--plan_bandwidth=1"], "--plan_bandwidth=1: has no effect without --plan_tflops"),
         (["--plan", "--plan_devices=0"], "--plan_devices=0: must be at least 1"),
-        (["--plan", "--plan_memory=-1"], "--plan_memory=-1.0: must be above 0"),
+        (["--plan", "--plan_memory=-1"], "--plan_memory=-1: must be above 0"),
         (["--plan", "--plan_tflops=many"], "--plan_tflops=many: must be a number"),
         (["--plan", "--plan_memry=1"], "--plan_memry: no such option; did you mean --plan_memory?"),
     ],
@@ -290,7 +290,7 @@ def test_a_folder_is_counted_and_left_alone(tmp_path):
 def test_bad_values_are_named(given, complaint):
     with pytest.raises(UserError) as error:
         flags.parse(["app.py", "--mode=supcon", "--dataset=digits", *given])
-    assert str(error.value) == complaint
+    assert error.value.text(config_lib.as_flag) == complaint
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from supcon_tf.config.options import Config
 from supcon_tf.config.values import as_flag, options, values
-from supcon_tf.errors import NAME_ONLY, UserError
+from supcon_tf.errors import UserError
 
 
 def identity(config: Config) -> Dict[str, Any]:
@@ -50,8 +50,7 @@ def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
     )
     if outdated:
         raise UserError(
-            "config.json is from a version before 0.1, whose runs cannot be resumed; give another {run_dir}",
-            run_dir=NAME_ONLY,
+            "config.json is from a version before 0.1, whose runs cannot be read; give the folder of another"
         )
     return {**defaults, **old}
 

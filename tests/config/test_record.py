@@ -112,5 +112,5 @@ def test_record_from_before_the_first_version_is_refused_in_one_line(change):
         with pytest.raises(UserError) as error:
             read(record)
         assert error.value.text(config_lib.as_flag) == (
-            "config.json is from a version before 0.1, whose runs cannot be resumed; give another --run_dir"
+            "config.json is from a version before 0.1, whose runs cannot be read; give the folder of another"
         )
