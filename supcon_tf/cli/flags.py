@@ -143,7 +143,7 @@ def _define_flag(flag_values: absl_flags.FlagValues, name: str, kind: Any) -> No
 
 
 class _BadValue(Exception):
-    """Carries an ArgumentError through absl, which would turn a ValueError into a text of its own."""
+    """Carries an ArgumentError through absl, which would turn a ValueError into text."""
 
     def __init__(self, error: ArgumentError) -> None:
         super().__init__(str(error))
