@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-import flags
+from supcon_tf import config as config_lib
+from supcon_tf.cli import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -46,7 +47,7 @@ def test_python_code_compiles(code):
 
 
 def test_options_that_the_text_names_exist():
-    options = (*flags.config_lib.options(), *flags.config_lib.plan_options())
+    options = (*config_lib.options(), *config_lib.plan_options())
     names = {option.name for option in options}
     known = names | {f"no{name}" for name in names} | {"print_config", "help", "logdir"}
     for name in re.findall(r"--([a-z_]+)", README):
