@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import re
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 
 class _NameOnly:
@@ -102,18 +102,24 @@ def first_line(error: Exception, length: int) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean NAME?' with the known name nearest to `name`, or '' where none is near; case does not count.
+    """Returns '; did you mean NAME?' with the known name nearest to `name`, or '' if none is near."""
+    found = nearest(name, known)
+    return f"; did you mean {found}?" if found else ""
 
-    What begins with `name` is nearest. Words of a few letters have to be nearer than others, or 'no' would be taken for
-    'on'.
+
+def nearest(name: str, known: Iterable[str]) -> Optional[str]:
+    """Returns the known name nearest to `name`, or None if none is near; case does not count.
+
+    A name that begins with `name` is nearest. Words of a few letters have to be nearer than others, or 'no' would be
+    taken for 'on'.
     """
     lower = {one.lower(): one for one in known}
     short = [word for word in lower if min(len(word), len(name)) < 4]
     long = [word for word in lower if word not in short]
-    nearest = [word for word in lower if len(name) > 2 and word.startswith(name.lower())]
-    nearest += difflib.get_close_matches(name.lower(), short, 1, 0.8)
-    nearest += difflib.get_close_matches(name.lower(), long, 1, 0.5)
-    return f"; did you mean {lower[nearest[0]]}?" if nearest else ""
+    found = [word for word in lower if len(name) > 2 and word.startswith(name.lower())]
+    found += difflib.get_close_matches(name.lower(), short, 1, 0.8)
+    found += difflib.get_close_matches(name.lower(), long, 1, 0.5)
+    return lower[found[0]] if found else None
 
 
 class WorkersLost(Exception):

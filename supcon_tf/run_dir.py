@@ -88,12 +88,14 @@ class RunDir:
         if recorded is not None:
             changed = config_lib.differences(recorded, config)
             if changed:
+                listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
                 raise ArgumentError(
                     "run_dir",
                     self.path,
-                    f"holds a run with other options: {', '.join(changed)}; give another {{run_dir}} or the earlier "
+                    f"holds a run with other options: {', '.join(listed)}; give another {{run_dir}} or the earlier "
                     "options",
                     run_dir=NAME_ONLY,
+                    **{name: now for name, (now, _) in changed.items()},
                 )
             if recorded["prepared_data"] != found["prepared_data"]:
                 raise ArgumentError(

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from typing import Dict, Iterable, Iterator, List, Tuple
 
 import pytest
@@ -91,7 +92,7 @@ def test_every_imported_package_is_required():
                 imported.add(node.module.split(".")[0])
     packages = {package_of.get(name, name) for name in imported - set(sys.stdlib_module_names)}
     required = {name.replace("-", "_") for name in pins("requirements.txt", "3.11", LINUX)}
-    assert {name.replace("-", "_") for name in packages} - required == {"flags", "supcon_tf"}
+    assert {name.replace("-", "_") for name in packages} - required == {"supcon_tf"}
 
 
 def test_citation_names_this_version():
@@ -306,3 +307,33 @@ def test_without_a_python_nothing_is_made(checkout, path):
     assert len(said) == 1
     assert "install one" in said[0]
     assert not (checkout / ".venv").exists()
+
+
+# The wheel
+
+
+def test_wheel_contains_the_command_line_and_the_recipes(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copytree(ROOT / "supcon_tf", source / "supcon_tf", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path]
+    subprocess.run([*build, source], check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+        entry_points = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+        wheel.extractall(tmp_path / "site")
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "supcon_tf").rglob("*") if path.suffix in (".py", ".cfg")}
+    assert files <= names
+    assert "supcon = supcon_tf.cli.main:main" in entry_points
+    code = "import sys; from supcon_tf.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--mode=supcon", "--dataset=digits", "--print_config"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^--encoder=small +recipe digits_supcon$", done.stdout, re.MULTILINE)

@@ -20,7 +20,7 @@ def test_a_folder_belongs_to_the_first_run_that_claims_it(tmp_path):
     run_dir.claim(config_lib.Config(), FOUND)
     (tmp_path / "run" / "checkpoints").mkdir()
     run_dir.claim(config_lib.from_values({"log_every": 7, "stages": ("export",)}), FOUND)  # the same run
-    with pytest.raises(ArgumentError, match=r"^run_dir=.*other options: --temperature=0.5 \(was --temperature=0.1\)"):
+    with pytest.raises(ArgumentError, match=r"^run_dir=.*other options: temperature=0.5 \(was 0.1\)"):
         run_dir.claim(config_lib.from_values({"temperature": 0.5}), FOUND)
 
 

@@ -1,1 +1,1 @@
-"""The command line: flags, help, recipes and the one place that turns errors into lines."""
+"""The command line: flags, help, recipes, and `main`. The only place that knows how a flag is written."""

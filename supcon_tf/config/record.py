@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from supcon_tf.config.options import Config
-from supcon_tf.config.values import as_flag, options, values
-from supcon_tf.errors import NAME_ONLY, UserError
+from supcon_tf.config.values import options, values
+from supcon_tf.errors import UserError
 
 
 def identity(config: Config) -> Dict[str, Any]:
@@ -50,14 +50,13 @@ def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
     )
     if outdated:
         raise UserError(
-            "config.json is from a version before 0.1, whose runs cannot be resumed; give another {run_dir}",
-            run_dir=NAME_ONLY,
+            "config.json is from a version before 0.1, whose runs cannot be read; give the folder of another"
         )
     return {**defaults, **old}
 
 
-def differences(old: Mapping[str, Any], config: Config) -> List[str]:
-    """Returns '--name=new (was --name=old)' for each option in which `config` differs from the record of a run.
+def differences(old: Mapping[str, Any], config: Config) -> Dict[str, Tuple[Any, Any]]:
+    """Returns name → (value now, value then) for each option in which `config` differs from the record of a run.
 
     Args:
       old: the content of the run's `config.json`.
@@ -67,9 +66,7 @@ def differences(old: Mapping[str, Any], config: Config) -> List[str]:
       UserError: the record is from before version 0.1.
     """
     now, before = _as_json(identity(config)), recorded(old)
-    return [
-        f"{as_flag(name, now[name])} (was {as_flag(name, before[name])})" for name in now if now[name] != before[name]
-    ]
+    return {name: (now[name], before[name]) for name in now if now[name] != before[name]}
 
 
 def _as_json(options_by_name: Mapping[str, Any]) -> Dict[str, Any]:

@@ -1,7 +1,7 @@
 """The stages of a run, in their order: pretrain, linear, evaluate, export."""
 
 import os
-from typing import Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
@@ -20,12 +20,42 @@ from supcon_tf.training.callbacks import ContrastiveWarnings
 from supcon_tf.training.fit import Stage, fit
 
 
+class Training(NamedTuple):
+    """A training stage that is ready to run.
+
+    Attributes:
+      model: the compiled model, with fresh weights.
+      stage: what to train on and for how long.
+      callbacks: callbacks of this stage alone.
+    """
+
+    model: keras.Model
+    stage: Stage
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+
+
 def pretrain(experiment: Experiment) -> None:
     """Trains encoder and projection head with the contrastive loss (Khosla et al., 2020, Sec. 3.1)."""
-    if experiment.is_done("pretrain"):
-        return
+    _train(experiment, "pretrain", build_pretraining)
+
+
+def train_with_cross_entropy(experiment: Experiment) -> None:
+    """Trains encoder and classifier together with cross-entropy: the baseline."""
+    _train(experiment, "pretrain", build_cross_entropy_training)
+
+
+def train_linear_classifier(experiment: Experiment) -> None:
+    """Trains a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3).
+
+    The encoder comes from the stage 'pretrain'. Without that stage the options name it: linear evaluation by transfer.
+    """
+    if experiment.last_training_stage == "linear":
+        _train(experiment, "linear", build_linear_training)
+
+
+def build_pretraining(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
+    """Builds the contrastive stage. Reads `encoder_weights` if asked to, but no other weights."""
     config = experiment.config
-    start = weights.initial_weights(config, experiment.run_dir, "pretrain")
     augmentation = batches.contrastive_augmentation(experiment)
     steps = experiment.steps("pretrain")
     learning_rate = schedule.learning_rate_schedule(config, "pretrain", steps)
@@ -36,11 +66,10 @@ def pretrain(experiment: Experiment) -> None:
             experiment.online_classes or None,
             whitening=experiment.whitening,
             augmentation=augmentation.on_device,
-            encoder_weights=start.encoder_weights,
+            encoder_weights=encoder_weights,
         )
         if config.training.microbatch_size is not None:
             check_not_random(model.encoder, config.training.microbatch_size)
-        weights.load_initial_weights(start, config.model, experiment.run_dir, model)
         optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)
     stage = Stage(
@@ -51,34 +80,27 @@ def pretrain(experiment: Experiment) -> None:
         shown={"loss": "loss", "online_accuracy": "online accuracy"},
         validation=batches.validation_batches(experiment) if experiment.online_classes else None,
     )
-    _fit(experiment, model, stage, [ContrastiveWarnings()] if model.diagnostics else [])
+    return Training(model, stage, [ContrastiveWarnings()] if model.diagnostics else [])
 
 
-def train_with_cross_entropy(experiment: Experiment) -> None:
-    """Trains encoder and classifier together with cross-entropy: the baseline."""
-    _train_classifier(experiment, "pretrain", experiment.config.augment.augment[0], mix=experiment.config.augment.mix)
+def build_cross_entropy_training(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
+    """Builds the stage 'pretrain' of mode 'ce'."""
+    options = experiment.config.augment
+    return _build_classifier_training(experiment, "pretrain", options.augment[0], options.mix, encoder_weights)
 
 
-def train_linear_classifier(experiment: Experiment) -> None:
-    """Trains a linear classifier on the frozen encoder (Khosla et al., 2020, Sec. 3).
-
-    The encoder comes from the stage 'pretrain'. Without that stage the options name it: linear evaluation by transfer.
-    """
-    if experiment.last_training_stage != "linear":
-        return
+def build_linear_training(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
+    """Builds the stage 'linear'."""
     options = experiment.config.augment
     policy = options.augment[0] if options.linear_augment == "same" else options.linear_augment
-    _train_classifier(experiment, "linear", policy)
+    return _build_classifier_training(experiment, "linear", policy, "none", encoder_weights)
 
 
-def _train_classifier(experiment: Experiment, name: str, policy: str, *, mix: str = "none") -> None:
-    """Trains a classifier in the stage `name`, on images augmented under `policy`."""
-    if experiment.is_done(name):
-        return
+def _build_classifier_training(
+    experiment: Experiment, name: str, policy: str, mix: str, encoder_weights: bool
+) -> Training:
+    """Builds the stage `name` of a classifier, on images augmented under `policy` and mixed by `mix`."""
     config, data = experiment.config, experiment.data
-    start = weights.initial_weights(config, experiment.run_dir, name)
-    if start.pretrained_here:
-        experiment.require("pretrain", needed_by=name)
     augmentation = batches.classifier_augmentation(experiment, policy, mix=mix)
     steps = experiment.steps(name)
     learning_rate = schedule.learning_rate_schedule(config, name, steps)
@@ -90,9 +112,8 @@ def _train_classifier(experiment: Experiment, name: str, policy: str, *, mix: st
             stage=name,
             whitening=experiment.whitening,
             augmentation=augmentation.on_device,
-            encoder_weights=start.encoder_weights,
+            encoder_weights=encoder_weights,
         )
-        weights.load_initial_weights(start, config.model, experiment.run_dir, model)
         optimizer = build.make_optimizer(config, name, model, learning_rate)
         build.compile_classifier(model, optimizer, config, multi_label=data.multi_label)
     stage = Stage(
@@ -103,22 +124,28 @@ def _train_classifier(experiment: Experiment, name: str, policy: str, *, mix: st
         shown={"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"},
         validation=batches.validation_batches(experiment),
     )
-    _fit(experiment, model, stage, [])
+    return Training(model, stage)
 
 
-def _fit(
-    experiment: Experiment, model: keras.Model, stage: Stage, callbacks: Sequence[keras.callbacks.Callback]
-) -> None:
-    """Trains the model of a stage from its latest checkpoint to its last step."""
-    options = experiment.config.run
+def _train(experiment: Experiment, name: str, build_training: Callable[..., Training]) -> None:
+    """Builds a training stage, gives the model its initial weights and trains it, unless the stage is done."""
+    if experiment.is_done(name):
+        return
+    config, run_dir = experiment.config, experiment.run_dir
+    start = weights.initial_weights(config, run_dir, name)
+    if start.pretrained_here:
+        experiment.require("pretrain", needed_by=name)
+    model, stage, callbacks = build_training(experiment, encoder_weights=start.encoder_weights)
+    with experiment.strategy.scope():
+        weights.load_initial_weights(start, config.model, run_dir, model)
     names = ("learning_rate", "warmup_epochs")
-    with arguments_called(**{name: config_lib.name_in_stage(stage.name, name) for name in names}):
+    with arguments_called(**{field: config_lib.name_in_stage(name, field) for field in names}):
         fit(
             model,
             stage,
-            experiment.run_dir,
-            log_every=options.log_every,
-            checkpoint_minutes=options.checkpoint_minutes,
+            run_dir,
+            log_every=config.run.log_every,
+            checkpoint_minutes=config.run.checkpoint_minutes,
             described=experiment.described(),
             chief=experiment.chief,
             callbacks=callbacks,

@@ -79,12 +79,12 @@ def record_of(**values):
 
 def test_differences_name_each_option_with_both_values():
     record = record_of(temperature=0.2, linear_epochs=7)
-    assert config_lib.differences(record, config_lib.from_values({"temperature": 0.2, "linear_epochs": 7})) == []
-    assert config_lib.differences(record, config_lib.from_values({"seed": 7})) == [
-        "--seed=7 (was --seed=0)",
-        "--temperature=0.1 (was --temperature=0.2)",
-        "--linear_epochs=50 (was --linear_epochs=7)",
-    ]
+    assert config_lib.differences(record, config_lib.from_values({"temperature": 0.2, "linear_epochs": 7})) == {}
+    assert config_lib.differences(record, config_lib.from_values({"seed": 7})) == {
+        "seed": (7, 0),
+        "temperature": (0.1, 0.2),
+        "linear_epochs": (50, 7),
+    }
 
 
 def test_record_keeps_what_else_a_run_has_found_out():
@@ -97,7 +97,7 @@ def test_option_newer_than_the_record_counts_as_its_default():
     record = record_of()
     del record["temperature"]
     assert config_lib.recorded(record)["temperature"] == 0.1
-    assert config_lib.differences(record, config_lib.Config()) == []
+    assert config_lib.differences(record, config_lib.Config()) == {}
     assert config_lib.differences(record, config_lib.from_values({"temperature": 0.2}))
 
 
@@ -112,5 +112,5 @@ def test_record_from_before_the_first_version_is_refused_in_one_line(change):
         with pytest.raises(UserError) as error:
             read(record)
         assert error.value.text(config_lib.as_flag) == (
-            "config.json is from a version before 0.1, whose runs cannot be resumed; give another --run_dir"
+            "config.json is from a version before 0.1, whose runs cannot be read; give the folder of another"
         )

@@ -90,7 +90,7 @@ def test_same_folder_with_other_options_is_refused(supcon_run, digits_dir, capsy
     run_dir, _ = supcon_run
     assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--temperature=0.5"]) == 2
     stderr = capsys.readouterr().err
-    assert "--temperature=0.5 (was --temperature=0.1)" in stderr and len(stderr.splitlines()) == 1
+    assert "--temperature=0.5 (was 0.1)" in stderr and len(stderr.splitlines()) == 1
 
 
 def test_printed_predict_command_works(supcon_run, tmp_path):

@@ -13,11 +13,11 @@ import tensorflow as tf
 import flags
 from supcon_tf import config as config_lib
 from supcon_tf import optimizers
+from supcon_tf.cli.recipes import names
 from supcon_tf.models import encoders
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
 from supcon_tf.training import checkpoints
-from tests.test_recipes import RECIPES
 
 SHAPE, CLASSES, IMAGES = (32, 32, 3), 5, 8
 NARROW = 1 / 16
@@ -77,6 +77,6 @@ def test_a_recipes_parts_fit_each_other(recipe, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.recipes
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", names())
 def test_a_recipe_runs_under_xla(recipe):
     run_both_stages(recipe, jit_compile=True)

@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-import flags
 from supcon_tf import config as config_lib
+from supcon_tf.cli import flags
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.run import schedule as schedules
 
-ROOT = pathlib.Path(__file__).parents[1]
-RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.cfg"))
+ROOT = pathlib.Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "supcon_tf" / "recipes").glob("*.cfg"))
 OURS = [name for name in RECIPES if name.split("_")[0] in ("digits", "fashion", "default")]
 PUBLISHED = [name for name in RECIPES if name not in OURS]
 IMAGES = {"imagenet2012": 1_281_167, "cifar10": 50_000, "cifar100": 50_000}
@@ -80,7 +80,7 @@ SAID_FOR_THE_READER = (
 
 @pytest.mark.parametrize("recipe", PUBLISHED)
 def test_the_command_at_its_head_runs_it(recipe):
-    program, *arguments = (ROOT / "recipes" / f"{recipe}.cfg").read_text().splitlines()[1].split()[2:]
+    program, *arguments = (ROOT / "supcon_tf" / "recipes" / f"{recipe}.cfg").read_text().splitlines()[1].split()[2:]
     assert flags.parse([program, *arguments]).config.run.recipe == recipe
 
 

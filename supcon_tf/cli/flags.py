@@ -1,0 +1,189 @@
+"""Parses the command line: options as absl flags, recipes as absl flagfiles, and both to a Config.
+
+Imports no TensorFlow, so that `--help`, `--print_config` and mistakes are answered at once.
+"""
+
+import pathlib
+import shutil
+import sys
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from absl import flags as absl_flags
+
+from supcon_tf import config as config_lib
+from supcon_tf.cli import recipes
+from supcon_tf.cli.help import REQUIRED, help_text
+from supcon_tf.errors import ArgumentError, UserError, nearest
+
+# A schedule given by hand makes the recipe's values of these options meaningless.
+DEPENDENT = {
+    "schedule": ("decay_rate", "decay_epochs"),
+    "linear_schedule": ("linear_decay_rate", "linear_decay_epochs"),
+}
+
+WANTED = {
+    bool: "true or false, or left without a value",
+    int: "a whole number",
+    Optional[int]: "a whole number",
+    float: "a number",
+    Optional[float]: "a number",
+    Tuple[int, ...]: "whole numbers separated by commas, for example 2048,128",
+    Optional[Tuple[float, ...]]: "numbers separated by commas, for example 60,75.5,90",
+}
+BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+class Command(NamedTuple):
+    """The parsed command line.
+
+    Attributes:
+      config: the resolved options.
+      sources: option name → 'command line', 'recipe NAME', 'default', or 'mode and data set' (for the recipe itself).
+      print_config: whether to print the options and stop.
+      plan: options of the plan to print instead of a run; None to run.
+    """
+
+    config: config_lib.Config
+    sources: Dict[str, str]
+    print_config: bool
+    plan: Optional[config_lib.PlanOptions] = None
+
+
+def parse(argv: Sequence[str]) -> Command:
+    """Parses a command line.
+
+    >>> parse(["app.py", "--mode=supcon", "--dataset=digits", "--linear_epochs=5"]).config.linear.epochs
+    5
+
+    Args:
+      argv: the program's name and the flags.
+
+    Raises:
+      UserError: with the flag, its value and what would be right.
+      SystemExit: after printing the help, if a flag asks for it.
+    """
+    if {"-h", "--h", "-help", "--help", "--helpshort", "--helpfull"} & set(argv[1:]):
+        print(help_text(shutil.get_terminal_size((100, 24)).columns), flush=True)
+        sys.exit(0)
+    by_hand = _parse_flags(argv[1:])
+    print_config = bool(by_hand.pop("print_config", False))
+    plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
+    plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
+    recipe = recipes.find(by_hand)
+    from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
+    for name in REQUIRED:
+        if name not in by_hand and name not in from_recipe:
+            raise UserError(f"--{name} is missing; for example: python app.py --mode=supcon --dataset=digits")
+    sources = {option.name: "default" for option in config_lib.options()}
+    if recipe is not None:
+        sources.update({name: f"recipe {recipe.stem}" for name in from_recipe})
+        sources["recipe"] = "mode and data set"
+        from_recipe["recipe"] = recipe.stem
+    sources.update({name: "command line" for name in by_hand})
+    try:
+        config = config_lib.from_values({**from_recipe, **by_hand})
+    except ArgumentError as error:
+        if error.argument in from_recipe and error.argument not in by_hand:
+            raise _with_source(error, sources[error.argument]) from None
+        raise
+    return Command(config, sources, print_config, plan)
+
+
+def _with_source(error: ArgumentError, source: str) -> UserError:
+    """Returns the error with the source of the value after the flag: '--flag=value (recipe NAME): …'."""
+    flag = config_lib.as_flag(error.argument, error.value)
+    return UserError(f"{flag} ({source}): {error.problem}", **error.others)
+
+
+def _read_recipe(path: pathlib.Path, by_hand: Mapping[str, Any]) -> Dict[str, Any]:
+    """Returns the options that a recipe sets, except those that a flag given by hand makes meaningless.
+
+    Raises:
+      UserError: the recipe has a mistake; the message names the file.
+    """
+    try:
+        values = _parse_flags([f"--flagfile={path}"])
+    except UserError as error:
+        raise UserError(f"{path}: {error.text(config_lib.as_flag)}") from None
+    dropped = {other for name, others in DEPENDENT.items() if name in by_hand for other in others}
+    return {name: value for name, value in values.items() if name not in dropped}
+
+
+def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
+    """Returns the options that `arguments` set; other options are absent."""
+    flag_values = _define_flags()
+    try:
+        positional = flag_values(["app.py", *arguments])[1:]
+    except _BadValue as bad:
+        raise bad.error from None
+    except absl_flags.UnrecognizedFlagError as error:
+        known = nearest(error.flagname, (*flag_values, "help"))
+        hint = f"did you mean --{known}?" if known else "--help lists all options"
+        raise UserError(f"--{error.flagname}: no such option; {hint}") from None
+    except absl_flags.Error as error:  # a flag without its value, or a flagfile that cannot be read
+        raise UserError(" ".join(str(error).split())) from None
+    if positional:
+        raise UserError(f"unexpected argument '{positional[0]}'; every option starts with --")
+    return {name: flag_values[name].value for name in flag_values if flag_values[name].present and name != "flagfile"}
+
+
+def _define_flags() -> absl_flags.FlagValues:
+    """Returns a fresh set of absl flags, one for each option."""
+    flag_values = absl_flags.FlagValues()
+    for option in (*config_lib.options(), *config_lib.plan_options()):
+        _define_flag(flag_values, option.name, option.type)
+    _define_flag(flag_values, "print_config", bool)
+    absl_flags.DEFINE_string("flagfile", None, "", flag_values=flag_values)
+    return flag_values
+
+
+def _define_flag(flag_values: absl_flags.FlagValues, name: str, kind: Any) -> None:
+    flag: absl_flags.Flag = absl_flags.Flag(_ValueParser(name, kind), None, name, None, name, boolean=kind is bool)
+    absl_flags.DEFINE_flag(flag, flag_values)
+
+
+class _BadValue(Exception):
+    """Carries an ArgumentError through absl, which would turn a ValueError into text."""
+
+    def __init__(self, error: ArgumentError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _ValueParser(absl_flags.ArgumentParser):
+    """Parses the text of one flag.
+
+    Args:
+      name: the option's name.
+      kind: the option's type.
+    """
+
+    def __init__(self, name: str, kind: Any) -> None:
+        super().__init__()
+        self._name = name
+        self._kind = kind
+
+    def parse(self, argument: Any) -> Any:
+        try:
+            return _value_from_text(argument, self._kind)
+        except (KeyError, ValueError):
+            raise _BadValue(ArgumentError(self._name, argument, f"must be {WANTED[self._kind]}")) from None
+
+
+def _value_from_text(text: Any, kind: Any) -> Any:
+    """Returns the value of type `kind` that `text` stands for.
+
+    Raises:
+      KeyError, ValueError: the text stands for no such value.
+    """
+    if kind is bool:
+        return BOOLEANS[str(text).lower()]
+    if kind in (int, Optional[int]):
+        return int(text)
+    if kind in (float, Optional[float]):
+        return float(text)
+    if kind in (Tuple[str, ...], Tuple[int, ...], Optional[Tuple[float, ...]]):
+        elements: List[str] = [part.strip() for part in text.split(",")] if text else []
+        convert = {Tuple[str, ...]: str, Tuple[int, ...]: int}.get(kind, float)
+        return tuple(convert(part) for part in elements)
+    return text

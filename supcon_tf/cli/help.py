@@ -1,0 +1,72 @@
+"""Texts of `--help` and `--print_config`."""
+
+import textwrap
+from typing import Mapping, Tuple
+
+from supcon_tf import config as config_lib
+
+REQUIRED = ("mode", "dataset")
+
+USAGE = """\
+Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear classifier, evaluate, export.
+
+  python app.py --mode=supcon --dataset=digits
+  python app.py --mode=ce --dataset=folder:/path/to/images
+  python app.py --mode=supcon --dataset=cifar10 --print_config
+  python app.py --mode=supcon --dataset=cifar10 --plan
+
+--mode and --dataset are enough: the recipe of that pair sets the other options. If a recipe for --encoder exists, it is
+preferred. A flag given by hand wins over the recipe.
+"""
+
+
+def help_text(width: int) -> str:
+    """Returns the help on all options, by group.
+
+    Args:
+      width: number of characters in a line of the terminal.
+    """
+    lines, title = [USAGE], ""
+    for option in config_lib.options():
+        if option.title != title:
+            title = option.title
+            lines.append(f"{title}:")
+        lines += _entry(
+            f"--[no]{option.name}" if option.type is bool else f"--{option.name}", _description(option), width
+        )
+    lines.append("Without a run:")
+    lines += _entry("--print_config", "Print every option with its value and its source, and run nothing.", width)
+    for option in config_lib.plan_options():
+        lines += _entry(f"--{option.name}", option.metadata["help"], width)
+    lines += _entry("--help", "Print this text.", width)
+    return "\n".join(lines)
+
+
+def config_text(config: config_lib.Config, sources: Mapping[str, str]) -> str:
+    """Returns one line for each option, by group: the flag that sets it, and the source of its value."""
+    values = config_lib.values(config)
+    lines, title = [], ""
+    for option in config_lib.options():
+        if option.title != title:
+            title = option.title
+            lines.append(f"\n# {title}")
+        flag = config_lib.as_flag(option.name, values[option.name])
+        lines.append(f"{flag:<44} {sources[option.name]}")
+    return "\n".join(lines).lstrip()
+
+
+def _description(option: config_lib.Option) -> str:
+    """Returns an option's help with its choices, unless the help names them, and its default."""
+    text, choices = option.metadata["help"], option.metadata["choices"] or ()
+    if any(f"'{choice}'" not in text for choice in choices):
+        text += f" {'Ours' if option.metadata['check_other'] else 'Choices'}: {', '.join(choices)}."
+    if option.name in REQUIRED:
+        return f"{text} (required)"
+    return text if option.default is None else f"{text} (default: {config_lib.value_text(option.default)})"
+
+
+def _entry(flag: str, description: str, width: int) -> Tuple[str, str]:
+    indent = " " * 6
+    return f"  {flag}", textwrap.fill(
+        description, min(width, 100), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )

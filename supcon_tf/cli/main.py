@@ -1,0 +1,76 @@
+"""Runs what a command line asks for; the one place where a UserError becomes a line of text."""
+
+import logging
+import os
+import signal
+import sys
+from typing import Optional, Sequence
+
+from supcon_tf.cli import flags
+from supcon_tf.cli.help import config_text
+from supcon_tf.config import as_flag
+from supcon_tf.errors import Interrupted, UserError, WorkersLost
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs what the command line asks for.
+
+    A UserError becomes one line, with arguments written as flags. Any other error is a bug and keeps its traceback.
+
+    Args:
+      argv: the program's name and the flags; None for those of this process.
+
+    Returns:
+      The exit status: 0, 2 after a UserError, or 128 plus the number of the signal that stopped the run.
+    """
+    argv = sys.argv if argv is None else argv
+    try:
+        try:
+            run(argv)
+        except WorkersLost as lost:
+            from supcon_tf import distribute
+
+            distribute.start_again(lost, argv)
+        return 0
+    except UserError as error:
+        print(f"app.py: {error.text(as_flag)}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f"app.py: {stop}", file=sys.stderr)
+        return 128 + stop.signal
+    except KeyboardInterrupt:
+        print("\napp.py: interrupted; run the same command to resume", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of the output, for example `head`, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses the command line, then runs the stages or prints the configuration or the plan."""
+    command = flags.parse(argv)
+    if command.print_config:
+        print(config_text(command.config, command.sources), flush=True)
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides notices of TensorFlow's C++ part
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if command.plan is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
+        from supcon_tf.cli.plan_text import plan_text
+        from supcon_tf.plan import make_plan
+
+        print(plan_text(make_plan(command.config, command.plan)), flush=True)
+        return
+    from supcon_tf import distribute  # imports TensorFlow
+    from supcon_tf.run.run import run as run_stages
+
+    hardware = command.config.hardware
+    strategy = distribute.make_strategy(
+        hardware.strategy,
+        tpu=hardware.tpu,
+        tpu_zone=hardware.tpu_zone,
+        tpu_project=hardware.tpu_project,
+        cpu_devices=hardware.cpu_devices,
+    )
+    with distribute.watch_workers(strategy):
+        run_stages(command.config, strategy)

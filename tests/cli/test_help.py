@@ -1,0 +1,53 @@
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from supcon_tf import config as config_lib
+from supcon_tf.cli.help import help_text
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def printed():
+    code = (
+        "import sys\n"
+        "from supcon_tf.cli.main import main\n"
+        "try: main(['app.py', '--help'])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_names_every_option_and_needs_no_tensorflow(printed):
+    for option in (*config_lib.options(), *config_lib.plan_options()):
+        assert re.search(rf"^  --(\[no\])?{option.name}$", printed, re.MULTILINE), option.name
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_lines_of_help_on_an_option_fit_the_terminal(width):
+    lines = [line for line in help_text(width).splitlines() if line.startswith(" " * 6)]
+    assert len(lines) > 100
+    assert all(len(line) <= width or " " not in line.strip() for line in lines)
+
+
+def test_help_gives_all_choices_and_the_default_of_an_option():
+    entries = dict(re.findall(r"^  --(?:\[no\])?(\w+)\n((?:      .*\n?)+)", help_text(80), re.MULTILINE))
+    for option in config_lib.options():
+        part = " ".join(entries[option.name].split())
+        for choice in option.metadata["choices"] or ():
+            assert choice in part, (option.name, choice)
+        if option.default is not None and option.name not in ("mode", "dataset"):
+            assert f"(default: {config_lib.value_text(option.default)})" in part, option.name
+
+
+def test_options_of_the_linear_stage_have_help_of_their_own():
+    text = " ".join(help_text(80).split())
+    assert "--linear_schedule Decay of the learning rate" in text
+    assert "multiply by --linear_decay_rate every --linear_decay_epochs epochs" in text

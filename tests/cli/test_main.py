@@ -1,0 +1,75 @@
+import importlib.metadata
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from supcon_tf.cli import flags, main
+from supcon_tf.errors import ArgumentError, Interrupted, UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_application_answers_a_mistake_with_one_line_and_status_2():
+    done = subprocess.run(
+        [sys.executable, "app.py", "--mode=supcn", "--dataset=digits"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == "app.py: --mode=supcn: unknown; did you mean supcon?\n"
+
+
+def raising(error):
+    def run(argv):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        (ArgumentError("seed", 3, "needs {mode}", mode="ce"), 2, "app.py: --seed=3: needs --mode=ce\n"),
+        (UserError("x.json: is not valid JSON"), 2, "app.py: x.json: is not valid JSON\n"),
+        (Interrupted("stopped", 15), 143, "app.py: stopped\n"),
+        (KeyboardInterrupt(), 130, "\napp.py: interrupted; run the same command to resume\n"),
+    ],
+)
+def test_expected_errors_become_a_line_and_a_status(monkeypatch, capsys, error, status, line):
+    monkeypatch.setattr(main, "run", raising(error))
+    assert main.main(["app.py"]) == status
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes differ"), TypeError("no")])
+def test_other_errors_keep_their_traceback(monkeypatch, error):
+    monkeypatch.setattr(main, "run", raising(error))
+    with pytest.raises(type(error), match=str(error)):
+        main.main(["app.py"])
+
+
+def test_installed_command_is_supcon_with_the_flags_of_app():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert list(scripts) == ["supcon"]
+    entry = importlib.metadata.EntryPoint("supcon", scripts["supcon"], "console_scripts")
+    assert entry.load() is main.main
+
+
+def test_without_arguments_the_command_reads_those_of_the_process(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["supcon", "--mode=ce", "--dataset=digits", "--print_config"])
+    assert main.main() == 0
+    assert "--mode=ce" in capsys.readouterr().out
+
+
+def test_top_level_modules_lead_to_the_package():
+    code = (
+        "import app, flags, supcon_tf.cli.flags, supcon_tf.cli.main\n"
+        "assert app.main is supcon_tf.cli.main.main and flags.parse is supcon_tf.cli.flags.parse"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert flags.parse(["app.py", "--recipe=digits_ce"]).config.run.mode == "ce"
