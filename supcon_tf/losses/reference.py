@@ -36,7 +36,7 @@ def supervised_contrastive_loss(
         memory = memory and memory._replace(projections=tf.math.l2_normalize(memory.projections, axis=-1))
     losses = losses_of_views(labels, projections, temperature, summation, denominator, positives_cap, memory)
     of_images = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
-    return tf.cast(temperature, of_images.dtype) * of_images if scale_by_temperature else of_images
+    return in_type_of(of_images, temperature) * of_images if scale_by_temperature else of_images
 
 
 def losses_of_views(
@@ -59,7 +59,7 @@ def losses_of_views(
         negative = tf.concat([negative, ~same & memory.valid], axis=1)
         contrasts = tf.concat([z, tf.where(memory.valid[:, tf.newaxis], memory.projections, 0)], axis=0)
 
-    s = tf.matmul(z, contrasts, transpose_b=True) / tf.cast(temperature, z.dtype)
+    s = tf.matmul(z, contrasts, transpose_b=True) / in_type_of(z, temperature)
     log_denominator = {
         "all": log_sum(s, positive | negative),  # A(i)
         "only_negatives": log_sum(s, negative),  # N(i)
@@ -95,6 +95,11 @@ def masks(labels: tf.Tensor, views: tf.Tensor, positives_cap: Optional[int]) -> 
 
     view = tf.range(tf.size(labels) * views)
     return by_view(served) & (view[:, tf.newaxis] != view), by_view(~same)
+
+
+def in_type_of(x: tf.Tensor, temperature: Union[float, tf.Tensor]) -> tf.Tensor:
+    """Returns τ in the type of `x`. `tf.cast` would round a number to float32 first."""
+    return tf.cast(temperature, x.dtype) if tf.is_tensor(temperature) else tf.constant(temperature, x.dtype)
 
 
 def log_sum(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -4,8 +4,7 @@ import os
 
 import pytest
 
-import app
-import flags
+from supcon_tf.cli import flags, main
 from supcon_tf.config import as_flag
 from supcon_tf.errors import UserError
 
@@ -14,7 +13,7 @@ def test_the_command_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     command = ["app.py", "--mode=supcon", "--dataset=digits", "--data_dir=data", "--plan", "--plan_tflops=0.1"]
-    app.run([*command, "--plan_memory=0.001", "--plan_devices=2"])
+    main.run([*command, "--plan_memory=0.001", "--plan_devices=2"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("supcon on digits: 1,197 training images, seen as 8x8x1, 10 classes; small in float32")
     named = {line[2:].split("  ")[0] for line in lines if line.startswith("  ")}

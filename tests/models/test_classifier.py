@@ -36,6 +36,14 @@ def test_frozen_encoder_answers_the_same_in_training_and_after():
     np.testing.assert_array_equal(model(images, training=True), model(images, training=False))
 
 
+def test_a_frozen_encoder_drops_nothing_in_training():
+    images = keras.Input((4, 4, 1))
+    encoder = keras.Model(images, keras.layers.Dropout(0.5)(keras.layers.Flatten()(images)))
+    model = Classifier(encoder, 2, freeze_encoder=True)
+    batch = tf.ones([3, 4, 4, 1])
+    np.testing.assert_array_equal(model(batch, training=True), model(batch, training=False))
+
+
 @pytest.mark.parametrize("normalize", [True, False])
 def test_embedding_is_normalised_if_asked(normalize):
     model = make_classifier(freeze_encoder=True, normalize_embedding=normalize)

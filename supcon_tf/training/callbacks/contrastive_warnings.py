@@ -23,20 +23,23 @@ class ContrastiveWarnings(StepCallback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        loss, collapsed = figures["unscaled_loss"], figures["collapsed_loss"]
-        self._collapsed_epochs = self._collapsed_epochs + 1 if abs(loss - collapsed) < 0.01 * collapsed else 0
-        if self._collapsed_epochs == self._patience:
-            self._warn_once(
-                "collapse",
-                f"the loss stays at {loss:.2f}, about log(N-1) = {collapsed:.2f}: all embeddings have become equal; "
-                "a lower learning rate, more warm-up epochs or a larger batch usually helps",
-            )
+        if "collapsed_loss" in figures:  # a loss without diagnostics cannot tell
+            self._look_for_collapse(figures["unscaled_loss"], figures["collapsed_loss"])
         share = figures.get("images_with_classmates", 1.0)
         if share < 0.5:
             self._warn_once(
                 "classmates",
                 f"only {share:.0%} of the images find another image of their class in the batch, so the labels add "
                 "little; a larger batch usually helps",
+            )
+
+    def _look_for_collapse(self, loss: float, collapsed: float) -> None:
+        self._collapsed_epochs = self._collapsed_epochs + 1 if abs(loss - collapsed) < 0.01 * collapsed else 0
+        if self._collapsed_epochs == self._patience:
+            self._warn_once(
+                "collapse",
+                f"the loss stays at {loss:.2f}, about log(N-1) = {collapsed:.2f}: all embeddings have become equal; "
+                "a lower learning rate, more warm-up epochs or a larger batch usually helps",
             )
 
     def _warn_once(self, kind: str, text: str) -> None:

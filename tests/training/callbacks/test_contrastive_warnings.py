@@ -27,3 +27,8 @@ def test_without_labels_nobody_expects_classmates(capsys):
     callback = ContrastiveWarnings()
     callback.on_epoch_end(0, {"unscaled_loss": 3.0, "collapsed_loss": 4.0})
     assert capsys.readouterr().err == ""
+
+
+def test_a_loss_without_diagnostics_gives_no_warning(capsys):
+    ContrastiveWarnings().on_epoch_end(0, {"loss": 3.0, "temperature": 0.1})
+    assert capsys.readouterr().err == ""
