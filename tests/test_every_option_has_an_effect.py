@@ -284,13 +284,22 @@ def test_encoder_weights_are_read(tmp_path, pictures):
         stages.build_linear_training(experiment, encoder_weights=True)
 
 
+RECORD = {
+    "mode": "supcon",
+    "whitening": "none",
+    "prepared_data": "digits",
+    "whitening_constants": {"mean": [0.0], "std": [1.0]},
+    "total_steps": {"pretrain": 5, "linear": 5},
+}
+
+
 def test_warm_start_and_its_parts_say_what_another_run_must_have(tmp_path, digits_dir):
     other = tmp_path / "other"
     given = {"dataset": "digits", "data_dir": digits_dir, "warm_start": str(other)}
     with pytest.raises(UserError, match="holds no run"):
         prepare(tmp_path, **given)
     other.mkdir()
-    (other / "config.json").write_text('{"mode": "supcon"}')
+    (other / "config.json").write_text(json.dumps(RECORD))
     for part, stage in (("encoder", "'linear' or 'pretrain'"), ("classifier", "'linear'")):
         with pytest.raises(UserError, match=f"has no finished stage {stage}, "):
             prepare(tmp_path, **given, warm_start_parts=(part,))

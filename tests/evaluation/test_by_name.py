@@ -14,7 +14,8 @@ def inputs():
     """A model that answers with its input, and four images of two classes."""
     model = keras.Sequential([keras.layers.InputLayer((2,)), keras.layers.Activation("linear")])
     logits = np.float32([[1, 0], [0, 1], [1, 0], [1, 0]])
-    batches = tf.data.Dataset.from_tensor_slices((logits, [0, 1, 1, 0], np.ones(4, np.float32))).batch(2)
+    parts = {"views": logits[:, np.newaxis], "labels": [0, 1, 1, 0], "weights": np.ones(4, np.float32)}
+    batches = tf.data.Dataset.from_tensor_slices(parts).batch(2)
     return evaluation.EvaluationInputs(model, lambda: (batches, 2), ["cat", "dog"])
 
 

@@ -28,7 +28,7 @@ def random_memory(seed, size=11, classes=3):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant)))
-@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.settings(max_examples=8, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 10_000),
     batch=st.integers(1, 8),

@@ -191,7 +191,7 @@ def files_of(folder):
 
 
 def test_a_run_leaves_the_global_precision_policy_as_it_was(tmp_path, monkeypatch):
-    config, experiment = prepare(tmp_path, precision="bfloat16", stages=("pretrain", "export"))
+    config, experiment = prepare(tmp_path, mode="ce", precision="bfloat16", stages=("pretrain", "export"))
     run_lib.run(config, experiment.strategy)
     assert keras.mixed_precision.global_policy().name == "float32"
     tf.io.gfile.rmtree(experiment.run_dir.saved_model)
