@@ -85,7 +85,7 @@ def test_figures_of_the_evaluator_are_in_the_metrics(followed):
     metrics = json.loads((followed / "runs" / "closeness" / "metrics.json").read_text())
     assert -1 <= metrics["closeness"]["similarity"] <= 1
     assert "top1" in metrics
-    assert "closeness" in (followed / "runs" / "closeness" / "report.html").read_text()
+    assert "Closeness" in (followed / "runs" / "closeness" / "report.html").read_text()
 
 
 def test_encoder_and_loss_are_in_the_options_of_their_runs(followed):
