@@ -97,7 +97,7 @@ def arguments_called(**names: str) -> Iterator[None]:
 
 
 def first_line(error: Exception, length: int) -> str:
-    """The first line of what an error says, of at most so many characters."""
+    """Returns the first line of an error's message, at most `length` characters long."""
     return str(error).strip().split("\n")[0][:length]
 
 
@@ -123,11 +123,11 @@ def nearest(name: str, known: Iterable[str]) -> Optional[str]:
 
 
 class WorkersLost(Exception):
-    """The connection to the other workers is gone; the message says how. A fresh process can join them again."""
+    """The connection to the other workers is lost; the message says why. A new process can join them again."""
 
 
 class Interrupted(Exception):
-    """The run was asked to stop (Ctrl-C, SIGTERM), has saved where it was, and continues with the same command.
+    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its progress. The same command resumes it.
 
     Attributes:
       signal: number of the signal.

@@ -1,8 +1,8 @@
 """Runs the commands and the Python code of README and docs, as a reader would paste them, on tiny data.
 
 Every command is at least parsed, so that a flag that does not exist fails. `QUICK` says which are also run in each test
-run. The others train for hours or need a network; the slow test runs them with the replacements of `SMALLER`. Those of
-`NOT_HERE` need hardware, a network or files that tests do not have, and are parsed only.
+run. The others train for hours or need a network; the slow test runs them with the replacements of `SMALLER`. Commands
+in `NOT_HERE` need hardware, a network or files that tests do not have, and are parsed only.
 """
 
 import argparse
@@ -31,7 +31,7 @@ QUICK = re.compile(
     r"python app\.py (--mode=supcon --dataset=(digits --run_dir=runs/mine|folder:/path/to/images)$|.*--plan\b|--help$)"
 )
 
-# What the data, the hardware or the network of a test cannot give. These commands are parsed only.
+# Commands that need data, hardware or a network that tests do not have. They are parsed only.
 NOT_HERE = re.compile(
     r"--tpu=|--strategy=|imagenet2012|voc/2007|--source_files|=imagenet$|--encoder=/path/|tensorflow$"
 )

@@ -15,7 +15,7 @@ CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-HEIGHT, LEAST_WIDTH = 20, 16  # an image is so many pixels wide, and as many more as its number
+HEIGHT, LEAST_WIDTH = 20, 16  # an image is this wide in pixels, plus its number
 SETS = {"train": range(0, 14), "val": range(14, 22), "test": range(22, 42)}
 
 

@@ -638,7 +638,7 @@ MUTATIONS = (
     Mutation(
         "warm-start-measures-its-own-whitening",
         "run",
-        "a run that begins with the encoder of another run whitens by the constants of its own images",
+        "a run that begins with the encoder of another run whitens by constants measured on this run's images",
         (
             Edit(
                 "supcon_tf/experiment.py",

@@ -112,7 +112,7 @@ def test_first_stage_has_the_sources_steps_and_rates(recipe):
         np.testing.assert_allclose(schedule(step), rate, rtol=1e-4, atol=1e-5 * peak)
 
 
-# Of google-research/supcon: steps of both stages, computed there by rounding their sum; and the rates that follow.
+# Steps of both stages in google-research/supcon, which rounds their sum; the rates follow from the steps.
 WITH_BOTH_STAGES = {
     "imagenet2012_supcon": 91750,
     "imagenet2012_supcon_resnet101": 137625,

@@ -1,4 +1,4 @@
-"""That it learns: a file of its own, for it takes long and tests run side by side by file."""
+"""Trains a whole run and checks that it learns. It has a file to itself, because files run side by side."""
 
 import json
 
