@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from app import main
 from supcon_tf.models import encoders
 from tests import imagenet
 
 
+@pytest.mark.slow
 def test_imagenet_is_prepared_trained_on_evaluated_and_exported(tmp_path, capsys, monkeypatch):
     one_block_a_group = encoders.ARCHITECTURES["resnet50"]._replace(blocks=(1, 1, 1, 1))  # to save time
     monkeypatch.setitem(encoders.ARCHITECTURES, "resnet50", one_block_a_group)
