@@ -35,6 +35,8 @@ def plan_text(plan: Plan) -> str:
     if config.model.sync_batch_norm and config.hardware.precision != "float32" and not compiled:
         notes.append("With --sync_batch_norm, activations take half as much again unless --jit_compile is given.")
     uncounted = sorted({name for stage in plan.stages for name in stage.counted.uncounted})
+    if not all(stage.loss_is_counted for stage in plan.stages):
+        notes.append(f"Not counted: the loss '{config.loss.contrastive_loss}'.")
     if uncounted:
         notes.append(f"Not counted, for their shapes are not known: {', '.join(uncounted)}.")
     return "\n\n".join([*blocks, "\n".join(notes)])

@@ -1,8 +1,10 @@
 """The names that options accept, for the rooms and the command line alike.
 
-Imports nothing, so that every room can read a tuple from here. Where a room has a dict from name to function, a test
+Imports no room, so that every room can read a tuple from here. Where a room has a dict from name to function, a test
 compares its keys with the tuple.
 """
+
+from typing import Dict, Tuple
 
 MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
@@ -29,7 +31,12 @@ KERAS_ENCODERS = tuple(f"keras:{family}{size}" for family, sizes in _KERAS_FAMIL
 STEMS = ("auto", "imagenet", "small")
 INITIALIZATIONS = ("default", "tensorflow", "pytorch")
 
-CONTRASTIVE_LOSSES = ("supcon", "npairs", "triplet")
+# Loss → the options that it takes beside `temperature` and `scale_by_temperature`. Other options are rejected with it.
+CONTRASTIVE_LOSSES: Dict[str, Tuple[str, ...]] = {
+    "supcon": ("learn_temperature", "summation", "denominator", "anchors", "positives_cap", "queue_size"),
+    "npairs": (),
+    "triplet": (),
+}
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")
 ANCHORS = ("all", "one")

@@ -5,7 +5,7 @@ Each function checks one subject. It raises ArgumentError for the option that th
 
 from typing import Any, Iterable, Tuple
 
-from supcon_tf.config.choices import ENCODERS, KERAS_ENCODERS
+from supcon_tf.config.choices import CONTRASTIVE_LOSSES, ENCODERS, KERAS_ENCODERS
 from supcon_tf.config.options import TRAINING_STAGES, Config, ModelOptions, PlanOptions, is_path, name_in_stage
 from supcon_tf.errors import NAME_ONLY, ArgumentError
 
@@ -233,7 +233,7 @@ def _check_queue(config: Config) -> None:
 
 
 def _check_baseline_loss(config: Config) -> None:
-    """Checks the options of the paper's loss that the losses 'npairs' and 'triplet' do not have.
+    """Checks the options of the paper's loss that another loss does not take; see `choices.CONTRASTIVE_LOSSES`.
 
     `temperature` and `scale_by_temperature` are allowed, because recipes set them.
     """
@@ -244,7 +244,8 @@ def _check_baseline_loss(config: Config) -> None:
         raise ArgumentError(
             "num_views", config.augment.num_views, "{contrastive_loss} needs 2 views", contrastive_loss="npairs"
         )
-    names = ("learn_temperature", "summation", "denominator", "anchors", "positives_cap", "queue_size")
+    taken = CONTRASTIVE_LOSSES[loss.contrastive_loss]
+    names = [name for name in CONTRASTIVE_LOSSES["supcon"] if name not in taken]
     for name, value in _changed(loss, names):
         raise ArgumentError(
             name, value, "has no effect with {contrastive_loss}", contrastive_loss=loss.contrastive_loss

@@ -73,6 +73,10 @@ def of_supcon(
     )
 
 
+# Loss → matrices of all pairs that a replica holds. The cost of a loss that is not in here is unknown.
+MATRICES = {"npairs": 4, "triplet": 8}
+
+
 def of_all_pairs(images: int, replicas: int, views: int, dim: int, *, name: str) -> LossCost:
     """Returns the cost of 'npairs' and 'triplet' (`baselines.py`): every replica holds a few matrices of all pairs."""
     rows = images if name == "npairs" else images * views
@@ -80,8 +84,9 @@ def of_all_pairs(images: int, replicas: int, views: int, dim: int, *, name: str)
     gathered = {"projections": images * views * dim * FLOAT, "labels and places": images * FLOAT}
     # The gradients at the projections are summed over replicas.
     gathered["gradients at the projections"] = images * views * dim * FLOAT
-    matrices = 4 if name == "npairs" else 8
-    return LossCost(3 * 2 * pairs * dim, FLOAT * (matrices * pairs + 2 * rows * dim), _gathered(gathered, replicas))
+    return LossCost(
+        3 * 2 * pairs * dim, FLOAT * (MATRICES[name] * pairs + 2 * rows * dim), _gathered(gathered, replicas)
+    )
 
 
 def _gathered(of_all: Dict[str, int], replicas: int) -> Dict[str, int]:

@@ -122,12 +122,20 @@ class StagePlan:
         return optimizers.OPTIMIZERS[self.config.stage(self.stage).optimizer].slots
 
     @property
+    def loss_is_counted(self) -> bool:
+        """Whether the cost of the loss is known."""
+        loss = self.config.loss.contrastive_loss
+        return not self.contrastive or loss == "supcon" or loss in cost.MATRICES
+
+    @property
     def loss(self) -> cost.LossCost:
         """Cost of the contrastive loss with its gradient, or of cross-entropy."""
         options = self.config.loss
         if not self.contrastive:  # logits, probabilities and their gradient
             return cost.LossCost(0, 3 * FLOAT * self.share * self.classes, {})
         of_batch = (self.batch_size, self.replicas, self.views, self._projection)
+        if not self.loss_is_counted:
+            return cost.LossCost(0, 0, {})
         if options.contrastive_loss != "supcon":
             return cost.of_all_pairs(*of_batch, name=options.contrastive_loss)
         small = options.learn_temperature or 1.0 / options.temperature <= engine.LARGEST_EXPONENT

@@ -59,7 +59,7 @@ def initial_weights(config: config_lib.Config, run_dir: RunDir, stage: str) -> I
             "or give another {run_dir}",
             run_dir=NAME_ONLY,
         )
-    pretrained_here = stage == "linear" and not uses_pretrained_encoder(config, run_dir)
+    pretrained_here = stage == "linear" and not encoder_is_from_elsewhere(config, run_dir)
     parts = _parts_of(config.run.mode, stage, with_encoder=not pretrained_here)
     taken = config.model.warm_start_parts if config.model.warm_start is not None else ()
     return InitialWeights(
@@ -103,7 +103,7 @@ def has_started(run_dir: RunDir, stage: str) -> bool:
     return checkpoints.latest_step(run_dir.checkpoints(stage)) is not None
 
 
-def uses_pretrained_encoder(config: config_lib.Config, run_dir: RunDir) -> bool:
+def encoder_is_from_elsewhere(config: config_lib.Config, run_dir: RunDir) -> bool:
     """Returns whether the stage 'linear' trains on an encoder from elsewhere, which this run does not train."""
     trains_encoder = "pretrain" in config.run.stages or has_started(run_dir, "pretrain")
     return config_lib.uses_pretrained_encoder(config) and not trains_encoder
@@ -111,7 +111,7 @@ def uses_pretrained_encoder(config: config_lib.Config, run_dir: RunDir) -> bool:
 
 def trained_stages(config: config_lib.Config, run_dir: RunDir, last_stage: str) -> Tuple[str, ...]:
     """Returns the stages that train in this run, up to `last_stage`."""
-    if uses_pretrained_encoder(config, run_dir):
+    if encoder_is_from_elsewhere(config, run_dir):
         return (last_stage,)
     return tuple(dict.fromkeys(("pretrain", last_stage)))
 

@@ -5,6 +5,10 @@ import sys
 from typing import Iterator, List, Sequence, Tuple
 
 
+class NotAnImage(ValueError):
+    """A file is not an image that TensorFlow reads."""
+
+
 def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, float]]:
     """Yields class name and probability of each file, in order. Needs only TensorFlow, not this project.
 
@@ -13,7 +17,7 @@ def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, floa
       images: paths or gs:// addresses of JPEG, PNG, GIF or BMP files.
 
     Raises:
-      ValueError: a file is not such an image; names the file.
+      NotAnImage: a file is not such an image; names the file.
     """
     import tensorflow as tf
 
@@ -23,7 +27,7 @@ def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, floa
         try:
             answer = model.signatures["serve_encoded"](encoded=tf.constant([_read(image)]))
         except tf.errors.InvalidArgumentError:
-            raise ValueError(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
+            raise NotAnImage(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
         yield names[int(answer["classes"][0])], float(tf.reduce_max(answer["probabilities"]))
 
 
@@ -53,7 +57,7 @@ def main(argv: List[str]) -> int:
     try:
         for image, (name, probability) in zip(images, predict(saved_model, images)):
             print(f"{image}: {name} ({probability:.1%})", flush=True)
-    except ValueError as error:
+    except NotAnImage as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
     return 0

@@ -16,7 +16,7 @@ class LossOptions:
         "Loss of the contrastive modes: 'supcon', or the baselines 'npairs' (two views) and 'triplet' (hardest in the "
         "batch, soft margin). 'supcon' is the paper's loss, in the variant that the options below select. Mode "
         "'simclr' uses it without labels (NT-Xent).",
-        choices=CONTRASTIVE_LOSSES,
+        choices=tuple(CONTRASTIVE_LOSSES),
     )
     temperature: float = option(0.1, "Temperature of the softmax over similarities; 'triplet' ignores it.", above=0)
     learn_temperature: bool = option(

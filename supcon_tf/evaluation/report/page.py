@@ -9,10 +9,12 @@ from supcon_tf.evaluation.report.curves import Curve, curves_section
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60em; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em }
-table { border-collapse: collapse } td, th { padding: .15em .6em; text-align: right; font-weight: normal }
-th { color: #666 } .figure { font-size: 2em; line-height: 1.2; padding-right: 1em; text-align: left }
+table { border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto }
+td, th { padding: .15em .6em; text-align: right; font-weight: normal }
+th { color: #666 } .figure { font-size: 2em; line-height: 1.2 }
+td.figure { display: inline-block; padding-right: 1em; text-align: left }
 .figure small { display: block; font-size: .4em; color: #666 }
-.matrix td { min-width: 1.6em } .options td, .options th { text-align: left }
+.matrix td { min-width: 1.6em } .options td, .options th { text-align: left } .options td { overflow-wrap: anywhere }
 svg { background: #fafafa; margin: 0 .6em .6em 0 } svg text { font: 11px sans-serif; fill: #666 }
 """
 
@@ -59,7 +61,8 @@ def report_html(
     parts.append(options_section(options))
     body = "\n".join(part for part in parts if part)
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<!doctype html><html lang=en><meta charset=utf-8>"
+        f"<meta name=viewport content='width=device-width, initial-scale=1'><title>{html.escape(title)}</title>"
         f"<style>{STYLE}</style>\n{body}\n</html>\n"
     )
 
