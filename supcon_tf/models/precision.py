@@ -6,11 +6,6 @@ from typing import Iterator
 from tensorflow import keras
 
 
-def set_precision(precision: str) -> None:
-    """Gives layers that are created from now on a precision: 'float32', 'bfloat16' or 'float16'."""
-    keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
-
-
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
     """Gives layers that are created in this context a precision. Afterwards Keras' global policy is the earlier one.
@@ -24,7 +19,7 @@ def precision_policy(precision: str) -> Iterator[None]:
       precision: 'float32', 'bfloat16' or 'float16', in which layers compute. Their variables are always float32.
     """
     before = keras.mixed_precision.global_policy()
-    set_precision(precision)
+    keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
     try:
         yield
     finally:

@@ -14,9 +14,8 @@ def write_views(writer: tf.summary.SummaryWriter, views: tf.Tensor) -> None:
 
     Args:
       writer: writes the stage's event files.
-      views: `[batch, views, height, width, channels]` uint8, or `[batch, height, width, channels]` for one view.
+      views: `[batch, views, height, width, channels]` uint8.
     """
-    views = views if views.shape.rank == 5 else views[:, tf.newaxis]
     grid = views_grid(views[:IMAGES_SHOWN])
     with writer.as_default(step=0):
         tf.summary.image("views", grid[tf.newaxis])
