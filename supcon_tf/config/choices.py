@@ -10,7 +10,19 @@ MODES = ("supcon", "simclr", "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
 PARTS = ("encoder", "projection_head", "classifier")
 
-ENCODERS = ("small", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200")
+# Options that only some encoders take. Each encoder rejects those that it does not list.
+OPTIONS_OF_SOME_ENCODERS = ("encoder_weights", "encoder_width", "stem", "sync_batch_norm")
+_OF_RESIDUAL_NETWORKS = ("encoder_width", "stem", "sync_batch_norm")
+# Encoder → the options of `OPTIONS_OF_SOME_ENCODERS` that it takes
+ENCODERS: Dict[str, Tuple[str, ...]] = {
+    "small": _OF_RESIDUAL_NETWORKS,
+    "resnet18": _OF_RESIDUAL_NETWORKS,
+    "resnet34": _OF_RESIDUAL_NETWORKS,
+    "resnet50": _OF_RESIDUAL_NETWORKS,
+    "resnet101": _OF_RESIDUAL_NETWORKS,
+    "resnet152": _OF_RESIDUAL_NETWORKS,
+    "resnet200": _OF_RESIDUAL_NETWORKS,
+}
 _KERAS_FAMILIES = {
     "ConvNeXt": ("Base", "Large", "Small", "Tiny", "XLarge"),
     "DenseNet": ("121", "169", "201"),
@@ -26,8 +38,9 @@ _KERAS_FAMILIES = {
     "VGG": ("16", "19"),
     "Xception": ("",),
 }
-# The models of keras.applications in Keras 2.15
+# The models of keras.applications in Keras 2.15, and the options that they take
 KERAS_ENCODERS = tuple(f"keras:{family}{size}" for family, sizes in _KERAS_FAMILIES.items() for size in sizes)
+KERAS_ENCODER_OPTIONS = ("encoder_weights",)
 STEMS = ("auto", "imagenet", "small")
 INITIALIZATIONS = ("default", "tensorflow", "pytorch")
 

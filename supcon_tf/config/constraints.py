@@ -5,8 +5,15 @@ Each function checks one subject. It raises ArgumentError for the option that th
 
 from typing import Any, Iterable, Tuple
 
-from supcon_tf.config.choices import CONTRASTIVE_LOSSES, ENCODERS, KERAS_ENCODERS
-from supcon_tf.config.options import TRAINING_STAGES, Config, ModelOptions, PlanOptions, is_path, name_in_stage
+from supcon_tf.config.choices import CONTRASTIVE_LOSSES
+from supcon_tf.config.options import (
+    TRAINING_STAGES,
+    Config,
+    PlanOptions,
+    check_encoder_options,
+    is_path,
+    name_in_stage,
+)
 from supcon_tf.errors import NAME_ONLY, ArgumentError
 
 
@@ -160,17 +167,8 @@ def _check_data(config: Config) -> None:
 
 
 def _check_encoder(config: Config) -> None:
-    model, encoder = config.model, config.model.encoder
-    if encoder not in ENCODERS:
-        for name, value in _changed(model, ("encoder_width", "stem", "sync_batch_norm")):
-            usual = getattr(ModelOptions, name)
-            raise ArgumentError(
-                name, value, f"does not apply to {{encoder}}; give {{{name}}}", encoder=encoder, **{name: usual}
-            )
-    if model.encoder_weights is not None and encoder not in KERAS_ENCODERS:
-        raise ArgumentError(
-            "encoder_weights", model.encoder_weights, "needs an encoder keras:NAME, not {encoder}", encoder=encoder
-        )
+    check_encoder_options(config.model)
+    encoder = config.model.encoder
     if is_path(encoder):
         for name, value in _changed(config.hardware, ("precision",)):
             raise ArgumentError(

@@ -1,6 +1,7 @@
 """Encoders by name, and whole models from the options of the command line.
 
-To add an encoder family, write its file, add an entry to `ENCODERS` here, and add its name to the config's choices.
+To add an encoder family, write its file, add an entry to `ENCODERS` here, and one to `ENCODERS` of the config's choices,
+which lists the options that the family takes.
 """
 
 import contextlib
@@ -8,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from tensorflow import keras
 
-from supcon_tf.config import ModelOptions, is_path
+from supcon_tf.config import ModelOptions, check_encoder_options, is_path
 from supcon_tf.errors import ArgumentError, arguments_called, did_you_mean
 from supcon_tf.models.applications import build_application
 from supcon_tf.models.classifier import Classifier
@@ -21,21 +22,16 @@ from supcon_tf.models.user_model import load_encoder
 Whitening = Tuple[Sequence[float], Sequence[float]]  # means and standard deviations, see `build_encoder`
 NO_WHITENING: Whitening = ((0.0,), (1.0,))
 
-# Options that only some families have.
-FAMILY_OPTIONS = ("encoder_weights", "encoder_width", "stem", "sync_batch_norm")
-
 
 class EncoderFamily(NamedTuple):
-    """What encoders of a family are built by, and what they can do.
+    """Builds the encoders of a family.
 
     Attributes:
       build: maps (options, image shape, whitening, seed) to the encoder.
-      options: those of `FAMILY_OPTIONS` that the family has. The others must keep their defaults.
       whitened: whether the encoder whitens images with the constants that it is given.
     """
 
     build: Callable[[ModelOptions, Tuple[int, int, int], Whitening, int], keras.Model]
-    options: Tuple[str, ...] = ()
     whitened: bool = False
 
 
@@ -67,12 +63,12 @@ def _user_model(
     return load_encoder(options.encoder, image_shape)
 
 
-RESIDUAL_NETWORK = EncoderFamily(_residual_network, ("encoder_width", "stem", "sync_batch_norm"), whitened=True)
+RESIDUAL_NETWORK = EncoderFamily(_residual_network, whitened=True)
 
 # Name of an encoder, 'keras' for all names keras:NAME, or 'path' for all paths → its family
 ENCODERS: Dict[str, EncoderFamily] = {
     **{name: RESIDUAL_NETWORK for name in ARCHITECTURES},
-    "keras": EncoderFamily(_application, ("encoder_weights",)),
+    "keras": EncoderFamily(_application),
     "path": EncoderFamily(_user_model),
 }
 
@@ -114,10 +110,7 @@ def make_encoder(
       ArgumentError: the encoder does not exist, cannot be read, or does not have an option that is set.
     """
     family = family_of(options.encoder)
-    for name in FAMILY_OPTIONS:
-        value = getattr(options, name)
-        if name not in family.options and value != getattr(ModelOptions, name):
-            raise ArgumentError(name, value, "does not apply to {encoder}", encoder=options.encoder)
+    check_encoder_options(options)
     with _errors_of_options(options):
         return family.build(options, image_shape, whitening, seed)
 

@@ -40,7 +40,7 @@ def resolve_config(
 def _decided_by(defaults: catalogue.DatasetDefaults, config: config_lib.Config) -> Dict[str, Any]:
     """Returns what the data set decides about a new run."""
     options = config.data
-    has_stem = "stem" in models.family_of(config.model.encoder).options
+    has_stem = "stem" in config_lib.encoder_options(config.model.encoder)
     held_out = [spec for spec in (options.validation_split, options.eval_split) if spec]
     splits = (defaults.train_split or "").split("+")
     overlaps = any(name in spec for spec in held_out for name in (*splits, "all") if name)

@@ -18,7 +18,7 @@ from supcon_tf.errors import ArgumentError
         ({"encoder": "a.keras", "encoder_width": 2.0}, "--encoder_width=2: does not apply to --encoder=a.keras"),
         ({"encoder": "a.h5", "sync_batch_norm": True}, "--sync_batch_norm: does not apply to --encoder=a.h5"),
         ({"encoder": "a.h5", "precision": "bfloat16"}, "--precision=bfloat16: does not apply to --encoder=a.h5"),
-        ({"encoder_weights": "imagenet"}, "--encoder_weights=imagenet: needs an encoder keras:NAME, not --encoder=re"),
+        ({"encoder_weights": "imagenet"}, "--encoder_weights=imagenet: does not apply to --encoder=resnet50; leave it"),
         ({"warm_start_parts": ("classifier",)}, "--warm_start_parts=classifier: has no effect without --warm_start"),
         (
             {"warm_start": "x", "warm_start_parts": ("projection_head",), "mode": "ce"},

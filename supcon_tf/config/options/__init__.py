@@ -5,7 +5,7 @@ from supcon_tf.config.options.config import TRAINING_STAGES, Config, name_in_sta
 from supcon_tf.config.options.data import DataOptions
 from supcon_tf.config.options.hardware import HardwareOptions
 from supcon_tf.config.options.loss import LossOptions
-from supcon_tf.config.options.model import ModelOptions, is_path
+from supcon_tf.config.options.model import ModelOptions, check_encoder_options, encoder_options, is_path
 from supcon_tf.config.options.plan import PlanOptions
 from supcon_tf.config.options.run import RunOptions
 from supcon_tf.config.options.stage import StageOptions
@@ -25,6 +25,8 @@ __all__ = [
     "RunOptions",
     "StageOptions",
     "TrainingOptions",
+    "check_encoder_options",
+    "encoder_options",
     "is_path",
     "name_in_stage",
     "uses_pretrained_encoder",

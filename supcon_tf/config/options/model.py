@@ -3,7 +3,15 @@
 import dataclasses
 from typing import Optional, Tuple
 
-from supcon_tf.config.choices import ENCODERS, INITIALIZATIONS, KERAS_ENCODERS, PARTS, STEMS
+from supcon_tf.config.choices import (
+    ENCODERS,
+    INITIALIZATIONS,
+    KERAS_ENCODER_OPTIONS,
+    KERAS_ENCODERS,
+    OPTIONS_OF_SOME_ENCODERS,
+    PARTS,
+    STEMS,
+)
 from supcon_tf.config.field import option
 from supcon_tf.errors import ArgumentError, did_you_mean
 
@@ -11,6 +19,15 @@ from supcon_tf.errors import ArgumentError, did_you_mean
 def is_path(encoder: str) -> bool:
     """Returns whether this value of the option `encoder` is the path of a model."""
     return "/" in encoder or encoder.endswith((".keras", ".h5"))
+
+
+def encoder_options(encoder: str) -> Tuple[str, ...]:
+    """Returns the options that this encoder takes, of those that only some take.
+
+    >>> encoder_options("keras:MobileNetV2"), encoder_options("./encoder.keras")
+    (('encoder_weights',), ())
+    """
+    return KERAS_ENCODER_OPTIONS if encoder.startswith("keras:") else ENCODERS.get(encoder, ())
 
 
 def _check_other_encoder(encoder: str) -> None:
@@ -34,7 +51,7 @@ class ModelOptions:
         "keras.applications without its classifier, for example keras:EfficientNetV2S, with the image scaling of its "
         "family. A path ends in .keras or .h5, or is a SavedModel folder with a / in its path; its model gets images "
         "from 0 to 255. A feature map is averaged over the image. Neither kind is whitened.",
-        choices=ENCODERS,
+        choices=tuple(ENCODERS),
         check_other=_check_other_encoder,
     )
     encoder_weights: Optional[str] = option(
@@ -81,3 +98,17 @@ class ModelOptions:
     sync_batch_norm: bool = option(
         False, "Compute batch statistics over all replicas instead of over each replica's own images."
     )
+
+
+def check_encoder_options(options: ModelOptions) -> None:
+    """Raises ArgumentError if an option is set that the encoder does not take."""
+    taken = encoder_options(options.encoder)
+    for name in OPTIONS_OF_SOME_ENCODERS:
+        value, usual = getattr(options, name), getattr(ModelOptions, name)
+        if name not in taken and value != usual:
+            advice = f"give {{{name}}}"  # a recipe may have set it, so that leaving it out is not enough
+            if usual is None:
+                advice = "leave it out, or choose a model of keras.applications, keras:NAME"
+            raise ArgumentError(
+                name, value, f"does not apply to {{encoder}}; {advice}", encoder=options.encoder, **{name: usual}
+            )
