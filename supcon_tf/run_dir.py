@@ -70,7 +70,14 @@ class RunDir:
         record = self.record() if self._has_saved() else None
         return config_lib.recorded(record) if record is not None and record["dataset"] == dataset else None
 
-    def claim(self, config: config_lib.Config, found: Mapping[str, Any], *, write: bool = True) -> None:
+    def claim(
+        self,
+        config: config_lib.Config,
+        found: Mapping[str, Any],
+        record: Optional[Mapping[str, Any]] = None,
+        *,
+        write: bool = True,
+    ) -> None:
         """Makes this the folder of the run that `config` describes. A folder without checkpoints is free for any run.
 
         Args:
@@ -78,13 +85,14 @@ class RunDir:
           found: a record beside the options. `prepared_data` is the name of the prepared data set, which changes when
             the images of a folder do; `whitening_constants` the mean and standard deviation of the channels;
             `total_steps` the number of steps of each training stage.
+          record: the record of the run that is resumed, if the caller has completed it; None to read it.
           write: False for a process that leaves the writing to another.
 
         Raises:
           ArgumentError: the folder holds another run, or cannot be written; or the images have changed.
           UserError: the record cannot be read.
         """
-        recorded = self.record() if self._has_saved() else None
+        recorded = self.record() if record is None and self._has_saved() else record
         if recorded is not None:
             changed = config_lib.differences(recorded, config)
             if changed:

@@ -56,7 +56,7 @@ def make_model_of(config, multi_label):
     if config.run.mode == "ce":
         stage = "linear" if config.run.stages == ("linear",) else "pretrain"
         model = build.make_classifier(config, SHAPE, 3, stage=stage)
-        build.compile_classifier(model, optimizer, config, multi_label=multi_label)
+        build.compile_classifier(model, optimizer, config.hardware, multi_label=multi_label)
         if multi_label:
             several = tf.one_hot(labels, 3, dtype=tf.int32)
             return model, (tf.constant(views[:, 0]), several, tf.ones([IMAGES, 3]))

@@ -591,8 +591,8 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/run_dir.py",
-                "        recorded = self.record() if self._has_saved() else None\n        if recorded",
-                "        recorded = self.record()\n        if recorded",
+                "self.record() if record is None and self._has_saved() else record\n        if recorded",
+                "self.record() if record is None else record\n        if recorded",
             ),
         ),
         ("tests/test_run_dir.py",),
@@ -665,8 +665,8 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/run/resolve.py",
-                "_decided_by(defaults, config) if record is None else {name: record[name] for name in DECIDED_BY_DATA}",
-                "_decided_by(defaults, config)",
+                "        kept = {name: record[name] for name in DECIDED_BY_DATA}\n",
+                "        kept: Dict[str, Any] = {}\n",
             ),
         ),
         ("tests/test_experiment.py", "tests/run"),

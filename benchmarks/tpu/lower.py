@@ -85,7 +85,7 @@ def make_model(recipe: Recipe, strategy: tf.distribute.Strategy) -> keras.Model:
             model.compile(optimizer, build.make_contrastive_loss(config, model))
         else:
             model = build.make_classifier(config, IMAGE_SHAPE, CLASSES, stage=recipe.stage)
-            build.compile_classifier(model, optimizer, config)
+            build.compile_classifier(model, optimizer, config.hardware)
         optimizer.build(model.trainable_variables)
     return model
 

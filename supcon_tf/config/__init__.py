@@ -42,7 +42,6 @@ from supcon_tf.config.options import (
     encoder_options,
     is_path,
     name_in_stage,
-    uses_pretrained_encoder,
 )
 from supcon_tf.config.record import differences, digest, fingerprint, identity, recorded
 from supcon_tf.config.values import (
@@ -92,8 +91,8 @@ __all__ = [
     "check_encoder_options",
     "differences",
     "digest",
-    "fingerprint",
     "encoder_options",
+    "fingerprint",
     "from_values",
     "identity",
     "is_path",
@@ -102,7 +101,6 @@ __all__ = [
     "plan_from_values",
     "plan_options",
     "recorded",
-    "uses_pretrained_encoder",
     "value_text",
     "values",
 ]

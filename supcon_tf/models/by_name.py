@@ -1,7 +1,7 @@
-"""Encoders by name, and whole models from the options of the command line.
+"""Builds encoders by name, and whole models from the options of the command line.
 
-To add an encoder family, write its file, add an entry to `ENCODERS` here, and one to `ENCODERS` of the config's choices,
-which lists the options that the family takes.
+To add an encoder family, write its file and add an entry to `ENCODERS` here. In the config's choices, add an entry to
+`ENCODERS` that lists the options that the family takes.
 """
 
 import contextlib

@@ -9,13 +9,13 @@ from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import models
-from supcon_tf.data import catalogue, load
+from supcon_tf.data import load
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.plan import graph_cost
 from supcon_tf.plan.stage import Parameters, StagePlan
-from supcon_tf.run import build, resolve, schedule
+from supcon_tf.run import build, resolve, schedule, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +51,7 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
     Raises:
       ArgumentError: a data set that is unknown or of unknown size, or options that do not fit it.
     """
-    config = resolve.resolve_config(config, catalogue.dataset_defaults(config.data.dataset), None)
-    resolve.check_single_label(config)
-    data = load.load(config.data, labels=config.run.mode != "simclr", prepare=False)
-    resolve.check_label_noise(config.data, data)
+    config, data, _ = resolve.resolve_config(config, prepare=False)
     replicas = asked.plan_devices or config.hardware.cpu_devices
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     images = TrainingImages(data, max_examples=config.data.max_examples)
@@ -77,7 +74,7 @@ def _stages(
         # Only the data tell which classes have images, so all classes count.
         return schedule.step_schedule(config, stage, images, unlabelled, replicas, num_classes=classes)
 
-    training = tuple(dict.fromkeys(("pretrain", schedule.last_training_stage(config.run.mode, classes))))
+    training = weights.trained_stages(config, schedule.last_training_stage(config.run.mode, classes))
     steps = {stage: steps_of(stage, config) for stage in training if stage in config.run.stages}  # before any model
     encoder: Optional[keras.Model] = None
     for stage in steps:

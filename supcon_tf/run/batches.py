@@ -1,4 +1,4 @@
-"""The images of a run and the batches that its stages train and evaluate on."""
+"""Chooses the images of a run and makes the batches that its stages train and evaluate on. Needs no run."""
 
 import contextlib
 import dataclasses
@@ -6,14 +6,13 @@ from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from supcon_tf import augment, distribute
+from supcon_tf import augment
 from supcon_tf import config as config_lib
 from supcon_tf.batch import without_labels
 from supcon_tf.data import decoding, load, pipeline
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import NAME_ONLY, ArgumentError
-from supcon_tf.run.context import Experiment
 from supcon_tf.training.fit import MakeBatches
 
 EVALUATION_BATCH = 256
@@ -56,73 +55,100 @@ def unlabelled_images(options: config_lib.DataOptions, images: TrainingImages) -
     return unlabelled
 
 
-def contrastive_augmentation(experiment: Experiment) -> augment.Augmentation:
-    """Returns the augmentation of contrastive training: all views of each image."""
-    options = experiment.config.augment
-    return _augmentation(experiment, options, options.num_views, experiment.config.training.microbatch_size)
+def classifier_options(options: config_lib.AugmentOptions, stage: str) -> config_lib.AugmentOptions:
+    """Returns the options of the one view of each image that `stage` trains a classifier on."""
+    if stage == "linear":
+        policy = options.augment[0] if options.linear_augment == "same" else options.linear_augment
+        return dataclasses.replace(options, augment=(policy,), num_views=1, mix="none")
+    return dataclasses.replace(options, augment=options.augment[:1], num_views=1)
 
 
-def classifier_augmentation(experiment: Experiment, policy: str, *, mix: str) -> augment.Augmentation:
-    """Returns the augmentation of classifier training: one view of each image under `policy`."""
-    options = dataclasses.replace(experiment.config.augment, augment=(policy,), mix=mix)
-    return _augmentation(experiment, options, 1, None)
-
-
-def _augmentation(
-    experiment: Experiment, options: config_lib.AugmentOptions, num_views: int, microbatch_size: Optional[int]
+def make_augmentation(
+    options: config_lib.AugmentOptions,
+    image_size: int,
+    num_classes: int,
+    *,
+    accelerated: bool = False,
+    microbatch_size: Optional[int] = None,
 ) -> augment.Augmentation:
+    """Returns the augmentation of training images.
+
+    Args:
+      options: resolved options of the views; see `classifier_options` for those of a classifier.
+      image_size: side of the views.
+      num_classes: number of classes, for the labels of mixed images.
+      accelerated: whether the devices are GPUs or TPUs, which may take over some steps.
+      microbatch_size: number of images that the device finishes at a time; None for the whole batch.
+    """
     return augment.Augmentation(
         options,
-        num_views,
-        image_size=experiment.image_shape[0],
-        flip=experiment.flip,
-        device_steps=augment.steps_for_device(options, accelerated=distribute.has_accelerators(experiment.strategy)),
-        num_classes=experiment.num_classes,
+        options.num_views,
+        image_size=image_size,
+        flip=options.flip == "on",
+        device_steps=augment.steps_for_device(options, accelerated=accelerated),
+        num_classes=num_classes,
         microbatch_size=microbatch_size,
     )
 
 
-def training_batches(experiment: Experiment, augmentation: augment.Augmentation, steps: StepSchedule) -> MakeBatches:
-    """Returns a function from start step and input context to the batches from that step on."""
+def training_batches(
+    images: TrainingImages,
+    augmentation: augment.Augmentation,
+    steps: StepSchedule,
+    *,
+    seed: int,
+    unlabelled: Optional[TrainingImages] = None,
+    with_labels: bool = True,
+) -> MakeBatches:
+    """Returns a function from start step and input context to the batches from that step on.
+
+    Args:
+      images: the training images.
+      augmentation: makes their views.
+      steps: batch size and number of steps.
+      seed: seed of the run.
+      unlabelled: further images without labels; None for none.
+      with_labels: False to contrast all images without labels.
+    """
 
     def make_batches(start_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return pipeline.training_batches(
-            experiment.images,
+        dataset = pipeline.training_batches(
+            images,
             augmentation.on_host,
             steps,
-            seed=experiment.config.run.seed,
+            seed=seed,
             start_step=start_step,
             context=context,
-            unlabelled=experiment.unlabelled,
+            unlabelled=unlabelled,
         )
+        return dataset if with_labels else dataset.map(without_labels)
 
     return make_batches
 
 
-def contrastive_batches(experiment: Experiment, augmentation: augment.Augmentation, steps: StepSchedule) -> MakeBatches:
-    """Returns the same as `training_batches`, but with unlabelled images where an image has several classes."""
-    make_batches = training_batches(experiment, augmentation, steps)
-    if not experiment.data.multi_label:
-        return make_batches
-    return lambda start_step, context: make_batches(start_step, context).map(without_labels)
+def evaluation_batches(
+    data: load.ImageData,
+    split: str,
+    make_view: pipeline.MakeView,
+    strategy: tf.distribute.Strategy,
+    *,
+    bad_images: Optional[decoding.BadImages] = None,
+) -> Tuple[tf.data.Dataset, int]:
+    """Returns distributed batches of a whole split, and their number.
 
-
-def evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dataset, int]:
-    """Returns distributed batches of a whole split, and their number."""
-    replicas = experiment.strategy.num_replicas_in_sync
+    Args:
+      data: the data set.
+      split: one of its splits.
+      make_view: maps an image to what the encoder sees.
+      strategy: which devices compute.
+      bad_images: collects images that cannot be decoded; None to stop at the first.
+    """
+    replicas = strategy.num_replicas_in_sync
     batch_size = max(EVALUATION_BATCH // replicas, 1) * replicas
-    batches = experiment.strategy.distribute_datasets_from_function(
-        lambda context: pipeline.evaluation_batches(
-            experiment.data, split, experiment.evaluation_view, batch_size, context, experiment.images.bad_images
-        )
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: pipeline.evaluation_batches(data, split, make_view, batch_size, context, bad_images)
     )
-    return batches, pipeline.evaluation_steps(experiment.data, split, batch_size)
-
-
-def validation_batches(experiment: Experiment) -> Optional[Tuple[tf.data.Dataset, int]]:
-    """Returns batches to evaluate on while training, and their number; None for no such evaluation."""
-    split = experiment.data.validation_split
-    return evaluation_batches(experiment, split) if split and experiment.num_classes else None
+    return batches, pipeline.evaluation_steps(data, split, batch_size)
 
 
 class _Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""Models, losses and optimizers from options. Needs no run: tests, notebooks and plans build with it too."""
+"""Builds models, losses and optimizers from options. Needs no run: tests, notebooks and plans build with it too."""
 
 import dataclasses
 from typing import Callable, Optional, Tuple
@@ -115,8 +115,9 @@ def compile_contrastive_model(
 def compile_classifier(
     model: models.Classifier,
     optimizer: keras.optimizers.Optimizer,
-    config: config_lib.Config,
+    hardware: config_lib.HardwareOptions,
     *,
+    label_smoothing: float = 0.0,
     multi_label: bool = False,
 ) -> None:
     """Compiles the model with cross-entropy and accuracy; `multi_label` for images that have several classes."""
@@ -124,22 +125,24 @@ def compile_classifier(
         loss: keras.losses.Loss = models.SigmoidCrossEntropy(name="cross_entropy")
         accuracy: keras.metrics.Metric = models.HitAtOne("hit_at_1")
     else:
-        loss = models.CrossEntropy(label_smoothing=config.training.label_smoothing, name="cross_entropy")
+        loss = models.CrossEntropy(label_smoothing=label_smoothing, name="cross_entropy")
         accuracy = models.Accuracy("top1")
     model.compile(
         optimizer,
         loss,
         weighted_metrics=[accuracy],
-        jit_compile=config.hardware.jit_compile,
-        steps_per_execution=config.hardware.steps_per_execution,
+        jit_compile=hardware.jit_compile,
+        steps_per_execution=hardware.steps_per_execution,
     )
 
 
 def make_optimizer(
-    config: config_lib.Config, stage: str, model: keras.Model, learning_rate: optimizers.WarmupThenDecay
+    options: config_lib.StageOptions,
+    training: config_lib.TrainingOptions,
+    model: keras.Model,
+    learning_rate: optimizers.WarmupThenDecay,
 ) -> keras.optimizers.Optimizer:
     """Builds the optimizer of a training stage for its model."""
-    options = config.stage(stage)
     decaying = {id(weight) for weight in model.decaying_weights}
     undecayed = [weight for weight in model.trainable_weights if id(weight) not in decaying]
     # LARS does not scale what does not decay, as in the authors' code, which has no online classifier. Ours is scaled:
@@ -149,11 +152,11 @@ def make_optimizer(
     return optimizers.make_optimizer(
         options.optimizer,
         learning_rate,
-        momentum=config.training.momentum,
+        momentum=training.momentum,
         weight_decay=options.weight_decay,
         undecayed=undecayed,
         unadapted=[weight for weight in undecayed if id(weight) not in scaled],
-        clip_norm=config.training.clip_norm,
+        clip_norm=training.clip_norm,
     )
 
 

@@ -1,4 +1,4 @@
-"""The running experiment: what all stages of a run share."""
+"""Holds the running experiment: the options, data and devices that all stages of a run share."""
 
 import dataclasses
 from typing import Any, Dict, Optional, Tuple
@@ -10,23 +10,19 @@ from supcon_tf import config as config_lib
 from supcon_tf.data import catalogue, load
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
-from supcon_tf.errors import ArgumentError
-from supcon_tf.run import schedule
+from supcon_tf.run import resolve, schedule, weights
 from supcon_tf.run_dir import RunDir
-from supcon_tf.training import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A run with all that its stages share.
+    """Holds what all stages of a run share.
 
     Attributes:
       config: the final options.
       strategy: which devices compute.
       run_dir: the folder that the run writes to.
       data: the data set.
-      image_shape: height, width and channels of what the encoder sees.
-      flip: whether views are mirrored at random.
       images: the training images.
       unlabelled: further images to contrast without labels; None for none.
       whitening: channel means and standard deviations that become 0 and 1.
@@ -36,11 +32,14 @@ class Experiment:
     strategy: tf.distribute.Strategy
     run_dir: RunDir
     data: load.ImageData
-    image_shape: Tuple[int, int, int]
-    flip: bool
     images: TrainingImages
     unlabelled: Optional[TrainingImages] = None
     whitening: catalogue.Whitening = catalogue.NO_WHITENING
+
+    @property
+    def image_shape(self) -> Tuple[int, int, int]:
+        """Height, width and channels of what the encoder sees."""
+        return resolve.image_shape(self.config.data, self.data)
 
     @property
     def num_classes(self) -> int:
@@ -58,6 +57,11 @@ class Experiment:
         return distribute.is_chief(self.strategy)
 
     @property
+    def accelerated(self) -> bool:
+        """Whether the devices are GPUs or TPUs."""
+        return distribute.has_accelerators(self.strategy)
+
+    @property
     def last_training_stage(self) -> str:
         """The stage whose result is evaluated and exported."""
         return schedule.last_training_stage(self.config.run.mode, self.num_classes)
@@ -67,27 +71,15 @@ class Experiment:
         replicas = self.strategy.num_replicas_in_sync
         return schedule.step_schedule(self.config, stage, self.images, self.unlabelled, replicas)
 
-    def is_done(self, stage: str) -> bool:
-        """Returns whether a training stage has reached its last step."""
-        return checkpoints.latest_step(self.run_dir.checkpoints(stage)) == self.steps(stage).total_steps
-
     def require(self, stage: str, *, needed_by: str) -> None:
-        """Checks that a training stage is finished.
-
-        Raises:
-          ArgumentError: it is not; names the stage that needs it.
-        """
-        if not self.is_done(stage):
-            raise ArgumentError(
-                "stages",
-                needed_by,
-                f"needs the finished stage '{stage}', which {self.run_dir.path} does not have; add it",
-            )
+        """Raises ArgumentError unless a training stage is finished, which the stage `needed_by` needs."""
+        weights.require_finished(self.run_dir, stage, self.steps(stage).total_steps, needed_by=needed_by)
 
     def evaluation_view(self, images: tf.Tensor) -> tf.Tensor:
         """Turns images of any size into what the encoder sees in evaluation and serving."""
         crop = self.config.augment.eval_crop
-        return augment.evaluation_view(images, self.image_shape[0], config_lib.EVAL_CROP if crop is None else crop)
+        assert crop is not None  # it is resolved
+        return augment.evaluation_view(images, self.image_shape[0], crop)
 
     def described(self) -> Dict[str, Any]:
         """Returns the options that identify the run, with what was found out where they leave something open."""
@@ -96,8 +88,6 @@ class Experiment:
             "train_split": self.data.train_split,
             "validation_split": self.data.validation_split or "none",
             "eval_split": self.data.eval_split or "none",
-            "image_size": self.image_shape[0],
-            "flip": "on" if self.flip else "off",
             "whitening": "none" if self.whitening == catalogue.NO_WHITENING else f"mean {mean}, deviation {std}",
             "replicas": self.strategy.num_replicas_in_sync,
         }

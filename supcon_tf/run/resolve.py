@@ -1,27 +1,70 @@
-"""The final options of a run: flags, then the record of the run that is resumed, then the data set's defaults.
+"""Resolves the options of a run: flags, then the record of the run that is resumed, then the data set's defaults.
 
-    options given ─► record of the resumed run ─► defaults of the data set ─► Config
+    options given ─► record of the resumed run ─► defaults of the data set ─► images of the data set ─► Config
 
-Each of the three only fills in what those before it leave open.
+Each of the four only fills in what those before it leave open.
 """
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from supcon_tf import config as config_lib
-from supcon_tf import models
 from supcon_tf.data import catalogue, load
 from supcon_tf.errors import ArgumentError
+from supcon_tf.run import weights
 
 LARGEST_DEFAULT_IMAGE = 224
 
-# Options that may be left open, with 'auto' or None, and that the data set then decides.
-DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "image_size", "stem", "whitening", "train_split")
+# Options that may be left open, with 'auto' or None, and that the data set then decides. For some, 'auto' or None is
+# also a decision: the encoder then chooses the stem, the training images give the constants of whitening.
+DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "flip", "image_size", "stem", "whitening", "train_split")
+# Options that earlier versions left open in the record of a run, which decided them anew each time
+ONCE_LEFT_OPEN = ("flip", "image_size")
+
+
+class Resolved(NamedTuple):
+    """A run's final options and its data.
+
+    Attributes:
+      config: the final options.
+      data: the data set.
+      record: the record that was given, completed where an earlier version left an option open.
+    """
+
+    config: config_lib.Config
+    data: load.ImageData
+    record: Optional[Mapping[str, Any]]
 
 
 def resolve_config(
+    config: config_lib.Config, record: Optional[Mapping[str, Any]] = None, *, prepare: bool = True
+) -> Resolved:
+    """Resolves the options and loads the data set. Checks before it prepares any data what can be checked then.
+
+    Args:
+      config: the options as they were given.
+      record: the record of the run that is resumed; None for a new run.
+      prepare: whether to prepare the data; False only reads what is known of the data set.
+
+    Raises:
+      ArgumentError: an option contradicts what the data set decides, or does not fit it.
+      UserError: the data cannot be had.
+    """
+    defaults = catalogue.dataset_defaults(config.data.dataset)
+    config = with_defaults(config, defaults, record)
+    check_single_label(config)
+    data = load.load(config.data, labels=config.run.mode != "simclr", prepare=prepare)
+    check_label_noise(config.data, data)
+    config = _fill_in(config, {"image_size": default_image_size(data)})
+    if record is not None:
+        decided = {**_decided_by(defaults, config), "image_size": default_image_size(data)}
+        record = {**record, **{name: decided[name] for name in ONCE_LEFT_OPEN if record[name] in (None, "auto")}}
+    return Resolved(config, data, record)
+
+
+def with_defaults(
     config: config_lib.Config, defaults: catalogue.DatasetDefaults, record: Optional[Mapping[str, Any]]
 ) -> config_lib.Config:
-    """Returns the options with a value for each that is left open and that the data set decides.
+    """Returns the options with the data set's default for each that is left open.
 
     Args:
       config: the options as they were given.
@@ -31,8 +74,18 @@ def resolve_config(
     Raises:
       ArgumentError: an option contradicts what the data set decides.
     """
+    decided = _decided_by(defaults, config)
+    if record is not None:
+        kept = {name: record[name] for name in DECIDED_BY_DATA}
+        decided.update(
+            {name: value for name, value in kept.items() if name not in ONCE_LEFT_OPEN or value not in (None, "auto")}
+        )
+    return _fill_in(config, decided)
+
+
+def _fill_in(config: config_lib.Config, decided: Mapping[str, Any]) -> config_lib.Config:
+    """Returns the options with the values of `decided` for those that are still open."""
     values = config_lib.values(config)
-    decided = _decided_by(defaults, config) if record is None else {name: record[name] for name in DECIDED_BY_DATA}
     still_open = {name: value for name, value in decided.items() if values[name] in (None, "auto")}
     return config_lib.from_values({**values, **still_open})
 
@@ -47,6 +100,7 @@ def _decided_by(defaults: catalogue.DatasetDefaults, config: config_lib.Config) 
     return {
         "crop_min_area": defaults.crop_min_area,
         "eval_crop": defaults.eval_crop,
+        "flip": "on" if defaults.flip else "off",
         "image_size": defaults.image_size,
         "stem": defaults.stem if options.image_size is None and has_stem else "auto",
         "whitening": "auto",
@@ -54,17 +108,17 @@ def _decided_by(defaults: catalogue.DatasetDefaults, config: config_lib.Config) 
     }
 
 
-def image_shape(options: config_lib.DataOptions, data: load.ImageData) -> Tuple[int, int, int]:
-    """Returns height, width and channels of what the encoder sees."""
-    height, width, channels = data.image_shape
+def default_image_size(data: load.ImageData) -> int:
+    """Returns the side of the squares that the encoder sees: that of the images, up to 224 pixels."""
+    height, width, _ = data.image_shape
     own_size = max(height or LARGEST_DEFAULT_IMAGE, width or LARGEST_DEFAULT_IMAGE)
-    image_size = options.image_size or min(own_size, LARGEST_DEFAULT_IMAGE)
-    return image_size, image_size, channels
+    return min(own_size, LARGEST_DEFAULT_IMAGE)
 
 
-def flips(options: config_lib.AugmentOptions, defaults: catalogue.DatasetDefaults) -> bool:
-    """Returns whether views are mirrored at random."""
-    return {"on": True, "off": False, "auto": defaults.flip}[options.flip]
+def image_shape(options: config_lib.DataOptions, data: load.ImageData) -> Tuple[int, int, int]:
+    """Returns height, width and channels of what the encoder sees, from resolved options."""
+    assert options.image_size is not None
+    return options.image_size, options.image_size, data.image_shape[2]
 
 
 def check_single_label(config: config_lib.Config) -> None:
@@ -74,9 +128,8 @@ def check_single_label(config: config_lib.Config) -> None:
       ArgumentError: names the first such option.
     """
     options, mode, mix = config.data, config.run.mode, config.augment.mix
-    trains_encoder = "pretrain" in config.run.stages or not config_lib.uses_pretrained_encoder(config)
     values = {
-        "mode": mode if mode == "supcon" and trains_encoder else None,
+        "mode": mode if mode == "supcon" and weights.trains_encoder(config) else None,
         "label_noise": options.label_noise,
         "label_smoothing": config.training.label_smoothing,
         "classes_per_batch": options.classes_per_batch,

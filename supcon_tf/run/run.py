@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute
-from supcon_tf.data import catalogue, load
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError
 from supcon_tf.models.precision import precision_policy
@@ -53,32 +52,19 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
       UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
     """
     run_dir = RunDir(config.run.run_dir or default_path(config))
-    record = run_dir.begun(config.data.dataset)
-    defaults = catalogue.dataset_defaults(config.data.dataset)
-    config = resolve.resolve_config(config, defaults, record)
-    resolve.check_single_label(config)
-    data = load.load(config.data, labels=config.run.mode != "simclr")
-    resolve.check_label_noise(config.data, data)
+    config, data, record = resolve.resolve_config(config, run_dir.begun(config.data.dataset))
     images = batches.training_images(config.data, data, seed=config.run.seed)
-    experiment = Experiment(
-        config,
-        strategy,
-        run_dir,
-        data,
-        resolve.image_shape(config.data, data),
-        resolve.flips(config.augment, defaults),
-        images,
-        batches.unlabelled_images(config.data, images),
-    )
+    unlabelled = batches.unlabelled_images(config.data, images)
+    experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
     total_steps = _check_before_training(experiment, resumes=record is not None)
-    with batches.bad_images_named(config.data, data, experiment.unlabelled):
-        constants = weights.whitening_constants(config, defaults, record, lambda: whitening_lib.measure(images))
+    with batches.bad_images_named(config.data, data, unlabelled):
+        constants = weights.whitening_constants(config, record, lambda: whitening_lib.measure(images))
     found = {
         "prepared_data": data.builder.info.full_name,
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
     }
-    run_dir.claim(config, found, write=experiment.chief)
+    run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
         print(_heading(experiment), file=sys.stderr, flush=True)
     return dataclasses.replace(experiment, whitening=constants)
@@ -94,7 +80,7 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
       UserError: a batch does not fit, the workers differ, or another run does not have the weights.
     """
     config, strategy = experiment.config, experiment.strategy
-    training = weights.trained_stages(config, experiment.run_dir, experiment.last_training_stage)
+    training = weights.trained_stages(config, experiment.last_training_stage, experiment.run_dir)
     total_steps = {stage: experiment.steps(stage).total_steps for stage in training}
     replicas = strategy.num_replicas_in_sync
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)

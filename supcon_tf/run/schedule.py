@@ -1,4 +1,4 @@
-"""How long the stages train, and at which learning rate: arithmetic on the options, with no model and no run."""
+"""Computes how long the stages train and at which learning rate. Needs no model and no run."""
 
 from typing import Optional
 

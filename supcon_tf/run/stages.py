@@ -1,7 +1,7 @@
-"""The stages of a run, in their order: pretrain, linear, evaluate, export."""
+"""Runs the stages, in their order: pretrain, linear, evaluate, export."""
 
 import os
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -15,7 +15,7 @@ from supcon_tf.run import batches, build, schedule, weights
 from supcon_tf.run.context import Experiment
 from supcon_tf.run_dir import read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
-from supcon_tf.training import checkpoints, tensorboard
+from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import ContrastiveWarnings
 from supcon_tf.training.fit import Stage, fit
 
@@ -55,8 +55,14 @@ def train_linear_classifier(experiment: Experiment) -> None:
 
 def build_pretraining(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
     """Builds the contrastive stage. Reads `encoder_weights` if asked to, but no other weights."""
-    config = experiment.config
-    augmentation = batches.contrastive_augmentation(experiment)
+    config, data = experiment.config, experiment.data
+    augmentation = batches.make_augmentation(
+        config.augment,
+        experiment.image_shape[0],
+        experiment.num_classes,
+        accelerated=experiment.accelerated,
+        microbatch_size=config.training.microbatch_size,
+    )
     steps = experiment.steps("pretrain")
     learning_rate = schedule.learning_rate_schedule(config, "pretrain", steps)
     with experiment.strategy.scope():
@@ -70,38 +76,45 @@ def build_pretraining(experiment: Experiment, *, encoder_weights: bool = False) 
         )
         if config.training.microbatch_size is not None:
             check_not_random(model.encoder, config.training.microbatch_size)
-        optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)
+        optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)
     stage = Stage(
         "pretrain",
         steps,
-        batches.contrastive_batches(experiment, augmentation, steps),
+        batches.training_batches(
+            experiment.images,
+            augmentation,
+            steps,
+            seed=config.run.seed,
+            unlabelled=experiment.unlabelled,
+            with_labels=not data.multi_label,
+        ),
         learning_rate,
         shown={"loss": "loss", "online_accuracy": "online accuracy"},
-        validation=batches.validation_batches(experiment) if experiment.online_classes else None,
+        validation=_validation(experiment) if experiment.online_classes else None,
     )
     return Training(model, stage, [ContrastiveWarnings()] if model.diagnostics else [])
 
 
 def build_cross_entropy_training(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
     """Builds the stage 'pretrain' of mode 'ce'."""
-    options = experiment.config.augment
-    return _build_classifier_training(experiment, "pretrain", options.augment[0], options.mix, encoder_weights)
+    return _build_classifier_training(experiment, "pretrain", encoder_weights)
 
 
 def build_linear_training(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
     """Builds the stage 'linear'."""
-    options = experiment.config.augment
-    policy = options.augment[0] if options.linear_augment == "same" else options.linear_augment
-    return _build_classifier_training(experiment, "linear", policy, "none", encoder_weights)
+    return _build_classifier_training(experiment, "linear", encoder_weights)
 
 
-def _build_classifier_training(
-    experiment: Experiment, name: str, policy: str, mix: str, encoder_weights: bool
-) -> Training:
-    """Builds the stage `name` of a classifier, on images augmented under `policy` and mixed by `mix`."""
+def _build_classifier_training(experiment: Experiment, name: str, encoder_weights: bool) -> Training:
+    """Builds the stage `name` of a classifier."""
     config, data = experiment.config, experiment.data
-    augmentation = batches.classifier_augmentation(experiment, policy, mix=mix)
+    augmentation = batches.make_augmentation(
+        batches.classifier_options(config.augment, name),
+        experiment.image_shape[0],
+        experiment.num_classes,
+        accelerated=experiment.accelerated,
+    )
     steps = experiment.steps(name)
     learning_rate = schedule.learning_rate_schedule(config, name, steps)
     with experiment.strategy.scope():
@@ -114,24 +127,41 @@ def _build_classifier_training(
             augmentation=augmentation.on_device,
             encoder_weights=encoder_weights,
         )
-        optimizer = build.make_optimizer(config, name, model, learning_rate)
-        build.compile_classifier(model, optimizer, config, multi_label=data.multi_label)
+        optimizer = build.make_optimizer(config.stage(name), config.training, model, learning_rate)
+        smoothing = config.training.label_smoothing
+        build.compile_classifier(
+            model, optimizer, config.hardware, label_smoothing=smoothing, multi_label=data.multi_label
+        )
     stage = Stage(
         name,
         steps,
-        batches.training_batches(experiment, augmentation, steps),
+        batches.training_batches(experiment.images, augmentation, steps, seed=config.run.seed),
         learning_rate,
         shown={"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"},
-        validation=batches.validation_batches(experiment),
+        validation=_validation(experiment),
     )
     return Training(model, stage)
 
 
+def _validation(experiment: Experiment) -> Optional[Tuple[tf.data.Dataset, int]]:
+    """Returns batches to evaluate on while training, and their number; None for no such evaluation."""
+    split = experiment.data.validation_split
+    return _evaluation_batches(experiment, split) if split and experiment.num_classes else None
+
+
+def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dataset, int]:
+    """Returns batches of a whole split, and their number."""
+    bad_images = experiment.images.bad_images
+    return batches.evaluation_batches(
+        experiment.data, split, experiment.evaluation_view, experiment.strategy, bad_images=bad_images
+    )
+
+
 def _train(experiment: Experiment, name: str, build_training: Callable[..., Training]) -> None:
     """Builds a training stage, gives the model its initial weights and trains it, unless the stage is done."""
-    if experiment.is_done(name):
-        return
     config, run_dir = experiment.config, experiment.run_dir
+    if weights.is_finished(run_dir, name, experiment.steps(name).total_steps):
+        return
     start = weights.initial_weights(config, run_dir, name)
     if start.pretrained_here:
         experiment.require("pretrain", needed_by=name)
@@ -162,7 +192,7 @@ def evaluate(experiment: Experiment) -> None:
         model = _trained_model(experiment)
     inputs = evaluation.EvaluationInputs(
         model,
-        lambda: batches.evaluation_batches(experiment, str(data.eval_split)),
+        lambda: _evaluation_batches(experiment, str(data.eval_split)),
         data.class_names,
         multi_label=data.multi_label,
     )
@@ -202,11 +232,9 @@ def _trained_model(experiment: Experiment) -> keras.Model:
       A `Classifier`, or a `ContrastiveModel` where the images have no classes.
     """
     config, shape, whitening = experiment.config, experiment.image_shape, experiment.whitening
-    saved = experiment.run_dir.checkpoints(experiment.last_training_stage)
-    if not experiment.num_classes:
-        contrastive = build.make_contrastive_model(config, shape, None, whitening=whitening)
-        checkpoints.restore(saved, encoder=contrastive.encoder)
-        return contrastive
-    classifier = build.make_classifier(config, shape, experiment.num_classes, whitening=whitening)
-    checkpoints.restore(saved, encoder=classifier.encoder, linear=classifier.linear)
-    return classifier
+    if experiment.num_classes:
+        model = build.make_classifier(config, shape, experiment.num_classes, whitening=whitening)
+    else:
+        model = build.make_contrastive_model(config, shape, None, whitening=whitening)
+    weights.load_trained_weights(experiment.run_dir, experiment.last_training_stage, model)
+    return model

@@ -1,4 +1,4 @@
-"""Where the weights of a training stage come from. Every question about that is answered here.
+"""Answers where the weights of each stage come from, and whether they are there.
 
 A stage that has a checkpoint resumes from it, and nothing else is read. A stage that starts has, for each part:
 
@@ -59,7 +59,7 @@ def initial_weights(config: config_lib.Config, run_dir: RunDir, stage: str) -> I
             "or give another {run_dir}",
             run_dir=NAME_ONLY,
         )
-    pretrained_here = stage == "linear" and not encoder_is_from_elsewhere(config, run_dir)
+    pretrained_here = stage == "linear" and trains_encoder(config, run_dir)
     parts = _parts_of(config.run.mode, stage, with_encoder=not pretrained_here)
     taken = config.model.warm_start_parts if config.model.warm_start is not None else ()
     return InitialWeights(
@@ -103,17 +103,57 @@ def has_started(run_dir: RunDir, stage: str) -> bool:
     return checkpoints.latest_step(run_dir.checkpoints(stage)) is not None
 
 
-def encoder_is_from_elsewhere(config: config_lib.Config, run_dir: RunDir) -> bool:
-    """Returns whether the stage 'linear' trains on an encoder from elsewhere, which this run does not train."""
-    trains_encoder = "pretrain" in config.run.stages or has_started(run_dir, "pretrain")
-    return config_lib.uses_pretrained_encoder(config) and not trains_encoder
+def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by: str) -> None:
+    """Checks that a training stage is finished.
+
+    Raises:
+      ArgumentError: it is not; names the stage that needs it.
+    """
+    if not is_finished(run_dir, stage, total_steps):
+        raise ArgumentError(
+            "stages", needed_by, f"needs the finished stage '{stage}', which {run_dir.path} does not have; add it"
+        )
 
 
-def trained_stages(config: config_lib.Config, run_dir: RunDir, last_stage: str) -> Tuple[str, ...]:
-    """Returns the stages that train in this run, up to `last_stage`."""
-    if encoder_is_from_elsewhere(config, run_dir):
-        return (last_stage,)
-    return tuple(dict.fromkeys(("pretrain", last_stage)))
+def is_finished(run_dir: RunDir, stage: str, total_steps: int) -> bool:
+    """Returns whether a training stage has saved its last step."""
+    return checkpoints.latest_step(run_dir.checkpoints(stage)) == total_steps
+
+
+def load_trained_weights(run_dir: RunDir, stage: str, model: keras.Model) -> None:
+    """Gives a model the weights that a training stage of this run has saved, to evaluate or export it.
+
+    Args:
+      run_dir: the folder of this run.
+      stage: the stage.
+      model: a `Classifier`; or a `ContrastiveModel`, of which only the encoder is read.
+    """
+    parts = {"encoder": model.encoder}
+    if isinstance(model, models.Classifier):
+        parts["linear"] = model.linear
+    checkpoints.restore(run_dir.checkpoints(stage), **parts)
+
+
+def trains_encoder(config: config_lib.Config, run_dir: Optional[RunDir] = None) -> bool:
+    """Returns whether a run trains its encoder; otherwise its classifier is trained on an encoder from elsewhere.
+
+    Args:
+      config: the options.
+      run_dir: the folder of the run; None for a run that has no folder yet.
+    """
+    started = run_dir is not None and has_started(run_dir, "pretrain")
+    return started or "pretrain" in config.run.stages or not uses_pretrained_encoder(config.model)
+
+
+def uses_pretrained_encoder(options: config_lib.ModelOptions) -> bool:
+    """Returns whether the encoder starts with weights from elsewhere, so that it can be evaluated without training."""
+    warm = options.warm_start is not None and "encoder" in options.warm_start_parts
+    return warm or options.encoder_weights is not None or config_lib.is_path(options.encoder)
+
+
+def trained_stages(config: config_lib.Config, last_stage: str, run_dir: Optional[RunDir] = None) -> Tuple[str, ...]:
+    """Returns the stages that train in a run, up to `last_stage`; `run_dir` as for `trains_encoder`."""
+    return tuple(dict.fromkeys(("pretrain", last_stage))) if trains_encoder(config, run_dir) else (last_stage,)
 
 
 def check_warm_start(options: config_lib.ModelOptions, num_classes: int) -> None:
@@ -128,7 +168,6 @@ def check_warm_start(options: config_lib.ModelOptions, num_classes: int) -> None
 
 def whitening_constants(
     config: config_lib.Config,
-    defaults: catalogue.DatasetDefaults,
     record: Optional[Mapping[str, Any]],
     measure: Callable[[], catalogue.Whitening],
 ) -> catalogue.Whitening:
@@ -136,7 +175,6 @@ def whitening_constants(
 
     Args:
       config: the final options.
-      defaults: what is known of the data set.
       record: the record of the run that is resumed; None for a new run.
       measure: measures the constants of the training images. Each process does that for itself.
     """
@@ -147,7 +185,8 @@ def whitening_constants(
         return _recorded_whitening(record)
     if model.warm_start is not None and "encoder" in model.warm_start_parts:
         return _recorded_whitening(warm_start.find(model.warm_start).record)
-    return measure() if defaults.whitening is None else defaults.whitening
+    known = catalogue.dataset_defaults(config.data.dataset).whitening
+    return measure() if known is None else known
 
 
 def _recorded_whitening(record: Mapping[str, Any]) -> catalogue.Whitening:

@@ -69,18 +69,3 @@ def test_stage_returns_the_options_of_the_stage():
 def test_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config_lib.Config().loss.temperature = 1.0
-
-
-@pytest.mark.parametrize(
-    "values, pretrained",
-    [
-        ({}, False),
-        ({"warm_start": "x"}, True),
-        ({"warm_start": "x", "warm_start_parts": ("classifier",)}, False),
-        ({"encoder": "keras:VGG16"}, False),
-        ({"encoder": "keras:VGG16", "encoder_weights": "imagenet"}, True),
-        ({"encoder": "./mine"}, True),
-    ],
-)
-def test_an_encoder_with_weights_from_elsewhere_is_pretrained(values, pretrained):
-    assert config_lib.uses_pretrained_encoder(config_lib.from_values(values)) == pretrained

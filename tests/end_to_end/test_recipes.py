@@ -56,13 +56,15 @@ def run_both_stages(recipe, jit_compile):
     with precision_policy(config.hardware.precision):
         if config.run.mode != "ce":
             model = build.make_contrastive_model(config, SHAPE, CLASSES)
-            optimizer = build.make_optimizer(config, "pretrain", model, learning_rate)
+            optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
             build.compile_contrastive_model(model, optimizer, config)
             two_steps(model, tf.constant(views), labels)
         stage = "pretrain" if config.run.mode == "ce" else "linear"
         classifier = build.make_classifier(config, SHAPE, CLASSES, stage=stage)
-        optimizer = build.make_optimizer(config, stage, classifier, learning_rate)
-        build.compile_classifier(classifier, optimizer, config)
+        optimizer = build.make_optimizer(config.stage(stage), config.training, classifier, learning_rate)
+        build.compile_classifier(
+            classifier, optimizer, config.hardware, label_smoothing=config.training.label_smoothing
+        )
         two_steps(classifier, tf.constant(views[:, 0]), labels, tf.ones([IMAGES]))
 
 

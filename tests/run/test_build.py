@@ -25,7 +25,7 @@ def test_weights_decay_in_the_loss_or_in_the_optimizer_but_not_in_both(name):
     model = build.make_contrastive_model(config, SHAPE, CLASSES)
     classifier = build.make_classifier(config, SHAPE, CLASSES, stage="linear")
     assert len(model.losses) == len(classifier.losses) == (0 if decays else 1)
-    optimizer = build.make_optimizer(config, "pretrain", model, RATE)
+    optimizer = build.make_optimizer(config.pretrain, config.training, model, RATE)
     settings = optimizer.get_config()
     in_optimizer = [settings.get(key) for key in ("weight_decay", "weight_decay_rate") if settings.get(key)]
     assert in_optimizer == ([0.1] if decays else [])

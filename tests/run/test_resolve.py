@@ -1,5 +1,6 @@
-"""Which options the user, the record of a resumed run and the data set decide, in this order."""
+"""Checks what the user, the record of a resumed run and the data set decide, in this order."""
 
+import functools
 import json
 
 import pytest
@@ -9,13 +10,14 @@ from supcon_tf.data import catalogue
 from supcon_tf.data.load import ImageData
 from supcon_tf.errors import ArgumentError
 from supcon_tf.run import resolve
+from supcon_tf.run_dir import RunDir
 
 
 def resolved(record=None, **values):
     """Returns option → value after resolution."""
     config = config_lib.from_values({"mode": "supcon", **values})
     defaults = catalogue.dataset_defaults(config.data.dataset)
-    return config_lib.values(resolve.resolve_config(config, defaults, record))
+    return config_lib.values(resolve.with_defaults(config, defaults, record))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +73,8 @@ def test_a_resumed_run_keeps_what_was_decided_although_the_catalogue_has_changed
 def test_resolving_twice_changes_nothing():
     config = config_lib.from_values({"mode": "supcon", "dataset": "cifar10"})
     defaults = catalogue.dataset_defaults("cifar10")
-    once = resolve.resolve_config(config, defaults, None)
-    assert once != config and resolve.resolve_config(once, defaults, None) == once
+    once = resolve.with_defaults(config, defaults, None)
+    assert once != config and resolve.with_defaults(once, defaults, None) == once
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,34 @@ def test_resolving_twice_changes_nothing():
         ((None, None, 3), 48, (48, 48, 3)),
     ],
 )
-def test_the_encoder_sees_squares_of_the_images_own_size_up_to_224_pixels(own, asked, expected):
+def test_the_encoder_sees_squares_of_the_images_own_size_up_to_224_pixels(own, asked, expected, monkeypatch):
     data = ImageData(None, "image", "label", ("a", "b"), own, "train", None, "test")
-    assert resolve.image_shape(config_lib.DataOptions(image_size=asked), data) == expected
+    monkeypatch.setattr(resolve.load, "load", lambda *_, **__: data)
+    config, _, _ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "image_size": asked}))
+    assert resolve.image_shape(config.data, data) == expected
+
+
+def test_nothing_that_the_data_set_decides_stays_open(digits_dir):
+    config, data, _ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "data_dir": digits_dir}))
+    assert (config.data.image_size, config.augment.flip, config.augment.eval_crop) == (8, "off", 0.875)
+    assert resolve.image_shape(config.data, data) == (8, 8, 1)
+
+
+@pytest.mark.parametrize("left_open", [{}, {"flip": "auto", "image_size": None}])
+def test_a_record_that_leaves_options_open_is_completed(left_open, digits_dir, tmp_path):
+    """Earlier versions recorded 'auto' and None. Their runs are resumed, but not with other values."""
+    given = {"mode": "supcon", "data_dir": digits_dir}
+    config, _, _ = resolve.resolve_config(config_lib.from_values(given))
+    (tmp_path / "checkpoints").mkdir()
+    record = json.loads(json.dumps({**config_lib.values(config), **left_open, "prepared_data": "x"}))
+    for values, same in (({}, True), ({"flip": "off"}, True), ({"flip": "on"}, False), ({"image_size": 10}, False)):
+        again, _, completed = resolve.resolve_config(config_lib.from_values({**given, **values}), record)
+        claim = functools.partial(RunDir(str(tmp_path)).claim, again, {"prepared_data": "x"}, completed)
+        if same:
+            claim()
+        else:
+            with pytest.raises(ArgumentError, match=f"holds a run with other options: {next(iter(values))}="):
+                claim()
 
 
 NEED_A_SINGLE_LABEL = [

@@ -87,7 +87,10 @@ def test_images_are_whitened_once_in_training_evaluation_and_the_exported_model(
     expected = tf.math.l2_normalize(plain(127.5 * (whitened + 1)), axis=1).numpy()
 
     make_batches = batches.training_batches(
-        experiment, batches.contrastive_augmentation(experiment), experiment.steps("pretrain")
+        experiment.images,
+        batches.make_augmentation(experiment.config.augment, experiment.image_shape[0], experiment.num_classes),
+        experiment.steps("pretrain"),
+        seed=0,
     )
     batch = next(iter(make_batches(0, tf.distribute.InputContext())))
     assert batch["views"].dtype == tf.uint8  # the pipeline leaves the whitening to the encoder

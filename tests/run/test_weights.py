@@ -1,4 +1,4 @@
-"""Where the weights of a training stage come from: every case, and the weights themselves."""
+"""Checks where the weights of a training stage come from: every case, and the weights themselves."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,28 @@ def test_an_encoder_is_not_trained_after_a_classifier_on_one_from_elsewhere(tmp_
     ],
 )
 def test_stages_that_train(options, started, expected, tmp_path):
-    assert weights.trained_stages(config_of(**options), start_stages(tmp_path, *started), "linear") == expected
+    assert weights.trained_stages(config_of(**options), "linear", start_stages(tmp_path, *started)) == expected
+
+
+def test_a_plan_counts_the_stages_that_a_fresh_run_would_train():
+    assert weights.trained_stages(config_of(), "linear") == ("pretrain", "linear")
+    assert weights.trained_stages(config_of(**ELSEWHERE, stages=("linear",)), "linear") == ("linear",)
+    assert weights.trained_stages(config_of(mode="ce"), "pretrain") == ("pretrain",)
+
+
+@pytest.mark.parametrize(
+    "values, pretrained",
+    [
+        ({}, False),
+        ({"warm_start": "x"}, True),
+        ({"warm_start": "x", "warm_start_parts": ("classifier",)}, False),
+        ({"encoder": "keras:VGG16"}, False),
+        ({"encoder": "keras:VGG16", "encoder_weights": "imagenet"}, True),
+        ({"encoder": "./mine"}, True),
+    ],
+)
+def test_an_encoder_with_weights_from_elsewhere_is_pretrained(values, pretrained):
+    assert weights.uses_pretrained_encoder(config_lib.from_values(values).model) == pretrained
 
 
 def save_pretrained(path, **values):
@@ -178,5 +199,6 @@ def test_whitening_constants_come_from_where_the_encoder_comes_from(
     options, defaults, record, expected, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(catalogue.CATALOGUE, "digits", defaults)
     save_pretrained("other")
-    assert weights.whitening_constants(config_of(**options), defaults, record, lambda: MEASURED) == expected
+    assert weights.whitening_constants(config_of(**options), record, lambda: MEASURED) == expected

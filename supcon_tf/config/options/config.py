@@ -7,7 +7,7 @@ from supcon_tf.config.options.augment import AugmentOptions
 from supcon_tf.config.options.data import DataOptions
 from supcon_tf.config.options.hardware import HardwareOptions
 from supcon_tf.config.options.loss import LossOptions
-from supcon_tf.config.options.model import ModelOptions, is_path
+from supcon_tf.config.options.model import ModelOptions
 from supcon_tf.config.options.run import RunOptions
 from supcon_tf.config.options.stage import StageOptions
 from supcon_tf.config.options.training import TrainingOptions
@@ -54,10 +54,3 @@ class Config:
     def stage(self, name: str) -> StageOptions:
         """Returns the options of a training stage: 'pretrain' or 'linear'."""
         return {"pretrain": self.pretrain, "linear": self.linear}[name]
-
-
-def uses_pretrained_encoder(config: Config) -> bool:
-    """Returns whether the encoder starts with weights from elsewhere, so that it can be evaluated without training."""
-    model = config.model
-    warm = model.warm_start is not None and "encoder" in model.warm_start_parts
-    return warm or model.encoder_weights is not None or is_path(model.encoder)
