@@ -1,4 +1,4 @@
-"""Which combinations of options are allowed.
+"""Rejects combinations of options that contradict each other or have no effect.
 
 Each function checks one subject. It raises ArgumentError for the option that the user most likely wants to change.
 """

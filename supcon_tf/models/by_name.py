@@ -24,7 +24,7 @@ NO_WHITENING: Whitening = ((0.0,), (1.0,))
 
 
 class EncoderFamily(NamedTuple):
-    """Builds the encoders of a family.
+    """Describes a family of encoders.
 
     Attributes:
       build: maps (options, image shape, whitening, seed) to the encoder.
@@ -170,7 +170,7 @@ def make_classifier(
     10
 
     Args:
-      options, image_shape, whitening, seed: like those of `make_contrastive_model`.
+      options, image_shape, whitening, seed: see `make_contrastive_model`.
       num_classes: number of classes.
       further: arguments of `Classifier`.
     """

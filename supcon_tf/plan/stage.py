@@ -28,7 +28,7 @@ class Parameters(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What replicas send each other in a step.
+    """Describes what replicas send each other in a step.
 
     Attributes:
       size: bytes of the result, which each replica has in the end.
@@ -77,7 +77,7 @@ class StagePlan:
 
     @property
     def contrastive(self) -> bool:
-        """Whether the stage trains with a contrastive loss."""
+        """True if the stage trains with a contrastive loss."""
         return self.stage == "pretrain" and self.config.run.mode != "ce"
 
     @property
@@ -123,7 +123,7 @@ class StagePlan:
 
     @property
     def loss_is_counted(self) -> bool:
-        """Whether the cost of the loss is known."""
+        """True if the cost of the loss is known."""
         loss = self.config.loss.contrastive_loss
         return not self.contrastive or loss == "supcon" or loss in cost.MATRICES
 
@@ -198,7 +198,7 @@ class StagePlan:
 
     @property
     def messages(self) -> Dict[str, Message]:
-        """What replicas send each other in a step; nothing where there is one replica."""
+        """Messages of a replica in a step, by content; none where there is one replica."""
         if self.replicas == 1:
             return {}
         found = {"gradients": Message(FLOAT * self._trained, summed=True)}

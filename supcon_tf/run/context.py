@@ -53,12 +53,12 @@ class Experiment:
 
     @property
     def chief(self) -> bool:
-        """Whether this process writes files and prints."""
+        """True if this process writes files and prints."""
         return distribute.is_chief(self.strategy)
 
     @property
     def accelerated(self) -> bool:
-        """Whether the devices are GPUs or TPUs."""
+        """True if the devices are GPUs or TPUs."""
         return distribute.has_accelerators(self.strategy)
 
     @property

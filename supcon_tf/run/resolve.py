@@ -17,7 +17,7 @@ LARGEST_DEFAULT_IMAGE = 224
 # Options that may be left open, with 'auto' or None, and that the data set then decides. For some, 'auto' or None is
 # also a decision: the encoder then chooses the stem, the training images give the constants of whitening.
 DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "flip", "image_size", "stem", "whitening", "train_split")
-# Options that earlier versions left open in the record of a run, which decided them anew each time
+# Options that earlier versions left open in the record of a run and decided each time
 ONCE_LEFT_OPEN = ("flip", "image_size")
 
 

@@ -8,7 +8,7 @@ from supcon_tf.config.field import option
 
 @dataclasses.dataclass(frozen=True)
 class PlanOptions:
-    """Whether to print a plan of the run, and for which device."""
+    """Asks for a plan of the run, and says for which devices."""
 
     plan: bool = option(
         False,
