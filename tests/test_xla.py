@@ -11,7 +11,6 @@ from supcon_tf import config as config_lib
 from supcon_tf import optimizers
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
-from supcon_tf.training import checkpoints
 
 SHAPE = (8, 8, 3)
 IMAGES = 8
@@ -69,7 +68,7 @@ def make_model_of(config, multi_label):
 def lowered(values, multi_label=False):
     """The step's HLO."""
     model, batch = make_model(values, multi_label)
-    checkpoints._create_slots(model.optimizer, model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
     outputs = model(tf.cast(batch[0], tf.float32))
     model.compiled_loss.build(outputs)
     if model.compiled_metrics is not None:

@@ -1,7 +1,9 @@
-"""Optimizers by name, and learning-rate schedules."""
+"""Optimizers by name, LARS, LAMB and AdamW, and learning-rate schedules."""
 
+from supcon_tf.optimizers.adamw import AdamW
 from supcon_tf.optimizers.by_name import OPTIMIZERS, make_optimizer
+from supcon_tf.optimizers.lamb import LAMB
 from supcon_tf.optimizers.lars import LARS
 from supcon_tf.optimizers.schedules import WarmupThenDecay
 
-__all__ = ["LARS", "OPTIMIZERS", "WarmupThenDecay", "make_optimizer"]
+__all__ = ["LAMB", "LARS", "OPTIMIZERS", "AdamW", "WarmupThenDecay", "make_optimizer"]

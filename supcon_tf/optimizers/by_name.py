@@ -1,14 +1,14 @@
-"""Optimizers by name. The only module that knows which library each comes from."""
+"""Makes optimizers by name. The only module that knows which library each comes from."""
 
 import functools
-import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Union
 
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.addons import tensorflow_addons
 from supcon_tf.errors import ArgumentError, did_you_mean
+from supcon_tf.optimizers.adamw import AdamW
+from supcon_tf.optimizers.lamb import LAMB
 from supcon_tf.optimizers.lars import LARS
 from supcon_tf.optimizers.momentum import SGD, RMSprop
 
@@ -22,15 +22,14 @@ class Settings(NamedTuple):
     """Settings from which each optimizer takes those that it has; see `make_optimizer`.
 
     Attributes:
-      momentum, weight_decay: as for `make_optimizer`.
-      undecayed, unadapted: names of the weights.
+      momentum, weight_decay, undecayed, unadapted: as for `make_optimizer`.
       common: keyword arguments that all optimizers take.
     """
 
     momentum: float
     weight_decay: float
-    undecayed: List[str]
-    unadapted: List[str]
+    undecayed: Sequence[tf.Variable]
+    unadapted: Sequence[tf.Variable]
     common: Dict[str, Any]
 
 
@@ -64,12 +63,12 @@ def make_optimizer(
     0.001
 
     Args:
-      name: 'sgd', 'nesterov', 'lars' (You et al. 2017), 'rmsprop', 'adam', 'adamw' or 'lamb' (You et al. 2020, from
-        TensorFlow Addons).
+      name: 'sgd', 'nesterov', 'lars' (You et al. 2017), 'rmsprop', 'adam', 'adamw' or 'lamb' (You et al. 2020).
       learning_rate: a schedule or a number.
       momentum: momentum of 'sgd', 'nesterov', 'lars' and 'rmsprop'.
       weight_decay: decay of 'lars', 'adamw' and 'lamb'. The others ignore it; their decay is an L2 term of the loss.
-      undecayed: weights that do not decay. 'adamw' and 'lamb' do not decay biases either.
+      undecayed: weights that do not decay. 'adamw' and 'lamb' do not decay biases either; 'lamb' does not scale the
+        rate of what it does not decay.
       unadapted: weights whose rate 'lars' does not scale.
       clip_norm: largest norm of the gradient of all weights together; None for no limit.
 
@@ -81,8 +80,8 @@ def make_optimizer(
     settings = Settings(
         momentum,
         weight_decay,
-        undecayed=[weight.name for weight in undecayed],
-        unadapted=[weight.name for weight in unadapted],
+        undecayed=undecayed,
+        unadapted=unadapted,
         common={"global_clipnorm": clip_norm} if clip_norm else {},
     )
     return OPTIMIZERS[name].make(learning_rate, settings)
@@ -114,24 +113,21 @@ def _adam(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.O
 
 
 def _adamw(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=settings.weight_decay, **settings.common)
-    optimizer.exclude_from_weight_decay(var_names=_undecayed_patterns(settings))
-    return optimizer
-
-
-def _lamb(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
-    return tensorflow_addons().optimizers.LAMB(
+    return AdamW(
         learning_rate,
         weight_decay=settings.weight_decay,
-        exclude_from_weight_decay=_undecayed_patterns(settings),
+        exclude_from_weight_decay=settings.undecayed,
         **settings.common,
     )
 
 
-def _undecayed_patterns(settings: Settings) -> List[str]:
-    """Returns patterns for names of weights that do not decay: biases, and the undecayed weights."""
-    # Addons searches names without ':0', Keras names with it.
-    return ["bias", *(f"^{re.escape(name.split(':')[0])}(:0)?$" for name in settings.undecayed)]
+def _lamb(learning_rate: LearningRate, settings: Settings) -> keras.optimizers.Optimizer:
+    return LAMB(
+        learning_rate,
+        weight_decay=settings.weight_decay,
+        exclude_from_weight_decay=settings.undecayed,
+        **settings.common,
+    )
 
 
 OPTIMIZERS: Dict[str, NamedOptimizer] = {

@@ -1,9 +1,11 @@
 """LARS: layer-wise adaptive rate scaling, for very large batches (You et al. 2017, arXiv 1708.03888)."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, FrozenSet, List, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
+
+from supcon_tf.optimizers import weight_sets
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -28,8 +30,9 @@ class LARS(keras.optimizers.Optimizer):
       momentum: m.
       weight_decay: β.
       trust_coefficient: c.
-      exclude_from_weight_decay: names of weights for which β is 0.
-      exclude_from_layer_adaptation: names of weights for which λ is 1.
+      exclude_from_weight_decay: weights for which β is 0: variables, their names, or their positions among the
+        trained weights.
+      exclude_from_layer_adaptation: weights for which λ is 1.
       kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
     """
 
@@ -39,8 +42,8 @@ class LARS(keras.optimizers.Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 0.001,
-        exclude_from_weight_decay: Sequence[str] = (),
-        exclude_from_layer_adaptation: Sequence[str] = (),
+        exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
+        exclude_from_layer_adaptation: Sequence[weight_sets.Chosen] = (),
         name: str = "LARS",
         **kwargs: Any,
     ) -> None:
@@ -49,22 +52,31 @@ class LARS(keras.optimizers.Optimizer):
         self.momentum = momentum
         self.decay_in_gradient = weight_decay  # Keras' own `weight_decay` does not add to the gradient
         self.trust_coefficient = trust_coefficient
-        self.undecayed = tuple(exclude_from_weight_decay)
-        self.unadapted = tuple(exclude_from_layer_adaptation)
+        self.exclude_from_weight_decay: Sequence[weight_sets.Chosen] = tuple(exclude_from_weight_decay)
+        self.exclude_from_layer_adaptation: Sequence[weight_sets.Chosen] = tuple(exclude_from_layer_adaptation)
 
     def build(self, var_list: List[tf.Variable]) -> None:
         super().build(var_list)
         if not getattr(self, "_built", False):
             self._velocities = [self.add_variable_from_reference(weight, "velocity") for weight in var_list]
+            self._undecayed = self._positions("exclude_from_weight_decay", var_list)
+            self._unadapted = self._positions("exclude_from_layer_adaptation", var_list)
             self._built = True
 
+    def _positions(self, argument: str, weights: List[tf.Variable]) -> FrozenSet[int]:
+        """Finds the weights of an argument, which from then on holds their positions."""
+        found = weight_sets.positions(argument, getattr(self, argument), weights)
+        setattr(self, argument, sorted(found))
+        return found
+
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        velocity = self._velocities[self._index_dict[self._var_key(variable)]]
+        position = self._index_dict[self._var_key(variable)]
+        velocity = self._velocities[position]
         gradient = tf.convert_to_tensor(gradient)
-        if self.decay_in_gradient and variable.name not in self.undecayed:
+        if self.decay_in_gradient and position not in self._undecayed:
             gradient += self.decay_in_gradient * variable
         rate = tf.cast(self.learning_rate, variable.dtype)
-        if variable.name not in self.unadapted:
+        if position not in self._unadapted:
             of_weight, of_gradient = tf.norm(variable), tf.norm(gradient)
             ratio = self.trust_coefficient * tf.math.divide_no_nan(of_weight, of_gradient)
             rate = rate * tf.where((of_weight > 0) & (of_gradient > 0), ratio, 1.0)
@@ -78,6 +90,6 @@ class LARS(keras.optimizers.Optimizer):
             "momentum": self.momentum,
             "weight_decay": self.decay_in_gradient,
             "trust_coefficient": self.trust_coefficient,
-            "exclude_from_weight_decay": list(self.undecayed),
-            "exclude_from_layer_adaptation": list(self.unadapted),
+            "exclude_from_weight_decay": weight_sets.as_config(self.exclude_from_weight_decay),
+            "exclude_from_layer_adaptation": weight_sets.as_config(self.exclude_from_layer_adaptation),
         }

@@ -31,7 +31,7 @@ class Checkpoints:
     def __init__(self, model: keras.Model, directory: str, *, chief: bool = True) -> None:
         self._model = model
         with model.distribute_strategy.scope():
-            _create_slots(model.optimizer, model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)  # so that `restore` can check that each finds its value
         checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
         self._latest = tf.train.latest_checkpoint(directory)
         self._checkpoint = checkpoint
@@ -173,11 +173,3 @@ def _naming(path: str) -> Iterator[None]:
             "{run_dir}",
             run_dir=NAME_ONLY,
         ) from None
-
-
-def _create_slots(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
-    """Creates the optimizer's variables now, so that `restore` can check that each finds its value."""
-    if hasattr(optimizer, "build"):
-        optimizer.build(variables)
-    else:  # TensorFlow Addons builds on Keras' older base class
-        optimizer._create_all_weights(variables)

@@ -17,7 +17,6 @@ from supcon_tf.cli.recipes import names
 from supcon_tf.models import encoders
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import build
-from supcon_tf.training import checkpoints
 
 SHAPE, CLASSES, IMAGES = (32, 32, 3), 5, 8
 NARROW = 1 / 16
@@ -40,7 +39,7 @@ def tiny(recipe):
 
 def two_steps(model, *batch):
     """Trains; asserts that the loss is finite and that the weights move."""
-    checkpoints._create_slots(model.optimizer, model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
     before = [weight.numpy() for weight in model.trainable_variables]
     losses = [model.train_on_batch(*batch, return_dict=True)["loss"] for _ in range(2)]
     assert np.all(np.isfinite(losses))

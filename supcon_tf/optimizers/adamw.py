@@ -1,0 +1,48 @@
+"""AdamW whose excluded weights survive saving and loading (Loshchilov & Hutter 2019, arXiv 1711.05101)."""
+
+from typing import Any, Dict, List, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.optimizers import weight_sets
+
+
+@keras.saving.register_keras_serializable("supcon_tf")
+class AdamW(keras.optimizers.AdamW):
+    """Keras' AdamW, which forgets in a `.keras` file which weights do not decay. Biases never decay.
+
+    >>> weight = tf.Variable([1.0], name="scale")
+    >>> optimizer = AdamW(0.1, weight_decay=0.5, exclude_from_weight_decay=["scale"])
+    >>> _ = optimizer.apply_gradients([(tf.constant([0.0]), weight)])
+    >>> weight.numpy()
+    array([1.], dtype=float32)
+
+    Args:
+      learning_rate: a number or a schedule.
+      weight_decay: share of a weight that a step subtracts, times the learning rate.
+      exclude_from_weight_decay: weights that do not decay: variables, their names, or their positions among the trained
+        weights.
+      kwargs: arguments of `keras.optimizers.AdamW`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
+        self.excluded: Sequence[weight_sets.Chosen] = tuple(exclude_from_weight_decay)
+
+    def build(self, var_list: List[tf.Variable]) -> None:
+        if not getattr(self, "_built", False):
+            found = weight_sets.positions("exclude_from_weight_decay", self.excluded, var_list)
+            positions = sorted(found | weight_sets.biases(var_list))
+            self.exclude_from_weight_decay(var_list=[var_list[position] for position in positions])
+            self.excluded = positions
+        super().build(var_list)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "exclude_from_weight_decay": weight_sets.as_config(self.excluded)}

@@ -1,0 +1,90 @@
+"""LAMB: Adam with layer-wise adaptive rates, for very large batches (You et al. 2020, arXiv 1904.00962)."""
+
+from typing import Any, Dict, List, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.optimizers import weight_sets
+
+
+@keras.saving.register_keras_serializable("supcon_tf")
+class LAMB(keras.optimizers.Optimizer):
+    """Adam whose step is scaled for each weight to the ratio of the weight's norm to the step's norm.
+
+    Algorithm 2 of You et al. with φ(z) = z, and with values equal to those of TensorFlow Addons. For a weight w with
+    gradient g at step t, rate η and decay β:
+
+        m ← β₁·m + (1 − β₁)·g          v ← β₂·v + (1 − β₂)·g²
+        u = m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε) + β·w
+        w ← w − η·λ·u, with λ = ‖w‖/‖u‖, or 1 if a norm is 0
+
+    >>> weight = tf.Variable([3.0, -4.0])
+    >>> _ = LAMB(learning_rate=0.1).apply_gradients([(tf.constant([1.0, 0.0]), weight)])
+    >>> weight.numpy().round(3)
+    array([ 2.5, -4. ], dtype=float32)
+
+    Args:
+      learning_rate: η, a number or a schedule.
+      beta_1, beta_2: β₁ and β₂.
+      epsilon: ε.
+      weight_decay: β.
+      exclude_from_weight_decay: weights for which β is 0 and λ is 1: variables, their names, or their positions among
+        the trained weights. Biases are always excluded.
+      kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        weight_decay: float = 0.0,
+        exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
+        name: str = "LAMB",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.decay_in_step = weight_decay  # Keras' own `weight_decay` is not part of the step that is scaled
+        self.excluded: Sequence[weight_sets.Chosen] = tuple(exclude_from_weight_decay)
+
+    def build(self, var_list: List[tf.Variable]) -> None:
+        super().build(var_list)
+        if not getattr(self, "_built", False):
+            self._momentums = [self.add_variable_from_reference(weight, "m") for weight in var_list]
+            self._velocities = [self.add_variable_from_reference(weight, "v") for weight in var_list]
+            found = weight_sets.positions("exclude_from_weight_decay", self.excluded, var_list)
+            self.excluded = sorted(found | weight_sets.biases(var_list))
+            self._built = True
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        position = self._index_dict[self._var_key(variable)]
+        m, v = self._momentums[position], self._velocities[position]
+        gradient, dtype = tf.convert_to_tensor(gradient), variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)
+        v.assign(self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient))
+        unbiased_m = m / (1 - tf.pow(tf.cast(self.beta_1, dtype), step))
+        unbiased_v = v / (1 - tf.pow(tf.cast(self.beta_2, dtype), step))
+        update = unbiased_m / (tf.sqrt(unbiased_v) + self.epsilon)
+        rate = tf.cast(self.learning_rate, dtype)
+        if position not in self.excluded:
+            update += self.decay_in_step * variable
+            of_weight, of_update = tf.norm(variable), tf.norm(update)
+            ratio = tf.math.divide_no_nan(of_weight, of_update)
+            rate = rate * tf.where((of_weight > 0) & (of_update > 0), ratio, 1.0)
+        variable.assign_sub(rate * update)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {
+            **super().get_config(),
+            "learning_rate": self._serialize_hyperparameter(self._learning_rate),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "weight_decay": self.decay_in_step,
+            "exclude_from_weight_decay": weight_sets.as_config(self.excluded),
+        }

@@ -1,0 +1,60 @@
+"""Identifies weights that an optimizer treats differently, on every replica and after loading from a file.
+
+Names do not identify weights: two weights may share one, and the copies on other replicas have names of their own.
+"""
+
+from typing import FrozenSet, List, Sequence, Union
+
+import tensorflow as tf
+
+from supcon_tf.errors import ArgumentError
+
+# A weight, its name, or its position in the list of weights that the optimizer is built for
+Chosen = Union[tf.Variable, str, int]
+
+
+def positions(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Variable]) -> FrozenSet[int]:
+    """Returns the positions in `weights` of the chosen ones. Ignores a variable that is not in `weights`.
+
+    >>> weights = [tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="bias")]
+    >>> sorted(positions("undecayed", [weights[0], "bias"], weights))
+    [0, 1]
+
+    Args:
+      argument: name of the optimizer's argument that holds them.
+      chosen: variables, names or positions. A name stands for all weights with that name, with or without ':0'.
+      weights: the weights that the optimizer is built for.
+
+    Raises:
+      ArgumentError: no weight has that name or position.
+    """
+    found: List[int] = []
+    by_id = {id(weight): position for position, weight in enumerate(weights)}
+    for choice in chosen:
+        if isinstance(choice, int):
+            matching = [choice] if 0 <= choice < len(weights) else []
+        elif isinstance(choice, str):
+            names = (choice, f"{choice}:0")
+            matching = [position for position, weight in enumerate(weights) if weight.name in names]
+        else:
+            found.extend([by_id[id(choice)]] if id(choice) in by_id else [])
+            continue
+        if not matching:
+            raise ArgumentError(argument, choice, f"is none of the {len(weights)} weights that are trained")
+        found.extend(matching)
+    return frozenset(found)
+
+
+def biases(weights: Sequence[tf.Variable]) -> FrozenSet[int]:
+    """Returns the positions of the biases: weights that their layer calls 'bias'."""
+    return frozenset(
+        position for position, weight in enumerate(weights) if weight.name.split("/")[-1].split(":")[0] == "bias"
+    )
+
+
+def as_config(chosen: Sequence[Chosen]) -> List[Union[str, int]]:
+    """Returns names and positions for an optimizer's `get_config`.
+
+    A variable becomes its name. An optimizer that is built writes positions instead, which are unique.
+    """
+    return [choice if isinstance(choice, (str, int)) else choice.name for choice in chosen]
