@@ -67,8 +67,8 @@ class LAMB(keras.optimizers.Optimizer):
         step = tf.cast(self.iterations + 1, dtype)
         m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)
         v.assign(self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient))
-        unbiased_m = m / (1 - tf.pow(tf.cast(self.beta_1, dtype), step))
-        unbiased_v = v / (1 - tf.pow(tf.cast(self.beta_2, dtype), step))
+        unbiased_m = m / (1 - tf.pow(tf.constant(self.beta_1, dtype), step))
+        unbiased_v = v / (1 - tf.pow(tf.constant(self.beta_2, dtype), step))
         update = unbiased_m / (tf.sqrt(unbiased_v) + self.epsilon)
         rate = tf.cast(self.learning_rate, dtype)
         if position not in self.excluded:
