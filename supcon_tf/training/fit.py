@@ -145,7 +145,8 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
     watching = keras.callbacks.CallbackList(list(callbacks), model=model)
     with strategy.scope():
         take_steps = model.make_train_function()
-    at_a_time = taken = int(model._steps_per_execution.numpy())
+        validate = _validation_function(model)
+    at_a_time = taken = int(model.steps_per_execution.numpy())
     step = first_step
     watching.on_train_begin()
     for epoch in range(schedule.epoch_of(step), schedule.epochs):
@@ -155,7 +156,7 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
         while step < end:
             steps = min(at_a_time, end - step)
             if steps != taken:  # at the end of an epoch, and after it
-                model._steps_per_execution.assign(steps)
+                model.steps_per_execution = steps
                 taken = steps
             watching.on_train_batch_begin(step - begin)
             logs = take_steps(batches)
@@ -163,10 +164,35 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
             watching.on_train_batch_end(step - begin - 1, logs)
         if stage.validation is not None:
             held_out, count = stage.validation
-            figures = model.evaluate(held_out, steps=count, verbose=0, return_dict=True)
+            figures = validate(held_out, count)
             logs = {**logs, **{f"val_{name}": value for name, value in figures.items()}}
         watching.on_epoch_end(epoch, logs)
     watching.on_train_end()
+
+
+def _validation_function(model: keras.Model) -> Callable[[tf.data.Dataset, int], Mapping[str, float]]:
+    """Returns a function that evaluates the model on a number of distributed batches, one step at a time.
+
+    `keras.Model.evaluate` skips images if the number of steps per execution was another when it was called first.
+    """
+    strategy = model.distribute_strategy
+    step = (
+        tf.function(model.test_step, jit_compile=True, reduce_retracing=True) if model.jit_compile else model.test_step
+    )
+
+    @tf.function
+    def take_step(batches: Any) -> Any:
+        figures = strategy.run(step, args=(next(batches),))
+        return {name: strategy.experimental_local_results(figure)[0] for name, figure in figures.items()}
+
+    def validate(held_out: tf.data.Dataset, count: int) -> Mapping[str, float]:
+        model.reset_metrics()
+        batches, figures = iter(held_out), {}
+        for _ in range(count):
+            figures = take_step(batches)
+        return {name: float(figure.numpy()) for name, figure in figures.items()}
+
+    return validate
 
 
 @contextlib.contextmanager

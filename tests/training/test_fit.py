@@ -30,14 +30,29 @@ def make_batches(start_step, context):
     )
 
 
-def run(tmp_path, *callbacks, steps_per_execution=1, log_every=2, learning_rate=0.1):
+def run(
+    tmp_path,
+    *callbacks,
+    steps_per_execution=1,
+    log_every=2,
+    learning_rate=0.1,
+    metrics=(),
+    validation=None,
+    **compile_options,
+):
     images = keras.Input((4, 4, 1))
     encoder = keras.Model(images, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
     model = Classifier(encoder, 2, freeze_encoder=False, normalize_embedding=False)
     model.linear.set_weights([np.ones([16, 2]), np.zeros([2])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), loss, steps_per_execution=steps_per_execution)
-    stage = Stage("pretrain", STEPS, make_batches, lambda step: 0.1, {"loss": "loss"})
+    model.compile(
+        keras.optimizers.SGD(learning_rate, momentum=0.9),
+        loss,
+        weighted_metrics=list(metrics),
+        steps_per_execution=steps_per_execution,
+        **compile_options,
+    )
+    stage = Stage("pretrain", STEPS, make_batches, lambda step: 0.1, {"loss": "loss"}, validation)
     run_dir = RunDir(str(tmp_path))
     fit(model, stage, run_dir, log_every=log_every, checkpoint_minutes=10.0, described={}, callbacks=callbacks)
     return model.get_weights()
@@ -63,6 +78,44 @@ class InterruptAt(keras.callbacks.Callback):
 def test_several_steps_at_a_time_end_with_the_same_weights(steps, tmp_path):
     for weight, expected in zip(run(tmp_path / "several", steps_per_execution=steps), run(tmp_path / "one")):
         np.testing.assert_allclose(weight, expected, rtol=1e-6)
+
+
+class Seen(keras.metrics.Sum):
+    """Adds up the weights of the images, that is, counts them."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(tf.ones_like(sample_weight), sample_weight)
+
+
+class Look(keras.callbacks.Callback):
+    """Keeps what each validation found."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found.append((logs["val_seen"], logs["val_loss"]))
+
+
+@pytest.mark.parametrize("compile_options", [{}, {"jit_compile": True}])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
+def test_validation_sees_each_image_once(steps, compile_options, tmp_path):
+    """Epochs end in executions of one step, after which Keras would evaluate step by step in a graph of several."""
+    counts = [2, 2, 2, 2, 1]
+    held_out = tf.data.Dataset.range(5).map(
+        lambda step: {
+            "views": tf.fill([2, 1, 4, 4, 1], tf.cast(50 * step, tf.uint8)),
+            "labels": tf.zeros([2], tf.int32),
+            "weights": tf.cast(tf.range(2) < tf.gather(counts, step), tf.float32),
+        }
+    )
+    look, one = Look(), Look()
+    options = {"metrics": [Seen(name="seen")], "validation": (held_out, 5)}
+    run(tmp_path / "several", look, steps_per_execution=steps, **options, **compile_options)
+    run(tmp_path / "one", one, **options)
+    assert [seen for seen, _ in look.found] == [9.0] * STEPS.epochs
+    np.testing.assert_allclose(look.found, one.found, rtol=1e-5)
 
 
 def test_a_stage_resumes_with_another_number_of_steps_at_a_time(tmp_path):
