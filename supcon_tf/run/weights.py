@@ -100,7 +100,7 @@ def load_initial_weights(
 
 def has_started(run_dir: RunDir, stage: str) -> bool:
     """Returns whether a training stage has saved a checkpoint."""
-    return checkpoints.latest_step(run_dir.checkpoints(stage)) is not None
+    return checkpoints.exist(run_dir.checkpoints(stage))
 
 
 def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by: str) -> None:

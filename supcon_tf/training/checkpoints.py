@@ -1,17 +1,22 @@
-"""The checkpoints of a training stage."""
+"""Saves and reads the checkpoints of a training stage.
 
-import contextlib
+A checkpoint is identified by its files, `ckpt-STEP.index` and `ckpt-STEP.data-…`. One that cannot be read, for example
+after a fault of the disk, is passed over: the newest one that can be read counts.
+"""
+
+import os
 import re
 import tempfile
-from typing import Iterator, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import NAME_ONLY, UserError, first_line
 
-# TensorFlow raises these where a checkpoint is damaged or holds something else.
-UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
+# TensorFlow raises these where a checkpoint is damaged, and where it holds something else.
+DAMAGED = (tf.errors.OpError, IndexError, ValueError)
+UNFIT = (*DAMAGED, AssertionError)
 
 
 class Misfit(ValueError):
@@ -33,12 +38,19 @@ class Checkpoints:
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)  # so that `restore` can check that each finds its value
         checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-        self._latest = tf.train.latest_checkpoint(directory)
+        self._found = look(directory)
         self._checkpoint = checkpoint
         self._thrown_away = None if chief else tempfile.TemporaryDirectory()
         if self._thrown_away is not None:
             directory = self._thrown_away.name
+        elif self._found.path is not None:
+            _rewrite_list(directory, self._found.path)
         self._manager = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=2)
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """Path → reason, for checkpoints that were passed over because they cannot be read."""
+        return self._found.damaged
 
     @property
     def step(self) -> int:
@@ -46,14 +58,22 @@ class Checkpoints:
         return int(self._model.optimizer.iterations.numpy())
 
     def restore(self) -> None:
-        """Resumes from the latest checkpoint, if there is one.
+        """Resumes from the newest checkpoint that can be read, if there is one.
 
         Raises:
-          UserError: it cannot be read.
+          UserError: there are some but none can be read, or it is of another model.
         """
-        if self._latest is not None:
-            with _naming(self._latest):
-                self._checkpoint.restore(self._latest).assert_existing_objects_matched()
+        path = self._found.path
+        if path is not None or self._found.damaged:
+            path = readable(self._found)
+            try:
+                self._checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
+            except UNFIT as error:
+                raise UserError(
+                    f"{path}: holds other weights than this model ({first_line(error, 120)}), as of another version; "
+                    "give another {run_dir}",
+                    run_dir=NAME_ONLY,
+                ) from None
 
     def save(self) -> None:
         """Writes the present state, unless it is written already.
@@ -74,7 +94,8 @@ class Checkpoints:
     @property
     def saved_step(self) -> int:
         """Step of the latest checkpoint; 0 if there is none."""
-        return _step_of(self._manager.latest_checkpoint or self._latest) or 0
+        path = self._manager.latest_checkpoint or self._found.path
+        return 0 if path is None else _step_of(path)
 
     def kept(self) -> str:
         """Says in words which checkpoint is kept where training stops with an error."""
@@ -96,43 +117,86 @@ class Checkpoints:
             )
 
 
+class Found(NamedTuple):
+    """The checkpoints in a folder.
+
+    Attributes:
+      path: the newest one that can be read; None if there is none.
+      damaged: path → reason, for newer ones that cannot be read, the newest first.
+    """
+
+    path: Optional[str]
+    damaged: Dict[str, str]
+
+
+def look(directory: str) -> Found:
+    """Looks for the newest checkpoint in `directory` that can be read, which takes as long as reading it."""
+    damaged: Dict[str, str] = {}
+    for path in _paths(directory):
+        reason = _damage(path)
+        if reason is None:
+            return Found(path, damaged)
+        damaged[path] = reason
+    return Found(None, damaged)
+
+
+def readable(found: Found) -> str:
+    """Returns the path of the checkpoint that was found.
+
+    Raises:
+      UserError: there are some but none can be read.
+    """
+    if found.path is not None:
+        return found.path
+    path, reason = next(iter(found.damaged.items()))
+    raise UserError(
+        f"{path}: cannot be read ({reason}), nor can any other checkpoint in {os.path.dirname(path)}; remove this "
+        "folder to train the stage anew, or give another {run_dir}",
+        run_dir=NAME_ONLY,
+    )
+
+
+def exist(directory: str) -> bool:
+    """Returns whether `directory` holds a checkpoint, damaged or not."""
+    return bool(_paths(directory))
+
+
 def latest_step(directory: str) -> Optional[int]:
-    """Returns the step of the latest checkpoint in `directory`, or None if there is none."""
-    return _step_of(tf.train.latest_checkpoint(directory))
+    """Returns the step of the newest checkpoint in `directory` that can be read, or None if there is none."""
+    path = look(directory).path
+    return None if path is None else _step_of(path)
 
 
 def shape(directory: str, name: str) -> Tuple[int, ...]:
-    """Returns the shape of the variable called `name` in the latest checkpoint in `directory`."""
-    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(directory))
+    """Returns the shape of the variable called `name` in the checkpoint in `directory`."""
+    reader = tf.train.load_checkpoint(look(directory).path)
     return tuple(reader.get_variable_to_shape_map()[f"{name}/.ATTRIBUTES/VARIABLE_VALUE"])
 
 
 def restore(directory: str, **parts: tf.Module) -> None:
-    """Reads the weights of some parts of a model from the latest checkpoint in `directory`.
+    """Reads the weights of some parts of a model from the checkpoint in `directory`.
 
     Args:
       directory: checkpoints of a stage of this run.
       parts: attribute of that stage's model → a part with the same variables.
 
     Raises:
-      UserError: the checkpoint cannot be read.
+      UserError: no checkpoint can be read.
     """
-    path = tf.train.latest_checkpoint(directory)
-    with _naming(path):
-        _read(path, parts)
+    _read(readable(look(directory)), parts)
 
 
 def restore_elsewhere(directory: str, **parts: tf.Module) -> None:
-    """Like `restore`, but from the checkpoints of another run, whose shapes may differ.
+    """Reads the weights of some parts of a model from the checkpoints of another run, whose shapes may differ.
 
     Raises:
       Misfit: the weights do not fit.
     """
-    path = tf.train.latest_checkpoint(directory)
+    path = readable(look(directory))
     try:
         _check_number(path, parts)
         _read(path, parts)
-    except UNREADABLE as error:
+    except UNFIT as error:
         raise Misfit(_difference(error)) from None
 
 
@@ -158,18 +222,31 @@ def _difference(error: Exception) -> str:
     return f"{shapes[3]} has shape {shapes[1]} there, {shapes[2]} here" if shapes else first_line(error, 120)
 
 
-def _step_of(path: Optional[str]) -> Optional[int]:
-    return None if path is None else int(path.rsplit("-", 1)[1])
+def _paths(directory: str) -> List[str]:
+    """Returns the checkpoints in a folder by their files, the newest first."""
+    names = tf.io.gfile.listdir(directory) if tf.io.gfile.isdir(directory) else []
+    steps = (re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names)
+    found = sorted((int(match[1]) for match in steps if match), reverse=True)
+    return [os.path.join(directory, f"ckpt-{step}") for step in found]
 
 
-@contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Turns the errors of reading a checkpoint into one line that names the file."""
+def _damage(path: str) -> Optional[str]:
+    """Reads a checkpoint, whose parts have checksums. Returns what is wrong with it, or None."""
     try:
-        yield
-    except UNREADABLE as error:
-        raise UserError(
-            f"{path}: cannot be read ({first_line(error, 120)}); remove this checkpoint's files, or use another "
-            "{run_dir}",
-            run_dir=NAME_ONLY,
-        ) from None
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except DAMAGED as error:
+        return first_line(error, 120)
+    return None
+
+
+def _rewrite_list(directory: str, newest: str) -> None:
+    """Rewrites TensorFlow's list of the checkpoints in a folder, which may name a damaged one or be damaged itself."""
+    paths = [path for path in _paths(directory)[::-1] if _step_of(path) <= _step_of(newest)]
+    times = [tf.io.gfile.stat(f"{path}.index").mtime_nsec / 1e9 for path in paths]
+    tf.compat.v1.train.update_checkpoint_state(directory, newest, paths, all_model_checkpoint_timestamps=times)
+
+
+def _step_of(path: str) -> int:
+    return int(path.rsplit("-", 1)[1])

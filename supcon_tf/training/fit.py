@@ -89,7 +89,7 @@ def fit(
             history = History(run_dir.history, stage.name, resumed_from=checkpoints.step)
             writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
             stack.callback(writer.close)
-            _announce(model, stage, checkpoints.step, writer, described)
+            _announce(model, stage, checkpoints, writer, described)
             progress = Progress(stage.name, stage.steps, stage.shown)
             stack.callback(progress.close)
             watching += [Curves(writer, history, stage.steps, stage.learning_rate, every=log_every), progress]
@@ -126,12 +126,18 @@ def _check_shared(run_dir: RunDir, step: int, all_reduce_max: Callable[[Sequence
 
 
 def _announce(
-    model: keras.Model, stage: Stage, step: int, writer: tf.summary.SummaryWriter, described: Mapping[str, Any]
+    model: keras.Model,
+    stage: Stage,
+    checkpoints: Checkpoints,
+    writer: tf.summary.SummaryWriter,
+    described: Mapping[str, Any],
 ) -> None:
     """Prints where a stage resumes; of a new stage, writes the first views and the options for TensorBoard."""
-    if step > 0:
+    for path, reason in checkpoints.damaged.items():
+        print(f"{path}: cannot be read ({reason}); the checkpoint before it is used", file=sys.stderr, flush=True)
+    if checkpoints.step > 0:
         total = stage.steps.total_steps
-        print(f"{stage.name:9} resumes after step {step} of {total}", file=sys.stderr, flush=True)
+        print(f"{stage.name:9} resumes after step {checkpoints.step} of {total}", file=sys.stderr, flush=True)
         return
     first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
     tensorboard.write_views(writer, model.batch_of(first_batch)["views"])

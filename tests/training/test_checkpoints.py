@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.errors import UserError
 from supcon_tf.optimizers import make_optimizer
-from supcon_tf.training.checkpoints import Checkpoints, Misfit, latest_step, restore, restore_elsewhere
+from supcon_tf.training.checkpoints import Checkpoints, Misfit, exist, latest_step, restore, restore_elsewhere
 
 
 def make_model(optimizer="nesterov"):
@@ -118,10 +118,76 @@ def test_parts_of_a_model_can_be_read_alone(tmp_path):
     np.testing.assert_array_equal(encoder.kernel, pair.encoder.kernel)
 
 
-def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path):
+def saved_twice(tmp_path):
+    """Saves at steps 1 and 2; returns the weights of each."""
+    model, ends = make_model(), []
+    checkpoints = Checkpoints(model, str(tmp_path))
+    for _ in range(2):
+        train(model, 1)
+        checkpoints.save()
+        ends.append(model.get_weights()[0])
+    return ends
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    "changed": flip_a_byte,
+    "missing": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("file", ["ckpt-2.data-00000-of-00001", "ckpt-2.index"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, file, damage):
+    first, second = saved_twice(tmp_path)
+    DAMAGES[damage](tmp_path / file)
     model = make_model()
-    train(model, 1)
-    Checkpoints(model, str(tmp_path)).save()
-    (tmp_path / "ckpt-1.data-00000-of-00001").write_bytes(b"")
-    with pytest.raises(UserError, match="ckpt-1: cannot be read .* use another run_dir$"):
+    checkpoints = Checkpoints(model, str(tmp_path))
+    checkpoints.restore()
+    np.testing.assert_array_equal(model.get_weights()[0], first)
+    assert checkpoints.step == checkpoints.saved_step == latest_step(str(tmp_path)) == 1
+    assert [*checkpoints.damaged] == ([] if "index" in file and damage == "missing" else [str(tmp_path / "ckpt-2")])
+    for _ in range(3):
+        x = np.random.default_rng(checkpoints.step).normal(size=(4, 3)).astype(np.float32)
+        model.train_on_batch(x, x.sum(axis=1, keepdims=True))
+        checkpoints.save()
+    assert latest_step(str(tmp_path)) == 4 and second.shape == first.shape
+    kept = sorted(name for name in os.listdir(tmp_path) if name.endswith(".index"))
+    assert kept == ["ckpt-3.index", "ckpt-4.index"]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b'model_checkpoint_path: "ckpt-9"', None])
+def test_the_list_of_checkpoints_is_not_needed(tmp_path, content):
+    """TensorFlow's file `checkpoint` may be empty, wrong or missing: the checkpoints are those whose files exist."""
+    _, second = saved_twice(tmp_path)
+    if content is None:
+        (tmp_path / "checkpoint").unlink()
+    else:
+        (tmp_path / "checkpoint").write_bytes(content)
+    model = make_model()
+    checkpoints = Checkpoints(model, str(tmp_path))
+    checkpoints.restore()
+    assert checkpoints.saved_step == 2
+    np.testing.assert_array_equal(model.get_weights()[0], second)
+
+
+def test_checkpoints_none_of_which_can_be_read_are_named(tmp_path):
+    saved_twice(tmp_path)
+    for step in (1, 2):
+        (tmp_path / f"ckpt-{step}.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(UserError, match=f"ckpt-2: cannot be read .* nor can any other checkpoint in {tmp_path}; "):
         Checkpoints(make_model(), str(tmp_path)).restore()
+    assert latest_step(str(tmp_path)) is None and exist(str(tmp_path))
+
+
+def test_a_checkpoint_of_another_optimizer_is_told_apart_from_a_damaged_one(tmp_path):
+    saved_twice(tmp_path)
+    with pytest.raises(UserError, match="ckpt-2: holds other weights than this model .* give another run_dir$"):
+        Checkpoints(make_model("lamb"), str(tmp_path)).restore()
