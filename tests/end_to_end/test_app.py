@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,20 @@ def test_running_again_does_nothing_and_says_the_same(supcon_run, digits_dir, ca
     assert main(["app.py", *supcon_arguments(digits_dir, run_dir)]) == 0
     assert capsys.readouterr().out == first.stdout
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_the_report_of_a_run_that_an_earlier_version_trained_says_where_curves_are_missing(
+    supcon_run, digits_dir, tmp_path
+):
+    run_dir = tmp_path / "run"
+    shutil.copytree(supcon_run[0], run_dir)
+    for name in ("history.json", "metrics.json", "report.html"):
+        (run_dir / name).unlink()
+    assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--stages=evaluate"]) == 0
+    report = (run_dir / "report.html").read_text()
+    assert report.count("history.json has no curves of this stage") == 2 and "<svg" not in report
+    assert "has no curves" not in (supcon_run[0] / "report.html").read_text()
+    assert metrics(run_dir) == metrics(supcon_run[0])
 
 
 def test_same_folder_with_other_options_is_refused(supcon_run, digits_dir, capsys):
