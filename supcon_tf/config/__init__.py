@@ -45,6 +45,7 @@ from supcon_tf.config.options import (
 from supcon_tf.config.record import differences, digest, fingerprint, identity, recorded
 from supcon_tf.config.values import (
     as_flag,
+    check_values,
     from_values,
     options,
     plan_from_values,
@@ -87,6 +88,7 @@ __all__ = [
     "StageOptions",
     "TrainingOptions",
     "as_flag",
+    "check_values",
     "differences",
     "digest",
     "fingerprint",

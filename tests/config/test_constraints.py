@@ -83,14 +83,14 @@ from supcon_tf.errors import ArgumentError
             {"precision": "float16", "tpu": "a"},
             "--precision=float16: TPUs do not support it; give --precision=bfloat16",
         ),
-        ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than the 5 epochs of the stage 'pretrain'"),
-        ({"linear_warmup_epochs": 50.0}, "--linear_warmup_epochs=50: must be less than the 50 epochs of the stage 'li"),
+        ({"pretrain_epochs": 5}, "--warmup_epochs=10: must be less than --pretrain_epochs=5"),
+        ({"linear_warmup_epochs": 50.0}, "--linear_warmup_epochs=50: must be less than --linear_epochs=50"),
         ({"decay_epochs": (1.0,)}, "--decay_epochs=1: has no effect with --schedule=cosine"),
         ({"linear_decay_rate": 0.5}, "--linear_decay_rate=0.5: has no effect with --linear_schedule=cosine"),
         ({"schedule": "piecewise"}, "--schedule=piecewise: needs --decay_epochs"),
         (
             {"schedule": "piecewise", "decay_epochs": (60.0, 90.0)},
-            "--decay_epochs=60,90: must end before the 100 epochs",
+            "--decay_epochs=60,90: counts from the end of --warmup_epochs=10 and must end before --pretrain_epochs=100",
         ),
         ({"schedule": "piecewise", "decay_epochs": (2.0, 1.0)}, "--decay_epochs=2,1: must increase"),
         (
