@@ -12,7 +12,7 @@ CHARTS = {
     "loss": ("Loss", ".3g"),
     "online_accuracy": ("Accuracy of the online classifier", ".1%"),
     "top1": ("Accuracy", ".1%"),
-    "hit_at_1": ("Share of images whose highest score is right", ".1%"),
+    "hit_at_1": ("Images whose top class is one of theirs", ".1%"),
 }
 PARTS = {"train": "training", "validation": "validation"}
 EARLIER_VERSIONS = "Versions that did not write this file kept the curves for TensorBoard only."
