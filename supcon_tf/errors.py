@@ -128,7 +128,7 @@ class WorkersLost(Exception):
 
 
 class Interrupted(Exception):
-    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its progress. The same command resumes it.
+    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its progress. Its command resumes it.
 
     Attributes:
       signal: number of the signal.

@@ -233,7 +233,7 @@ def test_benchmark_prints_a_table(name):
 
 
 def start(command, data_dir, *further, **environment):
-    """Starts the first stage of a training command in a process of its own."""
+    """Starts the first stage of a training command in a separate process."""
     arguments = small(command, data_dir, "--stages=pretrain", *further)[1:]
     return subprocess.Popen(
         [sys.executable, str(ROOT / "app.py"), *arguments],

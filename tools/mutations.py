@@ -26,7 +26,7 @@ TIMEOUT = 1800  # seconds for the tests of one mutation
 
 
 class Outcome(NamedTuple):
-    """What became of a mutation: `test` is the one that caught it, None if there is none."""
+    """The result of a mutation: `test` is the one that caught it, or None."""
 
     mutation: Mutation
     test: Optional[str]
