@@ -216,11 +216,43 @@ def wait_for_checkpoint(run_dir, workers):
     return latest_step(str(run_dir / "checkpoints" / "pretrain"))
 
 
-def test_workers_with_different_options_are_told(digits_dir, tmp_path, capsys, monkeypatch):
-    of_another = "supcon_tf.distribute.all_reduce_max"
-    monkeypatch.setattr(of_another, lambda strategy, values: [values[0] + 1, values[1]])
-    assert main(["app.py", *supcon_arguments(digits_dir, tmp_path)]) == 2
-    assert "TF_CONFIG: its workers were started with different options" in capsys.readouterr().err
+class Asked(Exception):
+    """A worker has asked the others whether they have the same options."""
+
+
+@pytest.mark.parametrize(
+    ("different", "complaint"),
+    [
+        (["--temperature=0.5"], "TF_CONFIG: its workers were started with different options"),
+        (["--run_dir=elsewhere", "--cache=off", "--checkpoint_minutes=3"], "--stages=export: needs the finished stage"),
+    ],
+    ids=["options of the run", "options of a worker"],
+)
+def test_workers_must_agree_on_the_options_of_the_run(digits_dir, tmp_path, capsys, monkeypatch, different, complaint):
+    """The largest of the numbers that two workers really send stands in for their connection."""
+    command = ["app.py", *supcon_arguments(digits_dir, tmp_path), "--stages=export"]
+    sent = []
+
+    def ask(strategy, values):
+        sent.extend(values)
+        raise Asked
+
+    monkeypatch.setattr("supcon_tf.distribute.all_reduce_max", ask)
+    with pytest.raises(Asked):
+        main([*command, *different])
+    monkeypatch.setattr(
+        "supcon_tf.distribute.all_reduce_max", lambda strategy, values: [max(pair) for pair in zip(values, sent)]
+    )
+    assert main(command) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_with_different_options_are_told(start_worker):
+    ends = ends_of([start_worker(0), start_worker(1, "--temperature=0.5")])
+    assert [status for status, *_ in ends] == [2, 2], ends
+    for _, _, stderr in ends:
+        assert "TF_CONFIG: its workers were started with different options" in stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
