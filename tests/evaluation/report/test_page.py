@@ -5,7 +5,7 @@ import pytest
 
 from supcon_tf.evaluation import report_html
 from supcon_tf.evaluation.report import page
-from supcon_tf.evaluation.report.curves import chart
+from supcon_tf.evaluation.report.curves import BOTTOM, LEFT, RIGHT, TOP, chart
 from supcon_tf.evaluation.report.ticks import ticks
 
 
@@ -49,6 +49,14 @@ def test_figures_mistakes_and_options_are_on_the_page():
     text = " ".join(make_page().text)
     for words in ("60.00%", "supcon on <mine>", "3 of 5", "1 of 5", "80.0%", "40.0%", "a<b", "128,64", "training: 1"):
         assert words in text, words
+
+
+def test_the_ten_most_frequent_mistakes_are_listed_by_falling_number():
+    matrix = [[100 - row if row == column else row * (column == 0) for column in range(13)] for row in range(13)]
+    figures = {**FIGURES, "confusion_matrix": matrix}
+    names = [str(number) for number in range(13)]
+    text = " ".join(make_page(results={"classifier": figures}, class_names=names).text)
+    assert re.findall(r"(\d+) of 100", text) == [str(number) for number in range(12, 2, -1)]
 
 
 def test_the_page_needs_nothing_else():
@@ -104,6 +112,20 @@ def test_curve_goes_from_corner_to_corner():
     xs, ys = zip(*(map(float, point.split(",")) for point in points))
     assert xs[0] < xs[1] < xs[2] and ys[0] < ys[1] < ys[2]
     assert xs[1] - xs[0] == xs[2] - xs[1]
+
+
+def test_points_are_where_the_ticks_of_their_step_and_value_are():
+    checker = Checker(chart("Loss", {"training": [(1200, 3.0), (1400, 4.0)]}, ".3g"))
+    texts = iter(text for text in checker.text if text.strip())
+    places = {}
+    for tag, attributes in checker.tags:
+        if tag == "text":
+            places[next(texts)] = (float(attributes["x"]), float(attributes["y"]))
+    points = next(attributes["points"] for tag, attributes in checker.tags if tag == "polyline").split()
+    (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points)
+    assert LEFT <= x1 < x2 <= RIGHT and TOP <= y2 < y1 <= BOTTOM
+    assert (x1, x2) == (places["1,200"][0], places["1,400"][0])
+    assert y1 - y2 == pytest.approx(places["3.0"][1] - places["4.0"][1])
 
 
 def test_a_curve_of_one_point_can_be_drawn():
