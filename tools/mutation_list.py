@@ -573,8 +573,8 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/cli/flags.py",
-                "config_lib.from_values({**from_recipe, **by_hand})",
-                "config_lib.from_values({**by_hand, **from_recipe})",
+                "given = {**from_recipe, **by_hand}",
+                "given = {**by_hand, **from_recipe}",
             ),
         ),
         ("tests/test_flags.py", "tests/cli"),
