@@ -8,6 +8,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import Batch, to_batch
 from supcon_tf.errors import ArgumentError
+from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.loss_protocol import takes_distributions, takes_memory, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
@@ -206,6 +207,12 @@ class ContrastiveModel(keras.Model):
         self._contrastive_loss(labels, weights, projections)
         self._online_loss(labels, weights, embeddings)
         return self.get_metrics_result()
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        return function_by_shape(self, "train_function", super().make_train_function, force)
+
+    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:
+        return function_by_shape(self, "test_function", super().make_test_function, force)
 
     def _objective(
         self, labels: tf.Tensor, weights: Optional[tf.Tensor], embeddings: tf.Tensor, projections: tf.Tensor

@@ -112,6 +112,23 @@ def test_evaluation_on_plain_images_gives_online_accuracy_of_the_weighted_ones()
     assert "loss" not in logs
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_model_takes_views_and_images_in_turn(replicas):
+    """Keras alone would trace the second as data of unknown rank."""
+    views, labels = make_batch()
+    images = views[:, 0]
+    with tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)]).scope():
+        model = make_model(sync=True)
+        model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1))
+    for x in (views, images, views):
+        projections = make_model()(views if x is views else views[:, :1], training=True)
+        logs = model.fit(x, labels, batch_size=12, verbose=0).history
+        np.testing.assert_allclose(logs["loss"], SupConLoss(0.1)(labels, projections), rtol=1e-4)
+    for x in (views, images, views):
+        logs = model.evaluate(x, labels, batch_size=12, verbose=0, return_dict=True)
+        assert ("loss" in logs) == (x is views) and 0 <= logs["online_accuracy"] <= 1
+
+
 def test_first_step_on_two_replicas_equals_that_on_one():
     views, labels = make_batch(batch=16)
     loss, weights = {}, {}
