@@ -1,4 +1,4 @@
-"""One graph of a step for each shape of the data."""
+"""Keeps one graph of a step for each shape of the data."""
 
 from typing import Any, Callable, Dict, Tuple
 
