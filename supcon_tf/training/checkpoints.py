@@ -123,7 +123,7 @@ def restore(directory: str, **parts: tf.Module) -> None:
 
 
 def restore_elsewhere(directory: str, **parts: tf.Module) -> None:
-    """Like `restore`, but from the checkpoints of another run, whose shapes may differ.
+    """Reads the weights of some parts of a model from the checkpoints of another run, whose shapes may differ.
 
     Raises:
       Misfit: the weights do not fit.
