@@ -411,7 +411,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Prints the tables, or is a child."""
+    """Prints the tables, or runs as a child process."""
     arguments = parse_arguments()
     if arguments.child:
         job = Job(**json.loads(arguments.child))

@@ -97,8 +97,9 @@ def arguments_called(**names: str) -> Iterator[None]:
 
 
 def first_line(error: Exception, length: int) -> str:
-    """Returns the first line of an error's message, at most `length` characters long."""
-    return str(error).strip().split("\n")[0][:length]
+    """Returns the first line of an error's message. One longer than `length` is cut and ends with '…'."""
+    line = str(error).strip().split("\n")[0]
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -127,7 +128,7 @@ class WorkersLost(Exception):
 
 
 class Interrupted(Exception):
-    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its progress. The same command resumes it.
+    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its progress. Its command resumes it.
 
     Attributes:
       signal: number of the signal.

@@ -60,7 +60,7 @@ class RunDir:
             )
         return record
 
-    def begun(self, dataset: str) -> Optional[Dict[str, Any]]:
+    def record_of(self, dataset: str) -> Optional[Dict[str, Any]]:
         """Returns options and record of the run on `dataset` that has saved something here, or None.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What Keras gives to a step, turned into the one shape of a batch."""
+"""Checks that the forms in which Keras gives data to a step become the one shape of a batch."""
 
 import numpy as np
 import pytest

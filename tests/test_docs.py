@@ -1,12 +1,13 @@
 """Runs the commands and the Python code of README and docs, as a reader would paste them, on tiny data.
 
 Every command is at least parsed, so that a flag that does not exist fails. `QUICK` says which are also run in each test
-run. The others train for hours or need a network; the slow test runs them with the replacements of `SMALLER`. Commands
-in `NOT_HERE` need hardware, a network or files that tests do not have, and are parsed only.
+run. The others train for hours or need a network; the slow test runs them with the replacements of `SMALLER`. The
+commands of `NOT_HERE` are only parsed; it says why.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import runpy
@@ -17,9 +18,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tensorflow import keras
 
 import app
 from supcon_tf import config
+from tests.cluster import free_addresses, tf_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,16 +34,38 @@ QUICK = re.compile(
     r"python app\.py (--mode=supcon --dataset=(digits --run_dir=runs/mine|folder:/path/to/images)$|.*--plan\b|--help$)"
 )
 
-# Commands that need data, hardware or a network that tests do not have. They are parsed only.
-NOT_HERE = re.compile(
-    r"--tpu=|--strategy=|imagenet2012|voc/2007|--source_files|=imagenet$|--encoder=/path/|tensorflow$"
-)
+# Commands that are only parsed here, and why.
+NOT_HERE = {
+    r"--tpu=": "needs a TPU",
+    r"--encoder_weights=imagenet": "downloads weights",
+    r"--recipe=imagenet2012_supcon_queue$": "needs ImageNet; a command of large_batches.md runs its queue",
+    r"--dataset=imagenet2012 --source_files": "tests/end_to_end/test_imagenet.py runs it on small tars",
+    r"--dataset=fashion_mnist --source_files": "tests/data/test_source_files.py reads the files where Debian has them",
+    r"--dataset=voc/2007": "tests/end_to_end/test_voc.py runs it on small tars",
+    r"^make demo$": "downloads packages; what it trains is a command of results.md",
+    r"^make bench$": "measures for an hour; TINY_BENCHMARKS runs its scripts",
+    r"^make tpu": "compiles for hours, in an environment of its own",
+    r"benchmarks/\w+\.py --python=": "needs an environment with other libraries",
+    r"^tensorboard ": "serves until it is stopped",
+}
+
+# Commands that a test of their own runs, in processes with several devices.
+DISTRIBUTED = re.compile(r"--strategy=(mirrored|multi_worker)$")
+
+# Arguments with which a benchmark takes seconds.
+TINY_BENCHMARKS = {
+    "loss": "--sizes 64 --forms-size=64 --replicas-size=128 --classes=4 --rounds=1",
+    "memory": "--images=32 --image-size=8 --microbatches 8 --batches 32 --rounds=1",
+    "plan": "--tpu-only",
+    "training_step": "--encoder=small --images=16 --image-size=8 --replicas 2 --rounds=1",
+}
 
 # Replacements that make a run small, applied to each argument in turn.
 SMALLER = (
     (r"^(--dataset|--unlabelled)=(cifar10|cifar100|fashion_mnist|oxford_flowers102)$", r"\1=digits"),
     (r"^--recipe=cifar10_(supcon|simclr|ce)\w*$", r"--recipe=digits_\1"),
     (r"folder:/path/to/", "folder:"),
+    (r"/path/to/model.keras", "model.keras"),
     (r"^--encoder=resnet\d+$", "--encoder=small"),
     (r"^--encoder=keras:MobileNetV2$", "--encoder=keras:MobileNetV2 --image_size=32"),
     (r"^--batch_size=\d+$", ""),
@@ -73,9 +98,15 @@ def commands():
     return found
 
 
+def why_not_here(command):
+    """The reason why a command is only parsed; None for one that is run."""
+    return next((why for pattern, why in NOT_HERE.items() if re.search(pattern, command)), None)
+
+
 COMMANDS = commands()
 OF_APP = [command for command in COMMANDS if command.startswith("python app.py ")]
-SLOW = [command for command in OF_APP if not QUICK.search(command) and "--print_config" not in command]
+RUN_LATER = [command for command in OF_APP if not QUICK.search(command) and "--print_config" not in command]
+SLOW = [command for command in RUN_LATER if not DISTRIBUTED.search(command) and not why_not_here(command)]
 
 
 def blocks_of_python():
@@ -88,7 +119,7 @@ def blocks_of_python():
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder in which the commands are run, with an image, and images in folders of two classes."""
+    """A folder in which the commands are run, with an image, images in folders of two classes, and a Keras model."""
     folder = tmp_path_factory.mktemp("workplace")
     generator = np.random.default_rng(0)
     (folder / "docs").mkdir()
@@ -98,6 +129,8 @@ def workplace(tmp_path_factory):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, [32, 32], dtype=np.uint8)).save(path)
+    layers = [keras.layers.Conv2D(4, 3, strides=4, input_shape=(96, 96, 3)), keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential(layers).save(folder / "model.keras")
     return folder
 
 
@@ -171,10 +204,66 @@ def test_command_runs(command, inside, digits_dir, finished_run, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [command for command in SLOW if not NOT_HERE.search(command)])
+@pytest.mark.parametrize("command", SLOW)
 def test_command_runs_on_tiny_data(command, inside, digits_dir, finished_run):
     stages = () if "--run_dir=runs/mine" in command else ("--stages=pretrain",)  # the rest is run in other tests
     assert app.main(small(command, digits_dir, *stages)) == 0
+
+
+def test_reasons_are_those_of_commands_that_are_not_run():
+    for pattern in NOT_HERE:
+        assert any(re.search(pattern, command) for command in COMMANDS if command not in SLOW), pattern
+    assert len([command for command in OF_APP if DISTRIBUTED.search(command)]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY_BENCHMARKS)
+def test_benchmark_prints_a_table(name):
+    _, program, script = shlex.split(next(command for command in COMMANDS if command.endswith(f"benchmarks/{name}.py")))
+    assert program == "python"
+    printed = subprocess.run(
+        [sys.executable, script, *TINY_BENCHMARKS[name].split()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "."},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r"^\| .* \d+\.\d+ \|", printed, re.MULTILINE), printed
+
+
+def start(command, data_dir, *further, **environment):
+    """Starts the first stage of a training command in a separate process."""
+    arguments = small(command, data_dir, "--stages=pretrain", *further)[1:]
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_mirrored_command_runs_on_two_devices(inside, digits_dir):
+    (command,) = (command for command in OF_APP if command.endswith("--strategy=mirrored"))
+    assert "`--cpu_devices=2` tries it without GPUs" in TEXTS["distributed.md"]
+    process = start(command, digits_dir, "--cpu_devices=2")
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and "2 replicas" in printed, printed
+
+
+@pytest.mark.slow
+def test_multi_worker_command_runs_with_the_pages_cluster(inside, digits_dir):
+    (command,) = (command for command in OF_APP if command.endswith("--strategy=multi_worker"))
+    (exported,) = (command for command in COMMANDS if command.startswith("export TF_CONFIG"))
+    addresses = free_addresses(2)
+    page = json.loads(shlex.split(exported)[1].split("=", 1)[1])
+    page["cluster"]["worker"] = addresses  # in place of HOST0 and HOST1
+    assert page == json.loads(tf_config(addresses, 0))
+    workers = [start(command, digits_dir, TF_CONFIG=tf_config(addresses, index)) for index in range(2)]
+    printed = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], printed
+    assert "2 replicas" in printed[0]
 
 
 @pytest.mark.parametrize("command", marked(command for command in COMMANDS if command not in OF_APP))

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from supcon_tf.config import as_flag
-from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called, first_line
 
 
 def test_an_argument_error_is_a_value_error_that_names_argument_value_and_what_would_be_right():
@@ -53,3 +53,11 @@ def test_other_errors_pass_a_renaming_unchanged():
 @pytest.mark.parametrize("error", [UserError("a {b}", b=1), ArgumentError("a", 1, "is {b}", b=2)])
 def test_errors_survive_pickling(error):
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_first_line_that_is_cut_says_so():
+    error = ValueError("\nthe checkpoint is not readable\nand more")
+    assert first_line(error, 30) == "the checkpoint is not readable"
+    assert first_line(error, 29) == "the checkpoint is not readab…"
+    assert first_line(error, 15) == "the checkpoint…"
+    assert len(first_line(error, 12)) <= 12

@@ -225,7 +225,7 @@ def checkout(tmp_path, path):
 
 
 def make(checkout: pathlib.Path, target: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess:
-    """What `make` answers; what was asked of Python and pip is in `log`."""
+    """Returns the answer of `make`; `log` holds the questions to Python and pip."""
     (checkout / "log").write_text("")
     environment = {"PATH": f"{checkout.parent}/bin:{path}", "HOME": str(checkout.parent)}
     command = [shutil.which("make"), target]

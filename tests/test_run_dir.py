@@ -34,13 +34,13 @@ def test_a_run_is_not_resumed_on_other_images(tmp_path):
 
 def test_record_of_a_run_is_there_once_it_has_saved_something(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    assert run_dir.begun("digits") is None
+    assert run_dir.record_of("digits") is None
     run_dir.claim(config_lib.from_values({"seed": 5}), {**FOUND, "total_steps": {"linear": 1}})
-    assert run_dir.begun("digits") is None
+    assert run_dir.record_of("digits") is None
     (tmp_path / "checkpoints").mkdir()
-    record = run_dir.begun("digits")
+    record = run_dir.record_of("digits")
     assert (record["seed"], record["prepared_data"], record["total_steps"]) == (5, "images/1", {"linear": 1})
-    assert run_dir.begun("cifar10") is None  # another run's
+    assert run_dir.record_of("cifar10") is None  # another run's
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
@@ -110,7 +110,7 @@ def test_a_run_made_before_the_first_release_is_refused_in_one_line(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     complaint = "^run_dir=.*: holds a run of a version that this one cannot resume; give another run_dir$"
     with pytest.raises(ArgumentError, match=complaint):
-        run_dir.begun("digits")
+        run_dir.record_of("digits")
     with pytest.raises(ArgumentError, match=complaint):
         run_dir.claim(config_lib.Config(), FOUND)
 

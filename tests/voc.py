@@ -20,7 +20,7 @@ SETS = {"train": range(0, 14), "val": range(14, 22), "test": range(22, 42)}
 
 
 def marks(number):
-    """What VOC's lists of images say of each class: 1 for there, 0 for only difficult, −1 for not there."""
+    """Returns the entry of each class in VOC's lists of images: 1 present, 0 only difficult, −1 absent."""
     found = np.full(len(CLASSES), -1)
     found[(number + 1) % 20] = 0
     found[[number % 20, (number + 7) % 20]] = 1

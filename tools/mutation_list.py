@@ -185,6 +185,11 @@ MUTATIONS = (
                 "if variable.name not in self.unadapted:",
                 "if variable.name not in self.undecayed:",
             ),
+            Edit(
+                "supcon_tf/optimizers/lars.py",
+                "if position not in self._unadapted:",
+                "if position not in self._undecayed:",
+            ),
         ),
         ("tests/optimizers/test_lars.py",),
     ),
@@ -573,8 +578,8 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/cli/flags.py",
-                "config_lib.from_values({**from_recipe, **by_hand})",
-                "config_lib.from_values({**by_hand, **from_recipe})",
+                "given = {**from_recipe, **by_hand}",
+                "given = {**by_hand, **from_recipe}",
             ),
         ),
         ("tests/test_flags.py", "tests/cli"),

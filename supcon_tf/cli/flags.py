@@ -13,6 +13,7 @@ from absl import flags as absl_flags
 from supcon_tf import config as config_lib
 from supcon_tf.cli import recipes
 from supcon_tf.cli.help import REQUIRED, help_text
+from supcon_tf.cli.sources import recipe_named
 from supcon_tf.errors import ArgumentError, UserError, nearest
 
 # A schedule given by hand makes the recipe's values of these options meaningless.
@@ -69,6 +70,7 @@ def parse(argv: Sequence[str]) -> Command:
     print_config = bool(by_hand.pop("print_config", False))
     plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
     plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
+    config_lib.check_values(by_hand)
     recipe = recipes.find(by_hand)
     from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
     for name in REQUIRED:
@@ -80,19 +82,9 @@ def parse(argv: Sequence[str]) -> Command:
         sources["recipe"] = "mode and data set"
         from_recipe["recipe"] = recipe.stem
     sources.update({name: "command line" for name in by_hand})
-    try:
-        config = config_lib.from_values({**from_recipe, **by_hand})
-    except ArgumentError as error:
-        if error.argument in from_recipe and error.argument not in by_hand:
-            raise _with_source(error, sources[error.argument]) from None
-        raise
-    return Command(config, sources, print_config, plan)
-
-
-def _with_source(error: ArgumentError, source: str) -> UserError:
-    """Returns the error with the source of the value after the flag: '--flag=value (recipe NAME): …'."""
-    flag = config_lib.as_flag(error.argument, error.value)
-    return UserError(f"{flag} ({source}): {error.problem}", **error.others)
+    given = {**from_recipe, **by_hand}
+    with recipe_named(sources, given):
+        return Command(config_lib.from_values(given), sources, print_config, plan)
 
 
 def _read_recipe(path: pathlib.Path, by_hand: Mapping[str, Any]) -> Dict[str, Any]:

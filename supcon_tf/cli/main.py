@@ -6,9 +6,10 @@ import signal
 import sys
 from typing import Optional, Sequence
 
+from supcon_tf import config as config_lib
 from supcon_tf.cli import flags
 from supcon_tf.cli.help import config_text
-from supcon_tf.config import as_flag
+from supcon_tf.cli.sources import recipe_named
 from supcon_tf.errors import Interrupted, UserError, WorkersLost
 
 
@@ -33,7 +34,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             distribute.start_again(lost, argv)
         return 0
     except UserError as error:
-        print(f"app.py: {error.text(as_flag)}", file=sys.stderr)
+        print(f"app.py: {error.text(config_lib.as_flag)}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         print(f"app.py: {stop}", file=sys.stderr)
@@ -54,17 +55,26 @@ def run(argv: Sequence[str]) -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides notices of TensorFlow's C++ part
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    if command.plan is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
-        from supcon_tf.cli.plan_text import plan_text
-        from supcon_tf.plan import make_plan
+    with recipe_named(command.sources, config_lib.values(command.config)):
+        if command.plan is not None:
+            _print_plan(command.config, command.plan)
+        else:
+            _run_stages(command.config)
 
-        print(plan_text(make_plan(command.config, command.plan)), flush=True)
-        return
+
+def _print_plan(config: config_lib.Config, options: config_lib.PlanOptions) -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
+    from supcon_tf.cli.plan_text import plan_text
+    from supcon_tf.plan import make_plan
+
+    print(plan_text(make_plan(config, options)), flush=True)
+
+
+def _run_stages(config: config_lib.Config) -> None:
     from supcon_tf import distribute  # imports TensorFlow
     from supcon_tf.run.run import run as run_stages
 
-    hardware = command.config.hardware
+    hardware = config.hardware
     strategy = distribute.make_strategy(
         hardware.strategy,
         tpu=hardware.tpu,
@@ -73,4 +83,4 @@ def run(argv: Sequence[str]) -> None:
         cpu_devices=hardware.cpu_devices,
     )
     with distribute.watch_workers(strategy):
-        run_stages(command.config, strategy)
+        run_stages(config, strategy)

@@ -7,6 +7,7 @@ from supcon_tf.config import MODES
 from supcon_tf.errors import ArgumentError, did_you_mean
 
 RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
+EXAMPLES = ("digits_supcon", "cifar10_supcon", "default_supcon")
 
 
 def names() -> List[str]:
@@ -46,5 +47,6 @@ def _named(recipe: str) -> pathlib.Path:
     for path in (RECIPES / f"{recipe}.cfg", pathlib.Path(recipe)):
         if path.is_file():
             return path
-    hint = did_you_mean(recipe, names()) or f"; one of {', '.join(names())}, or the path of a file"
+    others = f"; give the path of a file or a name of docs/recipes.md, for example {', '.join(EXAMPLES)}"
+    hint = did_you_mean(recipe, names()) or others
     raise ArgumentError("recipe", recipe, f"no such recipe{hint}")

@@ -46,6 +46,7 @@ from supcon_tf.config.options import (
 from supcon_tf.config.record import differences, digest, fingerprint, identity, recorded
 from supcon_tf.config.values import (
     as_flag,
+    check_values,
     from_values,
     options,
     plan_from_values,
@@ -89,6 +90,7 @@ __all__ = [
     "TrainingOptions",
     "as_flag",
     "check_encoder_options",
+    "check_values",
     "differences",
     "digest",
     "encoder_options",

@@ -199,11 +199,12 @@ def _check_mode_of_loss(config: Config) -> None:
     """Checks the options that one mode does not use."""
     loss, mode = config.loss, config.run.mode
     if mode == "ce":
-        for name, value in (("queue_size", loss.queue_size), ("microbatch_size", config.training.microbatch_size)):
-            if value:
-                raise ArgumentError(
-                    name, value, "works with the contrastive loss of modes supcon and simclr; leave it out in mode ce"
-                )
+        # Temperatures are allowed, so that commands for several modes may share them.
+        names = ("contrastive_loss", *CONTRASTIVE_LOSSES["supcon"])
+        for name, value in (*_changed(loss, names), *_changed(config.training, ("microbatch_size",))):
+            raise ArgumentError(
+                name, value, "works with the contrastive loss of modes supcon and simclr; leave it out in mode ce"
+            )
     if mode == "simclr" and loss.positives_cap is not None:
         raise ArgumentError("positives_cap", loss.positives_cap, "needs labels, which mode simclr does not use")
     if mode == "simclr":
@@ -253,12 +254,12 @@ def _check_baseline_loss(config: Config) -> None:
 def _check_schedule(config: Config, stage: str) -> None:
     options, default = config.stage(stage), Config().stage(stage)
     schedule, times, epochs = options.schedule, options.decay_epochs, options.epochs
-    warmup_name, schedule_name, rate_name, times_name = (
-        name_in_stage(stage, field) for field in ("warmup_epochs", "schedule", "decay_rate", "decay_epochs")
+    epochs_name, warmup_name, schedule_name, rate_name, times_name = (
+        name_in_stage(stage, field) for field in ("epochs", "warmup_epochs", "schedule", "decay_rate", "decay_epochs")
     )
     if options.warmup_epochs >= epochs:
         raise ArgumentError(
-            warmup_name, options.warmup_epochs, f"must be less than the {epochs} epochs of the stage '{stage}'"
+            warmup_name, options.warmup_epochs, f"must be less than {{{epochs_name}}}", **{epochs_name: epochs}
         )
     if schedule not in ("exponential", "piecewise"):
         for name, value, usual in (
@@ -278,6 +279,6 @@ def _check_schedule(config: Config, stage: str) -> None:
         raise ArgumentError(
             times_name,
             times,
-            f"must end before the {epochs} epochs of the stage '{stage}', after {options.warmup_epochs:g} epochs of "
-            "warm-up",
+            f"counts from the end of {{{warmup_name}}} and must end before {{{epochs_name}}}",
+            **{warmup_name: options.warmup_epochs, epochs_name: epochs},
         )

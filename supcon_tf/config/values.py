@@ -43,20 +43,39 @@ def from_values(given: Mapping[str, Any]) -> Config:
       UserError: an option is unknown.
       ArgumentError: a value is not allowed, or two values contradict each other.
     """
+    check_values(given)
     known = {option.name: option for option in options()}
     changes: Dict[str, Dict[str, Any]] = {}
     for name, value in given.items():
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise UserError(f"{{{name}}}: no such option{hint}", **{name: NAME_ONLY})
         option = known[name]
-        _check_value(option, value)
         changes.setdefault(option.group, {})[option.field] = _as_tuple(option, value)
     default = Config()
     groups = {name: dataclasses.replace(getattr(default, name), **fields) for name, fields in changes.items()}
     config = dataclasses.replace(default, **groups)
     constraints.check(config)
     return config
+
+
+def check_values(given: Mapping[str, Any]) -> None:
+    """Checks each value by itself, regardless of the other options.
+
+    >>> check_values({"mode": "supcn"})
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: mode='supcn': unknown; did you mean supcon?
+
+    Args:
+      given: option name → value.
+
+    Raises:
+      UserError: an option is unknown.
+      ArgumentError: a value is not allowed.
+    """
+    known = {option.name: option for option in options()}
+    for name, value in given.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UserError(f"{{{name}}}: no such option{hint}", **{name: NAME_ONLY})
+        _check_value(known[name], value)
 
 
 def plan_from_values(given: Mapping[str, Any]) -> Optional[PlanOptions]:

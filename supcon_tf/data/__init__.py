@@ -1,1 +1,1 @@
-"""Which images there are, and how they reach the training step."""
+"""Loads data sets and brings their images to the training step."""

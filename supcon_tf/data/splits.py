@@ -122,7 +122,7 @@ def positions(builder: tfds.core.DatasetBuilder, spec: Optional[str], split: str
 
 
 def _ranges_of(option: str, builder: tfds.core.DatasetBuilder, split: Optional[str]) -> List[Range]:
-    """Like `ranges`, but errors name the option that gives the split."""
+    """Returns the ranges of a split; errors name the option that gives it."""
     with arguments_called(split=option):
         return ranges(builder, split)
 

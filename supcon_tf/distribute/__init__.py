@@ -5,7 +5,7 @@ from supcon_tf.distribute.processes import (
     all_reduce_max,
     start_again,
     step_was_done,
-    steps_between_agreements,
+    steps_between_syncs,
     watch_workers,
 )
 from supcon_tf.distribute.repeat import repeat
@@ -21,6 +21,6 @@ __all__ = [
     "repeat",
     "start_again",
     "step_was_done",
-    "steps_between_agreements",
+    "steps_between_syncs",
     "watch_workers",
 ]

@@ -32,7 +32,7 @@ def count_processes(strategy: tf.distribute.Strategy) -> int:
     return sum(cluster.num_tasks(job) for job in cluster.jobs) or 1
 
 
-def steps_between_agreements(strategy: tf.distribute.Strategy, every: int) -> int:
+def steps_between_syncs(strategy: tf.distribute.Strategy, every: int) -> int:
     """Returns the number of steps between two calls of `all_reduce_max`: 1 for a single process, else `every`."""
     return 1 if count_processes(strategy) == 1 else every
 

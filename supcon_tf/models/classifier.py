@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, likeliest_classes, to_batch, with_weights
+from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
@@ -172,6 +173,12 @@ class Classifier(keras.Model):
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; `data` is as for `train_step`."""
         return super().test_step(_for_keras(self.batch_of(data)))
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        return function_by_shape(self, "train_function", super().make_train_function, force)
+
+    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:
+        return function_by_shape(self, "test_function", super().make_test_function, force)
 
     def get_config(self) -> Dict[str, Any]:
         return {

@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, to_batch
-from supcon_tf.errors import ArgumentError
-from supcon_tf.models.loss_protocol import takes_distributions, takes_memory, watch, watched_figures
+from supcon_tf.models.functions_by_shape import function_by_shape
+from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.online_classifier import OnlineClassifier
@@ -124,11 +124,9 @@ class ContrastiveModel(keras.Model):
         """Configures training like `keras.Model.compile`, and reports the diagnostics of a loss that has them.
 
         Raises:
-          ArgumentError: the model has a queue and the loss does not read it.
+          ArgumentError: the loss does not read the learned temperature or the queue that the model has.
         """
-        if self.queue is not None and not takes_memory(loss):
-            name = getattr(loss, "name", loss)
-            raise ArgumentError("loss", name, "does not read the model's queue; build it with memory=model.memory")
+        check_connected(loss, self.temperature, self.memory)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         (weight,) = tf.nest.flatten(kwargs.get("loss_weights"))  # Keras takes a number, a list or a dict
         self._loss_weight = 1.0 if weight is None else float(weight)
@@ -139,12 +137,9 @@ class ContrastiveModel(keras.Model):
     def compile_from_config(self, config: Dict[str, Any]) -> None:
         """Compiles a loaded model as it was saved, and connects the loss with learned temperature and queue again."""
         arguments = keras.saving.deserialize_keras_object(config)
-        if self.log_temperature is not None:
-            arguments["loss"].temperature = self.temperature
-        if self.queue is not None:
-            arguments["loss"].memory = self.memory
+        connect(arguments["loss"], self.temperature, self.memory)
         self.compile(**arguments)
-        if hasattr(self.optimizer, "build"):  # optimizers of TensorFlow Addons lack it
+        if hasattr(self.optimizer, "build"):  # those on Keras' older base class lack it
             self.optimizer.build(self.trainable_variables)
 
     @property
@@ -206,6 +201,12 @@ class ContrastiveModel(keras.Model):
         self._contrastive_loss(labels, weights, projections)
         self._online_loss(labels, weights, embeddings)
         return self.get_metrics_result()
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        return function_by_shape(self, "train_function", super().make_train_function, force)
+
+    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:
+        return function_by_shape(self, "test_function", super().make_test_function, force)
 
     def _objective(
         self, labels: tf.Tensor, weights: Optional[tf.Tensor], embeddings: tf.Tensor, projections: tf.Tensor

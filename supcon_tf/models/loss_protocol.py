@@ -1,44 +1,92 @@
-"""What `ContrastiveModel` asks of its loss.
+"""Describes what `ContrastiveModel` reads from its loss, and connects the loss with the model.
 
 Any `keras.losses.Loss` will do that maps labels `[batch]` and projections `[batch, views, dim]` to `[batch]`.
-It may also have the attributes of `ContrastiveLoss`, whose comments state the defaults of a loss that lacks them.
+It may have the attributes of the protocols below too. A loss whose values are not those of its equation also has
+`scale`, the factor between the two: a number or a scalar.
 """
 
-from typing import Any, Callable, Dict, Protocol, Tuple
+from typing import Any, Callable, Dict, Optional, Protocol, Tuple, cast, runtime_checkable
 
 import tensorflow as tf
 
-
-class ContrastiveLoss(Protocol):
-    """The attributes of a loss that the model reads. All are optional."""
-
-    # The model sets these two on a loss that it loads from a file, if it learns a temperature or has a queue.
-    temperature: Any  # a number, or a function that returns a scalar; default: the loss has no temperature
-    memory: Any  # a function that returns past projections, see `MemoryQueue.contents`; default: the loss takes none
-
-    takes_distributions: bool  # labels are distributions `[batch, classes]`; default: class numbers `[batch]`
-    scale: Any  # factor between the equation and what the loss returns, a number or a scalar; default: 1
-    DIAGNOSTICS: Tuple[str, ...]  # names of what `diagnostics` returns; default: none
-    diagnostics: Callable[[tf.Tensor, tf.Tensor], Dict[str, tf.Tensor]]  # labels, projections → scalars to report
+from supcon_tf.errors import ArgumentError
 
 
-def takes_distributions(loss: Any) -> bool:
+@runtime_checkable
+class HasTemperature(Protocol):
+    """A loss that divides similarities by a temperature."""
+
+    temperature: Any  # a number, or a function that returns a scalar, such as `ContrastiveModel.temperature`
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """A loss that compares anchors with past projections too."""
+
+    memory: Any  # a function that returns them, such as `ContrastiveModel.memory`; None for none
+
+
+@runtime_checkable
+class TakesDistributions(Protocol):
+    """A loss that says which labels it takes. Any other loss takes class numbers."""
+
+    takes_distributions: bool  # True: distributions `[batch, classes]`; False: class numbers `[batch]`
+
+
+@runtime_checkable
+class HasDiagnostics(Protocol):
+    """A loss that returns further figures to report."""
+
+    DIAGNOSTICS: Tuple[str, ...]  # their names
+
+    def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
+        """Returns scalars by name from labels and projections."""
+
+
+def takes_distributions(loss: object) -> bool:
     """Tells whether the loss takes labels `[batch, classes]`."""
-    return bool(getattr(loss, "takes_distributions", False))
+    return isinstance(loss, TakesDistributions) and loss.takes_distributions
 
 
-def takes_memory(loss: Any) -> bool:
-    """Tells whether the loss was given a queue of past projections."""
-    return getattr(loss, "memory", None) is not None
+def check_connected(
+    loss: object, temperature: Optional[Callable[[], Any]], memory: Optional[Callable[[], Any]]
+) -> None:
+    """Checks that the loss reads the temperature that a model learns, and the model's queue.
+
+    Args:
+      loss: what the model is compiled with.
+      temperature: the model's; None where none is learned.
+      memory: the model's; None without a queue.
+
+    Raises:
+      ArgumentError: the loss does not read one of the two.
+    """
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or type(loss).__name__
+    if temperature is not None and not (isinstance(loss, HasTemperature) and loss.temperature == temperature):
+        problem = "does not read the temperature that the model learns; its attribute 'temperature' must be "
+        raise ArgumentError(
+            "loss", name, f"{problem}model.temperature, as in SupConLoss(temperature=model.temperature)"
+        )
+    if memory is not None and not (isinstance(loss, HasMemory) and loss.memory == memory):
+        problem = "does not read the model's queue; its attribute 'memory' must be model.memory, as in "
+        raise ArgumentError("loss", name, f"{problem}SupConLoss(memory=model.memory)")
 
 
-def watched_figures(loss: Any) -> Tuple[str, ...]:
+def connect(loss: object, temperature: Optional[Callable[[], Any]], memory: Optional[Callable[[], Any]]) -> None:
+    """Lets a loss that was loaded from a file read the model's temperature and queue; None leaves it unchanged."""
+    if temperature is not None:
+        cast(HasTemperature, loss).temperature = temperature
+    if memory is not None:
+        cast(HasMemory, loss).memory = memory
+
+
+def watched_figures(loss: object) -> Tuple[str, ...]:
     """Returns the names of the figures that `watch` returns: none for a loss without diagnostics."""
-    return ("unscaled_loss", *loss.DIAGNOSTICS) if hasattr(loss, "diagnostics") else ()
+    return ("unscaled_loss", *loss.DIAGNOSTICS) if isinstance(loss, HasDiagnostics) else ()
 
 
 def watch(
-    loss: Any, value: tf.Tensor, loss_weight: float, labels: tf.Tensor, projections: tf.Tensor
+    loss: object, value: tf.Tensor, loss_weight: float, labels: tf.Tensor, projections: tf.Tensor
 ) -> Dict[str, tf.Tensor]:
     """Returns the figures that show how training goes, float32 scalars by name.
 
@@ -49,7 +97,7 @@ def watch(
       labels: `[batch]`, or `[batch, classes]` for a loss that takes distributions.
       projections: `[batch, views, dim]`.
     """
-    if not watched_figures(loss):
+    if not isinstance(loss, HasDiagnostics):
         return {}
     unscaled = value / (getattr(loss, "scale", 1.0) * loss_weight)
     return {"unscaled_loss": unscaled, **loss.diagnostics(labels, projections)}

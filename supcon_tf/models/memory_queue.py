@@ -37,13 +37,13 @@ class MemoryQueue(keras.layers.Layer):
         self.momentum = momentum
         self.encoder, self.projection_head = _copy_of(encoder), _copy_of(projection_head)
         self.projection_head.build((None, encoder.output_shape[-1]))
-        self.begin_as(encoder, projection_head)
+        self.copy_from(encoder, projection_head)
         dim = projection_head.compute_output_shape((None, encoder.output_shape[-1]))[-1]
         self.projections = self.add_weight("projections", [size, dim], tf.float32, **OWN_COPY)
         self.labels = self.add_weight("labels", [size], tf.int64, **OWN_COPY)
         self.filled = self.add_weight("filled", [], tf.int32, **OWN_COPY)
 
-    def begin_as(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
+    def copy_from(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
         """Copies all weights of the originals."""
         for copy, original in ((self.encoder, encoder), (self.projection_head, projection_head)):
             copy.set_weights(original.get_weights())

@@ -52,7 +52,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
       UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
     """
     run_dir = RunDir(config.run.run_dir or default_path(config))
-    config, data, record = resolve.resolve_config(config, run_dir.begun(config.data.dataset))
+    config, data, record = resolve.resolve_config(config, run_dir.record_of(config.data.dataset))
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)

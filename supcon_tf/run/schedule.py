@@ -98,5 +98,6 @@ def check_microbatch(microbatch_size: Optional[int], batch_size: int, replicas: 
         raise ArgumentError(
             "microbatch_size",
             microbatch_size,
-            f"must divide the {share} images of a replica's batch; the nearest is {nearest}",
+            f"must divide the {share} images of a replica's batch; the nearest is {nearest} for {{batch_size}}",
+            batch_size=batch_size,
         )

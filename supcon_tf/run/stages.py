@@ -206,8 +206,11 @@ def evaluate(experiment: Experiment) -> None:
     tensorboard.write_figures(writer, evaluation.scalars(metrics))
     writer.close()
     title = f"{config.run.mode} on {config.data.dataset}"
-    history = read_json(run_dir.history) or {}  # missing if an earlier version has trained all stages
-    write_text(run_dir.report, evaluation.report_html(title, results, data.class_names, described, history))
+    recorded = read_json(run_dir.history) or {}  # an earlier version may have trained stages without writing the file
+    trained = weights.trained_stages(config, experiment.last_training_stage, run_dir)
+    history = {stage: recorded.get(stage, {}) for stage in trained}
+    page = evaluation.report_html(title, results, data.class_names, described, history, config.run.log_every)
+    write_text(run_dir.report, page)
     write_json(run_dir.metrics, metrics)
 
 

@@ -95,7 +95,7 @@ def load_initial_weights(
         parts: Dict[str, tf.Module] = {name: getattr(model, warm_start.ATTRIBUTES[name]) for name in weights.warm_start}
         warm_start.load(warm_start.find(str(options.warm_start)), parts, dataclasses.asdict(options))
     if isinstance(model, models.ContrastiveModel) and model.queue is not None and not weights.resumed:
-        model.queue.begin_as(model.encoder, model.projection_head)
+        model.queue.copy_from(model.encoder, model.projection_head)
 
 
 def has_started(run_dir: RunDir, stage: str) -> bool:

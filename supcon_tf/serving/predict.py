@@ -2,65 +2,93 @@
 
 import os
 import sys
-from typing import Iterator, List, Sequence, Tuple
+from typing import Callable, List, Tuple
+
+from supcon_tf.errors import UserError, first_line
 
 
-class NotAnImage(ValueError):
-    """A file is not an image that TensorFlow reads."""
+def load_classifier(saved_model: str) -> Callable[[str], Tuple[str, float]]:
+    """Returns a function that maps the path of an image file to the name and the probability of its class.
 
+    The path may be a gs:// address, and the file a JPEG, PNG, GIF or BMP image. For any other file the function raises
+    a UserError that names the file.
 
-def predict(saved_model: str, images: Sequence[str]) -> Iterator[Tuple[str, float]]:
-    """Yields class name and probability of each file, in order. Needs only TensorFlow, not this project.
+    >>> classify = load_classifier("runs/mine/saved_model")
+    >>> classify("IMAGE.png")
+    ('7', 0.98)
 
     Args:
       saved_model: folder of the SavedModel, or a gs:// address.
-      images: paths or gs:// addresses of JPEG, PNG, GIF or BMP files.
 
     Raises:
-      NotAnImage: a file is not such an image; names the file.
+      UserError: there is no SavedModel, or it was trained without classes.
     """
     import tensorflow as tf
 
+    if not tf.io.gfile.exists(os.path.join(saved_model, "saved_model.pb")):
+        raise UserError(f"{saved_model}: holds no saved_model.pb; give the folder of a SavedModel")
+    classes = os.path.join(saved_model, "assets", "classes.txt")
+    if not tf.io.gfile.exists(classes):
+        raise UserError(f"{saved_model}: was trained without classes and returns only embeddings")
+    names = _read(classes).decode().splitlines()
     model = tf.saved_model.load(saved_model)
-    names = _read(os.path.join(saved_model, "assets", "classes.txt")).decode().splitlines()
-    for image in images:
+
+    def classify(image: str) -> Tuple[str, float]:
+        encoded = tf.constant([_read(image)])
         try:
-            answer = model.signatures["serve_encoded"](encoded=tf.constant([_read(image)]))
+            answer = model.signatures["serve_encoded"](encoded=encoded)
         except tf.errors.InvalidArgumentError:
-            raise NotAnImage(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
-        yield names[int(answer["classes"][0])], float(tf.reduce_max(answer["probabilities"]))
+            raise UserError(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
+        return names[int(answer["classes"][0])], float(tf.reduce_max(answer["probabilities"]))
+
+    return classify
 
 
 def _read(path: str) -> bytes:
+    """Returns the content of a file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     import tensorflow as tf
 
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return file.read()
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.NotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except tf.errors.OpError as error:
+        raise UserError(f"{path}: cannot be read ({first_line(error, 120)})") from None
 
 
 def main(argv: List[str]) -> int:
-    """Prints a line for each image and returns the exit status."""
+    """Prints a line for each image, on stderr for one that cannot be classified.
+
+    Args:
+      argv: the program's name, the folder of the SavedModel, and the images.
+
+    Returns:
+      The exit status: 0 if all images were classified, else 2.
+    """
     if len(argv) < 3:
         print("usage: python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...", file=sys.stderr)
         return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    saved_model, images = argv[1], argv[2:]
-    for path in (os.path.join(saved_model, "saved_model.pb"), *images):
-        if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-            print(f"predict: {path}: no such file", file=sys.stderr)
-            return 2
-    if not tf.io.gfile.exists(os.path.join(saved_model, "assets", "classes.txt")):
-        print(f"predict: {saved_model}: was trained without classes and returns only embeddings", file=sys.stderr)
-        return 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides notices of TensorFlow's C++ part
     try:
-        for image, (name, probability) in zip(images, predict(saved_model, images)):
-            print(f"{image}: {name} ({probability:.1%})", flush=True)
-    except NotAnImage as error:
+        classify = load_classifier(argv[1])
+    except UserError as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
-    return 0
+    status = 0
+    for image in argv[2:]:
+        try:
+            name, probability = classify(image)
+        except UserError as error:
+            print(f"predict: {error}", file=sys.stderr)
+            status = 2
+        else:
+            print(f"{image}: {name} ({probability:.1%})", flush=True)
+    return status
 
 
 if __name__ == "__main__":

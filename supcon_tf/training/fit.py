@@ -103,7 +103,7 @@ def fit(
             minutes=checkpoint_minutes,
             check_every=log_every,
             all_reduce_max=all_reduce_max,
-            agree_every=distribute.steps_between_agreements(strategy, log_every),
+            sync_every=distribute.steps_between_syncs(strategy, log_every),
         )
         _train(model, stage, checkpoints.step, [*watching, saving])
         # A signal may have come while the last epoch was evaluated and saved. The agreement also keeps the other

@@ -105,6 +105,9 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         ((), "--mode is missing"),
         (("--mode=supcon",), "--dataset is missing"),
         (("--mode=supcn", "--dataset=digits"), "--mode=supcn: unknown; did you mean supcon?"),
+        (("--mode=supcn",), "--mode=supcn: unknown; did you mean supcon?"),  # more useful than the missing data set
+        (("--mode=supcon", "--encoder=resnt18"), "--encoder=resnt18: unknown; did you mean resnet18?"),
+        (("--dataset=digits", "--batch_size=0"), "--batch_size=0: must be at least"),
         (
             ("--mode=ce", "--dataset=digits", "--temprature=1"),
             "--temprature: no such option; did you mean --temperature?",
@@ -140,11 +143,57 @@ def test_error_about_a_value_names_the_recipe_it_is_from():
     with pytest.raises(UserError) as error:
         parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2")
     assert error.value.text(config_lib.as_flag) == (
-        "--warmup_epochs=4 (recipe digits_supcon): must be less than the 2 epochs of the stage 'pretrain'"
+        "--warmup_epochs=4 (recipe digits_supcon): must be less than --pretrain_epochs=2"
     )
     with pytest.raises(UserError) as error:
         parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2", "--warmup_epochs=3")
     assert error.value.text(config_lib.as_flag).startswith("--warmup_epochs=3: must be less")
+
+
+@pytest.mark.parametrize(
+    "recipe, by_hand, complaint",
+    [
+        (
+            "--warmup_epochs=0",
+            "--warmup_epochs=100",
+            "--warmup_epochs=100: must be less than --pretrain_epochs=9 (recipe mine)",
+        ),
+        ("--mix=mixup", "--queue_size=8", "--queue_size=8: contradicts --mix=mixup (recipe mine); leave one out"),
+        ("--queue_size=8", "--mix=mixup", "--queue_size=8 (recipe mine): contradicts --mix=mixup; leave one out"),
+        (
+            "--augment=none",
+            "--num_views=2",
+            "--augment=none (recipe mine): makes the views of an image equal; give another policy, or --num_views=1",
+        ),
+        ("--tpu=x", "--precision=float16", "--precision=float16: TPUs do not support it; give --precision=bfloat16"),
+        (
+            "--precision=float16",
+            "--tpu=x",
+            "--precision=float16 (recipe mine): TPUs do not support it; give --precision=bfloat16",
+        ),
+        ("--augment=simclr,nothing", "--seed=1", "--augment=nothing (recipe mine): unknown"),
+    ],
+)
+def test_a_value_of_the_recipe_in_an_error_is_named_as_such(recipe, by_hand, complaint, tmp_path):
+    path = tmp_path / "mine.cfg"
+    path.write_text(f"--pretrain_epochs=9\n--warmup_epochs=0\n{recipe}\n")
+    with pytest.raises(UserError) as error:
+        parse("--mode=supcon", "--dataset=x", f"--recipe={path}", by_hand)
+    assert error.value.text(config_lib.as_flag).startswith(complaint)
+
+
+def test_an_unknown_recipe_gets_a_near_name_or_a_short_list():
+    def answer(recipe):
+        with pytest.raises(UserError) as error:
+            parse("--mode=ce", "--dataset=digits", f"--recipe={recipe}")
+        return error.value.text(config_lib.as_flag)
+
+    assert answer("cifar10_supcn") == "--recipe=cifar10_supcn: no such recipe; did you mean cifar10_supcon?"
+    assert answer("nope").startswith(
+        "--recipe=nope: no such recipe; give the path of a file or a name of docs/recipes.md"
+    )
+    assert len(answer("nope")) < 160
+    assert set(recipes_lib.EXAMPLES) <= set(recipes_lib.names())
 
 
 def test_mistake_in_a_recipe_names_the_file(tmp_path):

@@ -1,5 +1,6 @@
 import importlib.metadata
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,25 @@ def test_application_answers_a_mistake_with_one_line_and_status_2():
     )
     assert done.returncode == 2
     assert done.stderr == "app.py: --mode=supcn: unknown; did you mean supcon?\n"
+
+
+def test_an_error_of_the_run_names_the_recipe_of_a_value(tmp_path, capsys):
+    given = ["--mode=supcon", "--dataset=digits", f"--data_dir={tmp_path}", f"--run_dir={tmp_path / 'run'}"]
+    assert main.main(["app.py", *given, "--max_examples=100"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("app.py: --batch_size=256 (recipe digits_supcon): exceeds the 100 training images")
+
+
+def test_a_reader_that_closes_the_output_ends_the_program_quietly():
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--recipe=digits_ce", "--print_config"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()  # as `head` does
+    assert process.stderr.read() == b""
+    assert process.wait() == 128 + signal.SIGPIPE
 
 
 def raising(error):

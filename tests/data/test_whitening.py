@@ -50,7 +50,7 @@ def test_of_images_of_one_size_they_are_those_of_all_pixels(tmp_path):
     np.testing.assert_allclose(std, pixels.std(axis=(0, 1, 2)), atol=1e-6)
 
 
-def test_only_so_many_images_of_the_training_split_are_measured(tmp_path, monkeypatch):
+def test_a_limited_number_of_training_images_is_measured(tmp_path, monkeypatch):
     pictures = random_pictures([((6, 6), 256)] * 6)
     first = measured(tmp_path / "slice", pictures, train_split="train[:3]")
     assert measured(tmp_path / "whole", pictures) != first

@@ -22,12 +22,12 @@ def several(monkeypatch):
 def test_a_single_process_gets_its_own_values_back():
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     assert distribute.all_reduce_max(strategy, [15, 0]) == [15, 0]
-    assert distribute.steps_between_agreements(strategy, 50) == 1
+    assert distribute.steps_between_syncs(strategy, 50) == 1
 
 
 def test_values_of_several_processes_are_reduced(several):
     assert distribute.all_reduce_max(several, [15, 0, -100_000]) == [15, 0, -100_000]
-    assert distribute.steps_between_agreements(several, 50) == 50
+    assert distribute.steps_between_syncs(several, 50) == 50
 
 
 @pytest.mark.parametrize("error", [ABORTED, tf.errors.UnavailableError(None, None, "Connection reset by peer\n{...}")])

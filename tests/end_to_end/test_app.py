@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def test_the_screen_is_quiet(supcon_run):
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert lines[0].startswith("supcon on digits: 1,197 training images of 8x8, 10 classes")
     assert all(line.startswith(("pretrain ", "linear ", "warning: ")) for line in lines[1:]), done.stderr
+    assert {"pretrain", "linear"} <= {line.split()[0] for line in lines[1:]}
 
 
 def test_running_again_does_nothing_and_says_the_same(supcon_run, digits_dir, capsys):
@@ -84,6 +86,20 @@ def test_running_again_does_nothing_and_says_the_same(supcon_run, digits_dir, ca
     assert main(["app.py", *supcon_arguments(digits_dir, run_dir)]) == 0
     assert capsys.readouterr().out == first.stdout
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_the_report_of_a_run_that_an_earlier_version_trained_says_where_curves_are_missing(
+    supcon_run, digits_dir, tmp_path
+):
+    run_dir = tmp_path / "run"
+    shutil.copytree(supcon_run[0], run_dir)
+    for name in ("history.json", "metrics.json", "report.html"):
+        (run_dir / name).unlink()
+    assert main(["app.py", *supcon_arguments(digits_dir, run_dir), "--stages=evaluate"]) == 0
+    report = (run_dir / "report.html").read_text()
+    assert report.count("history.json has no curves of this stage") == 2 and "<svg" not in report
+    assert "has no curves" not in (supcon_run[0] / "report.html").read_text()
+    assert metrics(run_dir) == metrics(supcon_run[0])
 
 
 def test_same_folder_with_other_options_is_refused(supcon_run, digits_dir, capsys):
@@ -201,11 +217,43 @@ def wait_for_checkpoint(run_dir, workers):
     return latest_step(str(run_dir / "checkpoints" / "pretrain"))
 
 
-def test_workers_with_different_options_are_told(digits_dir, tmp_path, capsys, monkeypatch):
-    of_another = "supcon_tf.distribute.all_reduce_max"
-    monkeypatch.setattr(of_another, lambda strategy, values: [values[0] + 1, values[1]])
-    assert main(["app.py", *supcon_arguments(digits_dir, tmp_path)]) == 2
-    assert "TF_CONFIG: its workers were started with different options" in capsys.readouterr().err
+class Asked(Exception):
+    """A worker has asked the others whether they have the same options."""
+
+
+@pytest.mark.parametrize(
+    ("different", "complaint"),
+    [
+        (["--temperature=0.5"], "TF_CONFIG: its workers were started with different options"),
+        (["--run_dir=elsewhere", "--cache=off", "--checkpoint_minutes=3"], "--stages=export: needs the finished stage"),
+    ],
+    ids=["options of the run", "options of a worker"],
+)
+def test_workers_must_agree_on_the_options_of_the_run(digits_dir, tmp_path, capsys, monkeypatch, different, complaint):
+    """The largest of the numbers that two workers really send stands in for their connection."""
+    command = ["app.py", *supcon_arguments(digits_dir, tmp_path), "--stages=export"]
+    sent = []
+
+    def ask(strategy, values):
+        sent.extend(values)
+        raise Asked
+
+    monkeypatch.setattr("supcon_tf.distribute.all_reduce_max", ask)
+    with pytest.raises(Asked):
+        main([*command, *different])
+    monkeypatch.setattr(
+        "supcon_tf.distribute.all_reduce_max", lambda strategy, values: [max(pair) for pair in zip(values, sent)]
+    )
+    assert main(command) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_with_different_options_are_told(start_worker):
+    ends = ends_of([start_worker(0), start_worker(1, "--temperature=0.5")])
+    assert [status for status, *_ in ends] == [2, 2], ends
+    for _, _, stderr in ends:
+        assert "TF_CONFIG: its workers were started with different options" in stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from supcon_tf.run import build
 
 SHAPE, CLASSES, IMAGES = (32, 32, 3), 5, 8
 NARROW = 1 / 16
+PARTS = ("encoder", "projection_head", "linear")
 UNLIKE = (
     *("imagenet2012_supcon", "imagenet2012_simclr", "imagenet2012_ce_resnet200", "imagenet2012_supcon_queue"),
     *("cifar10_supcon", "cifar10_simclr_tensorflow"),
@@ -37,13 +38,20 @@ def tiny(recipe):
     return config_lib.from_values(values)
 
 
-def two_steps(model, *batch):
-    """Trains; asserts that the loss is finite and that the weights move."""
+def two_steps(model, *batch, parts):
+    """Trains; asserts that the loss is finite and that exactly these parts of the model have weights that move."""
     model.optimizer.build(model.trainable_variables)
-    before = [weight.numpy() for weight in model.trainable_variables]
+    before = {
+        part: [weight.numpy() for weight in getattr(model, part).weights] for part in PARTS if hasattr(model, part)
+    }
     losses = [model.train_on_batch(*batch, return_dict=True)["loss"] for _ in range(2)]
     assert np.all(np.isfinite(losses))
-    assert any(np.any(weight.numpy() != was) for weight, was in zip(model.trainable_variables, before))
+    moved = {
+        part
+        for part, were in before.items()
+        if any(np.any(weight.numpy() != was) for weight, was in zip(getattr(model, part).weights, were))
+    }
+    assert moved == set(parts)
 
 
 def run_both_stages(recipe, jit_compile):
@@ -57,14 +65,15 @@ def run_both_stages(recipe, jit_compile):
             model = build.make_contrastive_model(config, SHAPE, CLASSES)
             optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
             build.compile_contrastive_model(model, optimizer, config)
-            two_steps(model, tf.constant(views), labels)
+            two_steps(model, tf.constant(views), labels, parts=("encoder", "projection_head"))
         stage = "pretrain" if config.run.mode == "ce" else "linear"
         classifier = build.make_classifier(config, SHAPE, CLASSES, stage=stage)
         optimizer = build.make_optimizer(config.stage(stage), config.training, classifier, learning_rate)
         build.compile_classifier(
             classifier, optimizer, config.hardware, label_smoothing=config.training.label_smoothing
         )
-        two_steps(classifier, tf.constant(views[:, 0]), labels, tf.ones([IMAGES]))
+        trained = ("linear",) if stage == "linear" else ("encoder", "linear")
+        two_steps(classifier, tf.constant(views[:, 0]), labels, tf.ones([IMAGES]), parts=trained)
 
 
 @pytest.mark.slow

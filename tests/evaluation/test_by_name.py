@@ -38,7 +38,7 @@ def test_a_new_evaluator_is_one_more_line_in_the_dict(inputs, monkeypatch):
     metrics = evaluation.as_metrics(results)
     assert metrics["top1"] == 0.75 and metrics["images"] == 4
     assert metrics["toy"] == {"images": 4, "classes": 2} and "not_this_time" not in metrics
-    assert "toy" in evaluation.report_html("title", results, inputs.class_names, {}, {}).lower()
+    assert "toy" in evaluation.report_html("title", results, inputs.class_names, {}, {}, 50).lower()
 
 
 def test_figures_of_the_classifier_are_flat_and_those_of_others_are_objects():

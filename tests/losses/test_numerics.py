@@ -1,4 +1,4 @@
-"""Where exponentials overflow, underflow or cancel, the engine still equals the reference in float64."""
+"""Checks that the engine equals the reference in float64 where exponentials overflow, underflow or cancel."""
 
 import functools
 

@@ -30,6 +30,17 @@ def test_training_moves_the_encoder_only_if_it_is_not_frozen(freeze):
     assert np.any(linear != model.linear.kernel.numpy())
 
 
+def test_a_classifier_takes_images_and_views_in_turn():
+    images, labels = make_batch()
+    model = make_classifier(freeze_encoder=True)
+    model.compile(keras.optimizers.SGD(0.0), CrossEntropy())
+    logs = [
+        (model.fit(x, labels, verbose=0).history["loss"][0], model.evaluate(x, labels, verbose=0))
+        for x in (images, images[:, tf.newaxis], images)
+    ]
+    np.testing.assert_allclose(logs, logs[0][0], rtol=1e-5)
+
+
 def test_frozen_encoder_answers_the_same_in_training_and_after():
     model = make_classifier(freeze_encoder=True)
     images, _ = make_batch()

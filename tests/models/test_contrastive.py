@@ -4,6 +4,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.addons import tensorflow_addons
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, NTXentLoss, SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
 
@@ -112,6 +113,23 @@ def test_evaluation_on_plain_images_gives_online_accuracy_of_the_weighted_ones()
     assert "loss" not in logs
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_model_takes_views_and_images_in_turn(replicas):
+    """Keras alone would trace the second as data of unknown rank."""
+    views, labels = make_batch()
+    images = views[:, 0]
+    with tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)]).scope():
+        model = make_model(sync=True)
+        model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1))
+    for x in (views, images, views):
+        projections = make_model()(views if x is views else views[:, :1], training=True)
+        logs = model.fit(x, labels, batch_size=12, verbose=0).history
+        np.testing.assert_allclose(logs["loss"], SupConLoss(0.1)(labels, projections), rtol=1e-4)
+    for x in (views, images, views):
+        logs = model.evaluate(x, labels, batch_size=12, verbose=0, return_dict=True)
+        assert ("loss" in logs) == (x is views) and 0 <= logs["online_accuracy"] <= 1
+
+
 def test_first_step_on_two_replicas_equals_that_on_one():
     views, labels = make_batch(batch=16)
     loss, weights = {}, {}
@@ -209,15 +227,49 @@ class Spread(keras.losses.Loss):
         return tf.reduce_sum(tf.reduce_mean(y_pred, axis=1) ** 2, axis=-1)
 
 
+class SharpSpread(Spread):
+    """A foreign loss that divides by a temperature."""
+
+    def __init__(self, temperature, **arguments):
+        super().__init__(**arguments)
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        return super().call(y_true, y_pred) / self.temperature()
+
+
 @pytest.mark.parametrize("size", [None, 4])
 def test_a_foreign_loss_trains_with_a_learned_temperature(size):
     model = make_model(learned_temperature=0.2, microbatch_size=size)
-    model.compile(keras.optimizers.SGD(0.1), Spread())
+    model.compile(keras.optimizers.SGD(0.1), SharpSpread(model.temperature))
     before = model.encoder.get_layer("stem_conv").kernel.numpy()
     logs = model.train_on_batch(*make_batch(), return_dict=True)
     assert set(logs) == {"loss", "temperature", "online_accuracy"}
     assert logs["temperature"] == pytest.approx(0.2)
+    assert float(model.temperature()) != pytest.approx(0.2, rel=1e-5)
     assert np.any(before != model.encoder.get_layer("stem_conv").kernel.numpy())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [Spread(), SharpSpread(0.2), SupConLoss(0.2), SupConLoss(make_model(learned_temperature=0.2).temperature), "mse"],
+    ids=["no temperature", "a number", "our loss with a number", "another model's", "the name of a loss"],
+)
+def test_a_loss_that_leaves_the_learned_temperature_unread_is_refused(loss):
+    complaint = (
+        r"^loss='\w+': does not read the temperature that the model learns; .* must be model.temperature, as in "
+    )
+    with pytest.raises(ArgumentError, match=complaint):
+        make_model(learned_temperature=0.2).compile("sgd", loss)
+
+
+def test_a_loaded_model_connects_its_loss_with_the_learned_temperature(tmp_path):
+    model = make_model(learned_temperature=0.2)
+    model.compile(keras.optimizers.SGD(0.1), SupConLoss(model.temperature))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded.train_on_batch(*make_batch())
+    assert float(loaded.temperature()) != pytest.approx(0.2, rel=1e-5)
 
 
 def test_the_mixed_loss_trains_its_learned_temperature():

@@ -275,7 +275,7 @@ def test_kernels_are_drawn_apart_with_variance_one_over_fan_in(resnet50):
     assert len(leading) == len(kernels)
 
 
-def test_kernels_may_begin_as_those_of_pytorch():
+def test_kernels_may_start_like_those_of_pytorch():
     encoder = build_encoder("resnet50", (32, 32, 3), initialization="pytorch")
     for layer in encoder.layers:
         if hasattr(layer, "kernel"):

@@ -149,7 +149,7 @@ def test_saved_heads_give_the_same_projections(tmp_path):
     "initialization, deviations",
     [("tensorflow", (0.01, 0.01)), ("pytorch", (3 * 400, 3 * 300)), ("default", (200, 300))],
 )
-def test_kernels_begin_as_told(initialization, deviations):
+def test_kernels_start_with_the_given_deviations(initialization, deviations):
     head = ProjectionHead((300, 200), initialization=initialization)
     head.build((None, 400))
     for layer, expected in zip(dense_layers(head), deviations):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
-from supcon_tf.losses import SupConLoss
+from supcon_tf.losses import MixedSupConLoss, SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
 from tests.losses import oracle
 
@@ -139,9 +139,15 @@ def test_queue_works_with_xla_and_microbatches(options):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
-def test_a_loss_that_does_not_know_the_queue_is_refused():
-    with pytest.raises(ValueError, match="does not read the model's queue; build it with memory=model.memory"):
-        make_model().compile("sgd", SupConLoss(0.1))
+@pytest.mark.parametrize(
+    "loss",
+    [SupConLoss(0.1), SupConLoss(0.1, memory=lambda: None), MixedSupConLoss(0.1), "mse"],
+    ids=["without a memory", "another memory", "takes no memory", "the name of a loss"],
+)
+def test_a_loss_that_does_not_read_the_queue_is_refused(loss):
+    complaint = r"^loss='\w+': does not read the model's queue; .* must be model.memory, as in SupConLoss\(memory="
+    with pytest.raises(ArgumentError, match=complaint):
+        make_model().compile("sgd", loss)
 
 
 @pytest.mark.parametrize("saved_by", ["checkpoint", "keras"])

@@ -123,7 +123,7 @@ def first_weights(layer):
     return layer.get_weights()[0]
 
 
-def test_encoder_head_and_queue_begin_as_those_of_another_run(tmp_path):
+def test_encoder_head_and_queue_start_like_those_of_another_run(tmp_path):
     other = save_pretrained(tmp_path / "other")
     options = {"warm_start": str(tmp_path / "other"), "warm_start_parts": ("encoder", "projection_head")}
     config = config_of(**options, queue_size=16, seed=5)

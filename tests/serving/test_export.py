@@ -138,16 +138,24 @@ def test_export_replaces_a_half_written_one(tmp_path):
     assert tf.saved_model.contains_saved_model(str(path)) and not (path / "assets" / "rest").exists()
 
 
-def test_predict_names_the_class_of_each_file(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A classifier and the folder of its SavedModel."""
     model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
-    path = str(tmp_path / "saved_model")
+    path = str(tmp_path_factory.mktemp("exported") / "saved_model")
     write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)
+    return model, path
+
+
+def test_predict_names_the_class_of_each_file(exported, tmp_path, capsys):
+    model, path = exported
     files = []
     for i, image in enumerate(make_images(3)):
         files.append(str(tmp_path / f"{i}.png"))
         (tmp_path / f"{i}.png").write_bytes(png(image))
     assert predict_lib.main(["predict", path, *files]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(files)
     for file, line, image in zip(files, lines, make_images(3)):
         probabilities = tf.nn.softmax(model(make_view(tf.constant(image[np.newaxis]))))[0].numpy()
         assert line == f"{file}: {NAMES[probabilities.argmax()]} ({probabilities.max():.1%})"
@@ -159,14 +167,22 @@ def test_predict_answers_a_mistake_with_one_line(arguments, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_predict_names_a_file_that_is_not_an_image(tmp_path, capsys):
-    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
-    path = str(tmp_path / "saved_model")
-    write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    good.write_bytes(png(make_images(3)[0]))
+def test_predict_names_the_bad_files_and_classifies_all_others(exported, tmp_path, capsys):
+    _, path = exported
+    first, bad, missing, folder, last = (tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png", "e.png"))
+    first.write_bytes(png(make_images(3)[0]))
+    last.write_bytes(png(make_images(3)[1]))
     bad.write_text("no image")
-    assert predict_lib.main(["predict", path, str(good), str(bad)]) == 2
+    folder.mkdir()
+    assert predict_lib.main(["predict", path, *map(str, (first, bad, missing, folder, last))]) == 2
     printed = capsys.readouterr()
-    assert printed.out.startswith(f"{good}: ")
-    assert printed.err.startswith(f"predict: {bad}: is not a JPEG") and len(printed.err.splitlines()) == 1
+    assert [line.split(": ")[0] for line in printed.out.splitlines()] == [str(first), str(last)]
+    lines = printed.err.splitlines()
+    assert lines[0].startswith(f"predict: {bad}: is not a JPEG") and lines[1] == f"predict: {missing}: no such file"
+    assert lines[2].startswith(f"predict: {folder}: cannot be read (") and len(lines) == 3
+
+
+def test_predict_without_classes_says_so(tmp_path, capsys):
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    assert predict_lib.main(["predict", str(tmp_path), "x.png"]) == 2
+    assert "was trained without classes" in capsys.readouterr().err

@@ -3,19 +3,40 @@
 import html
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
+from supcon_tf.config import value_text
 from supcon_tf.evaluation.report.classes import average_precision_section, confusion_section
 from supcon_tf.evaluation.report.curves import Curve, curves_section
 
+# The numbers of --cell are red, green and blue of a cell that holds all images of its class. Text stays readable on it.
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60em; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em }
-table { border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto }
-td, th { padding: .15em .6em; text-align: right; font-weight: normal }
-th { color: #666 } .figure { font-size: 2em; line-height: 1.2 }
-td.figure { display: inline-block; padding-right: 1em; text-align: left }
-.figure small { display: block; font-size: .4em; color: #666 }
-.matrix td { min-width: 1.6em } .options td, .options th { text-align: left } .options td { overflow-wrap: anywhere }
-svg { background: #fafafa; margin: 0 .6em .6em 0 } svg text { font: 11px sans-serif; fill: #666 }
+:root { color-scheme: light dark; --page: #ffffff; --text: #1c1e21; --quiet: #5b6067; --line: #d8dbe0;
+  --cell: 107, 174, 214; --line0: #1f6fb2; --line1: #c2570c }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #16181c; --text: #eceef0; --quiet: #a7adb5; --line: #3a3f47;
+    --cell: 38, 96, 146; --line0: #6cb2ee; --line1: #f0a35e }
+}
+* { box-sizing: border-box }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 60em;
+  margin: 1.5em auto; padding: 0 1em }
+h1 { font-size: 1.5em; overflow-wrap: anywhere } h2 { font-size: 1.15em; margin: 2em 0 .5em }
+.figures { display: flex; flex-wrap: wrap; gap: .8em 2.5em }
+.figure { font-size: 2em; line-height: 1.2 } .figure small { display: block; font-size: .4em; color: var(--quiet) }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24em), 1fr)); gap: 1em 2em }
+svg { width: 100%; max-width: 30em; height: auto } svg text { font-size: 12px; fill: var(--quiet) }
+svg .title { font-size: 14px; fill: var(--text) } svg .legend { fill: var(--text) }
+svg .x { text-anchor: middle } svg .y { text-anchor: end } .grid { stroke: var(--line) }
+.line0, .line1 { fill: none; stroke-width: 2 } .line0 { stroke: var(--line0) } .line1 { stroke: var(--line1) }
+.line1 { stroke-dasharray: 5 3 } circle.line0 { fill: var(--line0) } circle.line1 { fill: var(--line1) }
+.wide { overflow-x: auto; max-width: 100% }
+table { border-collapse: collapse } th { color: var(--quiet); font-weight: normal }
+td, th { padding: .15em .6em; text-align: left; font-variant-numeric: tabular-nums; vertical-align: top }
+tr + tr > * { border-top: 1px solid var(--line) } td.number, th.number { text-align: right; white-space: nowrap }
+.options td { overflow-wrap: anywhere }
+.matrix td { min-width: 1.7em; text-align: right } .matrix td, .matrix th { padding: .15em .25em }
+.matrix thead th { text-align: right; vertical-align: bottom }
+.long thead th:not(:last-child) { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
+  padding: .6em .15em; white-space: nowrap }
+.matrix tbody th { position: sticky; left: 0; background: var(--page); white-space: nowrap }
 """
 
 # Evaluator, figure, words, format
@@ -45,6 +66,7 @@ def report_html(
     class_names: Sequence[str],
     options: Mapping[str, Any],
     history: Mapping[str, Mapping[str, Curve]],
+    log_every: int,
 ) -> str:
     """Returns the text of the page.
 
@@ -53,9 +75,11 @@ def report_html(
       results: evaluator → figures, as `evaluate` returns them.
       class_names: in the order of the labels.
       options: name → value, of the run.
-      history: stage → tag → curve, the content of history.json.
+      history: stage → tag → curve, from history.json. A trained stage without curves there has an empty dict.
+      log_every: steps between two points of a curve.
     """
-    parts = [f"<h1>{html.escape(title)}</h1>", headline_section(results, class_names), curves_section(history)]
+    curves = curves_section(history, log_every)
+    parts = [f"<h1>{html.escape(title)}</h1>", headline_section(results, class_names), curves]
     for name, figures in results.items():
         parts.append(SECTIONS[name](figures, class_names) if name in SECTIONS else figures_section(name, figures))
     parts.append(options_section(options))
@@ -70,34 +94,34 @@ def report_html(
 def headline_section(results: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> str:
     """Shows the main figures large. Top-5 accuracy is shown for more than five classes."""
     figures = "".join(
-        f"<td class=figure>{results[evaluator][name]:{form}}<small>{words}</small></td>"
+        f"<div class=figure>{results[evaluator][name]:{form}}<small>{words}</small></div>"
         for evaluator, name, words, form in HEADLINES
         if name in results.get(evaluator, {}) and (name != "top5" or len(class_names) > 5)
     )
-    return f"<table><tr>{figures}</tr></table>"
+    return f"<div class=figures>{figures}</div>"
 
 
 def figures_section(name: str, figures: Mapping[str, Any]) -> str:
     """Lists an evaluator's figures by name; nested figures follow their name in dotted form."""
-    rows = "".join(
-        f"<tr><th>{html.escape(label)}<td>{html.escape(_text(value))}</tr>" for label, value in _flattened(figures)
-    )
-    return f"<h2>{html.escape(name.replace('_', ' ').capitalize())}</h2><table>{rows}</table>"
+    rows = "".join(f"<tr><th>{html.escape(label)}<td>{html.escape(text)}</tr>" for label, text in _flattened(figures))
+    return f"<h2>{html.escape(name.replace('_', ' ').capitalize())}</h2><div class=wide><table>{rows}</table></div>"
 
 
 def options_section(options: Mapping[str, Any]) -> str:
-    """Lists the options of the run."""
-    rows = "".join(f"<tr><th>{name}<td>{html.escape(_text(value))}</tr>" for name, value in options.items())
+    """Lists the options of the run, with values as the command line writes them."""
+    rows = "".join(f"<tr><th>{name}<td>{html.escape(value_text(value))}</tr>" for name, value in options.items())
     return f"<h2>Options</h2><table class=options>{rows}</table>"
 
 
-def _flattened(figures: Mapping[str, Any], prefix: str = "") -> List[Tuple[str, Any]]:
-    rows: List[Tuple[str, Any]] = []
+def _flattened(figures: Mapping[str, Any], prefix: str = "") -> List[Tuple[str, str]]:
+    rows: List[Tuple[str, str]] = []
     for name, value in figures.items():
         nested = isinstance(value, Mapping)
-        rows.extend(_flattened(value, f"{prefix}{name}.") if nested else [(f"{prefix}{name}", value)])
+        rows.extend(_flattened(value, f"{prefix}{name}.") if nested else [(f"{prefix}{name}", _figure_text(value))])
     return rows
 
 
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _figure_text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_figure_text, value))
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

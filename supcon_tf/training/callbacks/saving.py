@@ -25,7 +25,7 @@ class Saving(StepCallback):
       minutes: longest time between two checkpoints.
       check_every: steps between two checks of the loss.
       all_reduce_max: maps a few numbers to the maximum of each over all processes.
-      agree_every: steps between two agreements of the processes whether to save or to stop.
+      sync_every: steps between two exchanges of the processes about whether to save or to stop.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Saving(StepCallback):
         minutes: float,
         check_every: int,
         all_reduce_max: Callable[[Sequence[int]], Sequence[int]],
-        agree_every: int,
+        sync_every: int,
     ) -> None:
         super().__init__()
         self._checkpoints = checkpoints
@@ -46,7 +46,7 @@ class Saving(StepCallback):
         self._seconds = 60 * minutes
         self._check_every = check_every
         self._all_reduce_max = all_reduce_max
-        self._agree_every = agree_every
+        self._sync_every = sync_every
         self._saved_at = time.monotonic()
         self._unchecked: List[Tuple[int, int, Any]] = []
 
@@ -54,7 +54,7 @@ class Saving(StepCallback):
         self._unchecked.append((self.step_before + 1, self.step, logs["loss"]))
         if self.has_passed(self._check_every):
             self._check()
-        if self.has_passed(self._agree_every):
+        if self.has_passed(self._sync_every):
             time_is_over = time.monotonic() - self._saved_at > self._seconds
             signal, save = self._all_reduce_max([self._stop.signal or 0, int(time_is_over)])
             if signal or save:

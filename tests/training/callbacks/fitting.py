@@ -22,7 +22,7 @@ def fit(tmp_path, targets, *watching, epochs=1, **options):
         minutes=options.get("minutes", 60),
         check_every=3,
         all_reduce_max=options.get("all_reduce_max", list),
-        agree_every=options.get("agree_every", 1),
+        sync_every=options.get("sync_every", 1),
     )
     targets = np.float32(targets)[:, np.newaxis]
     dataset = tf.data.Dataset.from_tensor_slices((np.ones_like(targets), targets)).batch(1)

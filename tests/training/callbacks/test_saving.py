@@ -48,7 +48,7 @@ def test_stops_when_asked_to_with_everything_saved(tmp_path):
 
 def test_one_of_several_processes_stops_where_all_agree_to(tmp_path):
     with pytest.raises(Interrupted, match="saved at step 4") as stopped:
-        fit(tmp_path, [1, 2, 3, 4, 5], stop_at=3, agree_every=2)
+        fit(tmp_path, [1, 2, 3, 4, 5], stop_at=3, sync_every=2)
     assert stopped.value.signal == 15 and latest_step(str(tmp_path)) == 4
 
 

@@ -1,0 +1,34 @@
+"""Names the recipe in errors about values that it sets."""
+
+import contextlib
+from typing import Any, Iterator, Mapping
+
+from supcon_tf.config import as_flag
+from supcon_tf.errors import ArgumentError, UserError
+
+
+@contextlib.contextmanager
+def recipe_named(sources: Mapping[str, str], values: Mapping[str, Any]) -> Iterator[None]:
+    """Writes a passing `UserError` as the command line does, with the recipe after each value that comes from it.
+
+    >>> with recipe_named({"mix": "recipe mine"}, {"mix": "mixup"}):
+    ...     raise ArgumentError("learn_temperature", True, "contradicts {mix}", mix="mixup")
+    Traceback (most recent call last):
+    supcon_tf.errors.UserError: --learn_temperature: contradicts --mix=mixup (recipe mine)
+
+    Args:
+      sources: option name → source of its value; 'recipe NAME' for one from a recipe.
+      values: option name → value.
+    """
+    try:
+        yield
+    except UserError as error:
+        refused = (error.argument, error.value) if isinstance(error, ArgumentError) else None
+
+        def style(name: str, value: Any) -> str:
+            source = sources.get(name, "")
+            # The refused value may be one element of the option's value. A value that is neither is a suggestion.
+            from_recipe = source.startswith("recipe ") and ((name, value) == refused or value == values.get(name))
+            return f"{as_flag(name, value)} ({source})" if from_recipe else as_flag(name, value)
+
+        raise UserError(error.text(style)) from error

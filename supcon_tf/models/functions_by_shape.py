@@ -1,0 +1,35 @@
+"""Keeps one graph of a step for each shape of the data."""
+
+from typing import Any, Callable, Dict, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], force: bool) -> Callable[[Any], Any]:
+    """Returns the function of a model's step, which calls one function of Keras for each shape of the data.
+
+    Keras' own function, given data of a second shape, gives up the static shape: views after images would have an
+    unknown rank. A step of ours needs to know the number of views. Batches may differ in size within one function.
+
+    Args:
+      model: the model.
+      name: 'train_function' or 'test_function', the attribute that holds the function.
+      make: Keras' method `make_train_function` or `make_test_function`.
+      force: whether to replace a function that exists.
+    """
+    existing = getattr(model, name)
+    if existing is not None and not force:
+        return existing
+    functions: Dict[Tuple[tf.TensorShape, ...], Callable[[Any], Any]] = {}
+
+    def run(iterator: Any) -> Any:
+        parts = tf.nest.flatten(iterator.element_spec, expand_composites=True)
+        shapes = tuple(part.shape[1:] for part in parts)
+        if shapes not in functions:
+            functions[shapes] = make(force=True)
+            setattr(model, name, run)  # `make` has put its function there
+        return functions[shapes](iterator)
+
+    setattr(model, name, run)
+    return run
