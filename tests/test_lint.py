@@ -16,6 +16,7 @@ MODULES = [
     "__init__",
     "picture",
     "run_dir",
+    "run_lock",
     "batch",
     "errors",
     "addons",

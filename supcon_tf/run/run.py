@@ -1,5 +1,6 @@
 """Runs the stages that the options ask for, in their order."""
 
+import contextlib
 import dataclasses
 import sys
 from typing import Callable, Dict
@@ -15,6 +16,7 @@ from supcon_tf.run import batches, resolve, schedule, stages, weights
 from supcon_tf.run.context import Experiment
 from supcon_tf.run.summary import summary
 from supcon_tf.run_dir import RunDir, default_path
+from supcon_tf.run_lock import locked
 
 # Options in which the workers of a run may differ: where files are, and when to save.
 OF_EACH_WORKER = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache")
@@ -33,7 +35,8 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         "evaluate": stages.evaluate,
         "export": stages.export,
     }
-    with precision_policy(config.hardware.precision):
+    chief, path = distribute.is_chief(strategy), config.run.run_dir or default_path(config)
+    with precision_policy(config.hardware.precision), locked(path) if chief else contextlib.nullcontext():
         experiment = prepare(config, strategy)
         for stage in config_lib.STAGES:
             if stage in config.run.stages:

@@ -169,7 +169,7 @@ def latest_step(directory: str) -> Optional[int]:
 
 def shape(directory: str, name: str) -> Tuple[int, ...]:
     """Returns the shape of the variable called `name` in the checkpoint in `directory`."""
-    reader = tf.train.load_checkpoint(look(directory).path)
+    reader = tf.compat.v1.train.NewCheckpointReader(look(directory).path)
     return tuple(reader.get_variable_to_shape_map()[f"{name}/.ATTRIBUTES/VARIABLE_VALUE"])
 
 
@@ -233,7 +233,7 @@ def _paths(directory: str) -> List[str]:
 def _damage(path: str) -> Optional[str]:
     """Reads a checkpoint, whose parts have checksums. Returns what is wrong with it, or None."""
     try:
-        reader = tf.train.load_checkpoint(path)
+        reader = tf.compat.v1.train.NewCheckpointReader(path)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except DAMAGED as error:

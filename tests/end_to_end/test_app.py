@@ -143,6 +143,28 @@ def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
     assert capsys.readouterr().out == printed.out
 
 
+def test_a_second_run_in_the_same_folder_is_refused(digits_dir, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    arguments = supcon_arguments(digits_dir, run_dir)
+    command = [sys.executable, str(ROOT / "app.py"), *arguments, "--pretrain_epochs=5000"]
+    first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in first.stderr:
+            if "run in" in line:
+                break
+        for others in ([], ["--temperature=0.5"]):
+            assert main(["app.py", *arguments, *others]) == 2
+            said = capsys.readouterr().err.splitlines()[-1]
+            assert said.startswith(f"app.py: --run_dir={run_dir}: process {first.pid} on ")
+        wait_for_checkpoint(run_dir, [first])
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 128 + signal.SIGTERM
+        assert not (run_dir / "run.lock").exists()
+    finally:
+        first.kill()
+        first.stderr.close()
+
+
 @pytest.mark.slow
 def test_a_run_stopped_three_times_ends_with_the_figures_of_an_undisturbed_one(supcon_run, digits_dir, tmp_path):
     undisturbed, _ = supcon_run
