@@ -70,6 +70,52 @@ class RunDir:
         record = self.record() if self._has_saved() else None
         return config_lib.recorded(record) if record is not None and record["dataset"] == dataset else None
 
+    def check_same(
+        self, config: config_lib.Config, found: Mapping[str, Any], record: Optional[Mapping[str, Any]] = None
+    ) -> Optional[Mapping[str, Any]]:
+        """Checks that the run in this folder is the one that `config` describes. Writes nothing.
+
+        A folder without checkpoints is free for any run. Options that only later stages depend on may differ; see
+        `supcon_tf.run.redo`.
+
+        Args:
+          config: the options.
+          found: a record beside the options; see `claim`.
+          record: the record of the run that is resumed, if the caller has completed it; None to read it.
+
+        Returns:
+          The record of the run in this folder; None if the folder is free.
+
+        Raises:
+          ArgumentError: the folder holds another run, or the images have changed.
+          UserError: the record cannot be read.
+        """
+        recorded = self.record() if record is None and self._has_saved() else record
+        if recorded is None:
+            return None
+        changed = {
+            name: both
+            for name, both in config_lib.differences(recorded, config).items()
+            if config_lib.first_stage(name, config.run.mode) == "pretrain"
+        }
+        if changed:
+            listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
+            raise ArgumentError(
+                "run_dir",
+                self.path,
+                f"holds a run with other options: {', '.join(listed)}; give another {{run_dir}} or the earlier options",
+                run_dir=NAME_ONLY,
+                **{name: now for name, (now, _) in changed.items()},
+            )
+        if recorded["prepared_data"] != found["prepared_data"]:
+            raise ArgumentError(
+                "dataset",
+                config.data.dataset,
+                f"its images have changed since the run in {self.path} began; give another {{run_dir}}",
+                run_dir=NAME_ONLY,
+            )
+        return recorded
+
     def claim(
         self,
         config: config_lib.Config,
@@ -78,44 +124,26 @@ class RunDir:
         *,
         write: bool = True,
     ) -> None:
-        """Makes this the folder of the run that `config` describes. A folder without checkpoints is free for any run.
+        """Makes this the folder of the run that `config` describes, and records the run.
 
         Args:
           config: the options.
           found: a record beside the options. `prepared_data` is the name of the prepared data set, which changes when
             the images of a folder do; `whitening_constants` the mean and standard deviation of the channels;
             `total_steps` the number of steps of each training stage.
-          record: the record of the run that is resumed, if the caller has completed it; None to read it.
+          record: as for `check_same`.
           write: False for a process that leaves the writing to another.
 
         Raises:
           ArgumentError: the folder holds another run, or cannot be written; or the images have changed.
           UserError: the record cannot be read.
         """
-        recorded = self.record() if record is None and self._has_saved() else record
-        if recorded is not None:
-            changed = config_lib.differences(recorded, config)
-            if changed:
-                listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
-                raise ArgumentError(
-                    "run_dir",
-                    self.path,
-                    f"holds a run with other options: {', '.join(listed)}; give another {{run_dir}} or the earlier "
-                    "options",
-                    run_dir=NAME_ONLY,
-                    **{name: now for name, (now, _) in changed.items()},
-                )
-            if recorded["prepared_data"] != found["prepared_data"]:
-                raise ArgumentError(
-                    "dataset",
-                    config.data.dataset,
-                    f"its images have changed since the run in {self.path} began; give another {{run_dir}}",
-                    run_dir=NAME_ONLY,
-                )
-        elif write:
+        recorded = self.check_same(config, found, record)
+        content = json.loads(json.dumps({**config_lib.identity(config), **found}))
+        if write and content != recorded:
             try:
-                write_json(self.config, {**config_lib.identity(config), **found})
-                if tf.io.gfile.exists(self.history):  # left by a run that stopped before its first checkpoint
+                write_json(self.config, content)
+                if recorded is None and tf.io.gfile.exists(self.history):  # of a run that stopped before its checkpoint
                     tf.io.gfile.remove(self.history)
             except (tf.errors.OpError, OSError) as error:
                 cause = getattr(error, "message", str(error)).split("\n")[0]

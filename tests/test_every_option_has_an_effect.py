@@ -370,6 +370,7 @@ SEEN_ABOVE = {
     *("grey_probability", "dataset", "data_dir", "run_dir", "whitening", "cache", "on_bad_image", "source_files"),
     *("encoder_weights", "warm_start", "warm_start_parts", "stages", "recipe"),
     *("log_every", "checkpoint_minutes"),
+    "redo",  # in tests/run/test_redo.py
     *("strategy", "tpu", "tpu_zone", "tpu_project", "cpu_devices"),
 }
 

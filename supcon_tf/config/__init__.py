@@ -43,7 +43,7 @@ from supcon_tf.config.options import (
     is_path,
     name_in_stage,
 )
-from supcon_tf.config.record import differences, digest, fingerprint, identity, recorded
+from supcon_tf.config.record import differences, digest, fingerprint, first_stage, identity, recorded
 from supcon_tf.config.values import (
     as_flag,
     check_values,
@@ -95,6 +95,7 @@ __all__ = [
     "digest",
     "encoder_options",
     "fingerprint",
+    "first_stage",
     "from_values",
     "identity",
     "is_path",

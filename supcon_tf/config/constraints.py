@@ -19,6 +19,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError
 
 def check(config: Config) -> None:
     """Raises ArgumentError if two options contradict each other, or if an option has no effect with the others."""
+    _check_redo(config)
     _check_devices(config)
     _check_tpu(config)
     _check_views(config)
@@ -50,6 +51,17 @@ def _changed(options: Any, names: Iterable[str]) -> Iterable[Tuple[str, Any]]:
         value = getattr(options, name)
         if value != getattr(type(options), name):
             yield name, value
+
+
+def _check_redo(config: Config) -> None:
+    run = config.run
+    for stage in run.redo:
+        if stage not in run.stages:
+            raise ArgumentError("redo", stage, "is none of {stages}", stages=run.stages)
+        if stage == "linear" and run.mode == "ce":
+            raise ArgumentError(
+                "redo", stage, "mode ce trains its classifier in the stage 'pretrain'; give {redo}", redo="pretrain"
+            )
 
 
 def _check_devices(config: Config) -> None:

@@ -33,6 +33,22 @@ def fingerprint(config: Config, *, without: Sequence[str]) -> int:
     return int(hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:6], 16)
 
 
+def first_stage(name: str, mode: str) -> str:
+    """Returns the first stage whose result depends on an option: 'pretrain' or 'linear'.
+
+    >>> first_stage("temperature", "supcon"), first_stage("linear_epochs", "supcon")
+    ('pretrain', 'linear')
+
+    Args:
+      name: the option's name.
+      mode: the mode of the run. Only in mode 'ce' has the stage 'pretrain' a classifier.
+    """
+    of_linear = {option.name for option in options() if option.group == "linear"} | {"linear_augment"}
+    if mode != "ce":
+        of_linear |= {"label_smoothing", "zero_classifier"}
+    return "linear" if name in of_linear else "pretrain"
+
+
 def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
     """Returns a run's record, completed by the defaults of options that are newer than the record.
 

@@ -128,7 +128,7 @@ def _check_value(option: Option, value: Any) -> None:
     if value is None:
         return
     elements: List[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
-    if not elements:
+    if not elements and option.default != ():
         raise ArgumentError(option.name, value, "is empty; give at least one value")
     for element in elements:
         if option.metadata["choices"] and element not in option.metadata["choices"]:

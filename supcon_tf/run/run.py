@@ -12,7 +12,7 @@ from supcon_tf import distribute
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError
 from supcon_tf.models.precision import precision_policy
-from supcon_tf.run import batches, resolve, schedule, stages, weights
+from supcon_tf.run import batches, redo, resolve, schedule, stages, weights
 from supcon_tf.run.context import Experiment
 from supcon_tf.run.summary import summary
 from supcon_tf.run_dir import RunDir, default_path
@@ -55,7 +55,11 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
       UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
     """
     run_dir = RunDir(config.run.run_dir or default_path(config))
-    config, data, record = resolve.resolve_config(config, run_dir.record_of(config.data.dataset))
+    given = config
+    config, data, record = resolve.resolve_config(given, run_dir.record_of(config.data.dataset))
+    anew = redo.starts_anew(run_dir, config, record)
+    if anew:
+        config, data, record = resolve.resolve_config(given)
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
@@ -67,6 +71,14 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
     }
+    outdated = redo.outdated(run_dir, config, record, anew=anew)
+    if config.run.redo:
+        if not anew:
+            run_dir.check_same(config, found, record)
+        distribute.all_reduce_max(strategy, [0])  # each process has looked at what there is
+        if experiment.chief:
+            redo.discard(run_dir, outdated)
+        distribute.all_reduce_max(strategy, [0])  # and finds what is left
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
         print(_heading(experiment), file=sys.stderr, flush=True)

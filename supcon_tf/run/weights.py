@@ -115,9 +115,9 @@ def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by
         )
 
 
-def is_finished(run_dir: RunDir, stage: str, total_steps: int) -> bool:
-    """Returns whether a training stage has saved its last step."""
-    return checkpoints.latest_step(run_dir.checkpoints(stage)) == total_steps
+def is_finished(run_dir: RunDir, stage: str, total_steps: Optional[int]) -> bool:
+    """Returns whether a training stage has saved its last step; `total_steps` is None where it does not train."""
+    return total_steps is not None and checkpoints.latest_step(run_dir.checkpoints(stage)) == total_steps
 
 
 def load_trained_weights(run_dir: RunDir, stage: str, model: keras.Model) -> None:

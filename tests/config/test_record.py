@@ -42,19 +42,18 @@ SHARED = {"pretrain_epochs": 20, "linear_epochs": 7, "linear_augment": "none", "
 
 
 @pytest.mark.parametrize(
-    "values, digest, fingerprint",
+    "values, digest",
     [
-        ({}, "44136fa3", 16404986),
-        ({"temperature": 0.2}, "b874c670", 4618518),
-        (SHARED, "485f9cbc", 12211389),
-        (LINEAR_PIECEWISE, "d3fd61dc", 15514002),
-        (PRETRAIN_EXPONENTIAL, "2d8ff789", 1642380),
+        ({}, "44136fa3"),
+        ({"temperature": 0.2}, "b874c670"),
+        (SHARED, "485f9cbc"),
+        (LINEAR_PIECEWISE, "d3fd61dc"),
+        (PRETRAIN_EXPONENTIAL, "2d8ff789"),
     ],
 )
-def test_digest_and_fingerprint_are_those_of_version_0_1(values, digest, fingerprint):
-    config = config_lib.from_values(values)
-    assert config_lib.digest(config) == digest
-    assert config_lib.fingerprint(config, without=("run_dir",)) == fingerprint
+def test_digest_is_that_of_version_0_1(values, digest):
+    """Default folders are named after it. The fingerprint is compared by workers of one version only."""
+    assert config_lib.digest(config_lib.from_values(values)) == digest
 
 
 def test_identity_is_that_of_version_0_1():

@@ -24,6 +24,13 @@ class RunOptions:
         choices=STAGES,
         identity=False,
     )
+    redo: Tuple[str, ...] = option(
+        (),
+        "Stages of an earlier run in --run_dir to do anew, with all later ones. Their results are discarded. "
+        "--redo=linear trains the classifier again on the same encoder, with other options of that stage if given.",
+        choices=STAGES,
+        identity=False,
+    )
     run_dir: Optional[str] = option(
         None,
         "Folder of the run; may be a gs:// address. A second run with the same folder resumes the first. Default: a "

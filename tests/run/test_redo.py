@@ -1,0 +1,170 @@
+"""Checks which results an option's change or `redo` discards, and that nothing else is lost."""
+
+import json
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from supcon_tf import config as config_lib
+from supcon_tf.errors import ArgumentError
+from supcon_tf.run import run as run_lib
+from supcon_tf.training import checkpoints
+
+TINY = {
+    "mode": "supcon",
+    "dataset": "digits",
+    "encoder": "small",
+    "encoder_width": 0.125,
+    "projection_layers": (8,),
+    "max_examples": 64,
+    "eval_split": "test[:32]",
+    "batch_size": 32,
+    "pretrain_epochs": 1,
+    "warmup_epochs": 0.0,
+    "linear_epochs": 1,
+    "linear_batch_size": 32,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(digits_dir, tmp_path_factory):
+    """The folder of a finished run."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    run(path, digits_dir)
+    return path
+
+
+@pytest.fixture
+def again(finished, digits_dir, tmp_path):
+    """Returns the folder of a copy of the finished run, and a function that runs there with further options."""
+    path = shutil.copytree(finished, tmp_path / "run")
+    return path, lambda **values: run(path, digits_dir, **{"stages": ("pretrain", "linear", "evaluate"), **values})
+
+
+def run(path, digits_dir, **values):
+    config = config_lib.from_values({**TINY, "data_dir": digits_dir, "run_dir": str(path), **values})
+    run_lib.run(config, tf.distribute.OneDeviceStrategy("/cpu:0"))
+
+
+def content(path, *names):
+    """Returns the bytes of all files below some folders or files of a run."""
+    found = [file for name in names for file in [path / name, *(path / name).rglob("*")] if file.is_file()]
+    assert found
+    return {str(file): file.read_bytes() for file in found}
+
+
+ENCODER = ("checkpoints/pretrain", "tensorboard/pretrain")
+
+
+def test_another_option_of_the_linear_stage_is_refused_in_a_line_that_says_how(again):
+    path, repeat = again
+    before = content(path, ".")
+    with pytest.raises(ArgumentError) as refused:
+        repeat(linear_learning_rate=0.5)
+    assert refused.value.text(config_lib.as_flag) == (
+        f"--run_dir={path}: its stage 'linear' was trained with other options: --linear_learning_rate=0.5 (was 1); add "
+        "--redo=linear to train that stage anew on the same encoder, or give the earlier options"
+    )
+    assert content(path, ".") == before
+
+
+def test_the_linear_stage_is_done_anew_on_the_same_encoder(again):
+    path, repeat = again
+    encoder, metrics = content(path, *ENCODER), json.loads((path / "metrics.json").read_text())
+    repeat(linear_learning_rate=0.001, linear_epochs=2, redo=("linear",))
+    assert content(path, *ENCODER) == encoder
+    record = json.loads((path / "config.json").read_text())
+    assert (record["linear_learning_rate"], record["total_steps"]) == (0.001, {"pretrain": 2, "linear": 4})
+    assert checkpoints.latest_step(str(path / "checkpoints" / "linear")) == 4
+    assert json.loads((path / "metrics.json").read_text())["cross_entropy"] != metrics["cross_entropy"]
+    history = json.loads((path / "history.json").read_text())
+    assert set(history) == {"pretrain", "linear"}
+    assert max(step for curve in history["linear"].values() for step, _ in curve) == 4
+    before = content(path, ".")
+    repeat(linear_learning_rate=0.001, linear_epochs=2)  # the new options are those of the run from now on
+    assert content(path, ".") == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "written"),
+    [
+        pytest.param(
+            "pretrain",
+            {"checkpoints/pretrain", "checkpoints/linear", "metrics.json", "saved_model"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("linear", {"checkpoints/linear", "metrics.json", "saved_model"}, marks=pytest.mark.slow),
+        ("evaluate", {"metrics.json", "saved_model"}),
+        pytest.param("export", {"saved_model"}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stage_and_all_later_ones_are_done_anew(again, stage, written):
+    path, repeat = again
+    names = ("checkpoints/pretrain", "checkpoints/linear", "metrics.json", "saved_model")
+
+    def times():
+        return {name: max(path.stat().st_mtime_ns for path in files(path / name)) for name in names}
+
+    def files(place):
+        return [file for file in [place, *place.rglob("*")] if file.is_file()]
+
+    before, metrics = times(), content(path, "metrics.json")
+    repeat(redo=(stage,), stages=config_lib.STAGES)
+    after = times()
+    assert {name for name in names if after[name] != before[name]} == written
+    assert content(path, "metrics.json") == metrics  # the same options give the same figures
+
+
+def test_a_change_that_concerns_the_encoder_is_refused_before_anything_is_discarded(again):
+    path, repeat = again
+    before = content(path, ".")
+    with pytest.raises(ArgumentError, match="holds a run with other options: temperature=0.5"):
+        repeat(temperature=0.5, redo=("linear",))
+    with pytest.raises(ArgumentError, match="batch_size"):
+        repeat(linear_batch_size=1000, redo=("linear",))
+    assert content(path, ".") == before
+
+
+def test_all_may_be_done_anew_with_other_options(again):
+    path, repeat = again
+    encoder = content(path, "checkpoints/pretrain")
+    repeat(temperature=0.5, redo=("pretrain",))
+    assert content(path, "checkpoints/pretrain") != encoder
+    assert json.loads((path / "config.json").read_text())["temperature"] == 0.5
+    assert set(json.loads((path / "history.json").read_text())) == {"pretrain", "linear"}
+
+
+def test_options_of_a_stage_that_has_not_begun_may_change(digits_dir, tmp_path):
+    run(tmp_path, digits_dir, stages=("pretrain",))
+    encoder = content(tmp_path, *ENCODER)
+    run(tmp_path, digits_dir, stages=("linear",), linear_learning_rate=0.5)
+    assert content(tmp_path, *ENCODER) == encoder
+    assert json.loads((tmp_path / "config.json").read_text())["linear_learning_rate"] == 0.5
+
+
+def test_an_unfinished_stage_with_the_same_options_resumes(again, monkeypatch):
+    """So the command with `redo` that was interrupted can be repeated."""
+    path, repeat = again
+    options = {"linear_epochs": 4, "redo": ("linear",)}
+    monkeypatch.setattr("supcon_tf.run.stages.evaluate", lambda experiment: None)
+    repeat(**options, stages=("linear",))
+    for file in (path / "checkpoints" / "linear").glob("ckpt-8.*"):
+        file.unlink()
+    steps = []
+    monkeypatch.setattr("supcon_tf.training.fit._announce", lambda *given: steps.append(given[2].step))
+    repeat(**options, stages=("linear",))
+    assert steps == [6] and checkpoints.latest_step(str(path / "checkpoints" / "linear")) == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"redo": ("linear",), "stages": ("pretrain",)}, "--redo=linear: is none of --stages=pretrain"),
+        ({"redo": ("linear",), "mode": "ce"}, "--redo=linear: mode ce trains its classifier in the stage 'pretrain'"),
+    ],
+)
+def test_a_stage_that_cannot_be_done_anew_is_refused(values, complaint):
+    with pytest.raises(ArgumentError) as refused:
+        config_lib.from_values({"mode": "supcon", **values})
+    assert refused.value.text(config_lib.as_flag).startswith(complaint)
