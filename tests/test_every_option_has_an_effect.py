@@ -359,6 +359,17 @@ def test_options_of_the_devices_reach_the_strategy(monkeypatch, name, flags):
     assert seen[name] != usual[name]
 
 
+def test_deterministic_asks_tensorflow_for_deterministic_operations(monkeypatch):
+    asked = []
+    monkeypatch.setattr(distribute, "make_deterministic", asked.append)
+    monkeypatch.setattr(distribute, "watch_workers", lambda strategy: contextlib.nullcontext())
+    monkeypatch.setattr(run_lib, "run", lambda config, strategy: None)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    for given in ([], ["--deterministic", "--seed=3"]):
+        main.run(["app.py", "--mode=supcon", "--dataset=digits", *given])
+    assert asked == [3]
+
+
 def test_recipe_sets_other_options():
     recipe, none = (
         flags.parse(["app.py", "--mode=ce", "--dataset=digits", *given]) for given in ([], ["--recipe=none"])
@@ -370,7 +381,7 @@ SEEN_ABOVE = {
     *("grey_probability", "dataset", "data_dir", "run_dir", "whitening", "cache", "on_bad_image", "source_files"),
     *("encoder_weights", "warm_start", "warm_start_parts", "stages", "recipe"),
     *("log_every", "checkpoint_minutes"),
-    "redo",  # in tests/run/test_redo.py
+    *("redo", "deterministic"),  # also in tests/run/test_redo.py and tests/end_to_end/test_app.py
     *("strategy", "tpu", "tpu_zone", "tpu_project", "cpu_devices"),
 }
 

@@ -75,6 +75,8 @@ def _run_stages(config: config_lib.Config) -> None:
     from supcon_tf.run.run import run as run_stages
 
     hardware = config.hardware
+    if hardware.deterministic:
+        distribute.make_deterministic(config.run.seed)
     strategy = distribute.make_strategy(
         hardware.strategy,
         tpu=hardware.tpu,

@@ -9,7 +9,7 @@ from supcon_tf.distribute.processes import (
     watch_workers,
 )
 from supcon_tf.distribute.repeat import repeat
-from supcon_tf.distribute.strategy import has_accelerators, is_chief, make_strategy
+from supcon_tf.distribute.strategy import has_accelerators, is_chief, make_deterministic, make_strategy
 
 __all__ = [
     "all_reduce_max",
@@ -17,6 +17,7 @@ __all__ = [
     "has_accelerators",
     "is_chief",
     "local_slice_start",
+    "make_deterministic",
     "make_strategy",
     "repeat",
     "start_again",

@@ -81,6 +81,15 @@ def make_strategy(
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
+def make_deterministic(seed: int) -> None:
+    """Makes TensorFlow use only operations whose results are equal to the bit each time, from now on in this process.
+
+    An operation that has no such form raises an error. `seed` seeds random operations that have no seed of their own.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
 def has_accelerators(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether the replicas compute on GPUs or TPUs."""
     devices = strategy.extended.worker_devices

@@ -166,6 +166,18 @@ def test_a_second_run_in_the_same_folder_is_refused(digits_dir, tmp_path, capsys
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [["--mode=supcon"], ["--mode=ce", "--mix=cutmix", "--augment=randaugment"]])
+def test_every_operation_of_a_run_has_a_deterministic_form(options, digits_dir, tmp_path):
+    """TensorFlow raises an error for one that has none. The CPU's results are those without the option."""
+    results = []
+    for name in ("usual", "deterministic"):
+        arguments = [*supcon_arguments(digits_dir, tmp_path / name), *options, "--stages=pretrain,linear,evaluate"]
+        succeed(*arguments, *(["--deterministic"] if name == "deterministic" else []))
+        results.append(metrics(tmp_path / name))
+    assert results[0] == results[1]
+
+
+@pytest.mark.slow
 def test_a_run_stopped_three_times_ends_with_the_figures_of_an_undisturbed_one(supcon_run, digits_dir, tmp_path):
     undisturbed, _ = supcon_run
     # Saves after every step, so that even SIGKILL finds something to continue from.

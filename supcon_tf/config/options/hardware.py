@@ -51,3 +51,9 @@ class HardwareOptions:
         minimum=1,
         identity=False,
     )
+    deterministic: bool = option(
+        False,
+        "Use only operations whose results are equal to the bit each time, so that a GPU repeats and resumes a run "
+        "exactly. Slower on GPUs; one CPU device does so without this option.",
+        identity=False,
+    )
