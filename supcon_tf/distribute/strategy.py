@@ -19,6 +19,7 @@ TPU_TIMEOUT_SECONDS = 300.0
 WORKERS_TIMEOUT_SECONDS = 600.0  # a preempted machine needs minutes to come back
 JOIN_TIMEOUT_SECONDS = 120.0
 NOTICE_SECONDS = 5.0
+UNSET_SEED = 87654321  # what TensorFlow combines with an operation's own seed where no global seed is set
 
 KILLER = """
 import os, select, signal, sys
@@ -87,6 +88,7 @@ def make_deterministic(seed: int) -> None:
     An operation that has no such form raises an error. `seed` seeds random operations that have no seed of their own.
     """
     tf.keras.utils.set_random_seed(seed)
+    tf.random.set_seed(UNSET_SEED)  # the order of the images then stays what it is without this function
     tf.config.experimental.enable_op_determinism()
 
 
