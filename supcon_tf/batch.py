@@ -20,6 +20,7 @@ from typing import Any, ContextManager, Dict, List, Optional
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.shapes import Size, size_of
 
 UNLABELLED = -1
@@ -43,8 +44,7 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
         numbers.
 
     Raises:
-      ValueError: there are no labels, or images or labels have the wrong shape or type. AutoGraph passes on a
-        ValueError from a traced step, but not an error class of ours.
+      ArgumentError: there are no labels, or images or labels have the wrong shape or type.
     """
     if isinstance(data, dict):
         return data
@@ -52,9 +52,9 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     views = tf.convert_to_tensor(x)
     if views.shape.rank not in (4, 5):
         shapes = "[batch, views, height, width, channels] or [batch, height, width, channels]"
-        raise ValueError(f"x of shape {views.shape}: must be views or images, {shapes}")
+        raise ArgumentError("x", NAME_ONLY, f"must be views or images, {shapes}, not of shape {views.shape}")
     if y is None:
-        raise ValueError("y=None: must hold a label for each image; -1 is an unlabelled image")
+        raise ArgumentError("y", None, "must hold a label for each image; -1 is an unlabelled image")
     labels = tf.convert_to_tensor(y)
     if not (distributions and labels.shape.rank == 2 and labels.shape[1] != 1):
         labels = class_indices(labels, size_of(views, 0))
@@ -116,18 +116,19 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
       batch: number of images.
 
     Raises:
-      ValueError: the type or the shape does not fit.
+      ArgumentError: the type or the shape does not fit.
       InvalidArgumentError: a row is neither one-hot nor zeros, a number is not whole, or the numbers of labels and
         images differ where static shapes did not tell. XLA cannot raise and does not check.
     """
     labels = tf.convert_to_tensor(labels)
     if not (labels.dtype.is_integer or labels.dtype.is_floating or labels.dtype.is_bool):
-        raise ValueError(f"labels must be numbers, not {labels.dtype.name}")
+        raise ArgumentError("labels", NAME_ONLY, f"must be numbers, not {labels.dtype.name}")
     if labels.shape.rank not in (1, 2):
-        raise ValueError(f"labels must be [batch], [batch, 1] or one-hot [batch, classes], not {labels.shape}")
+        shapes = "[batch], [batch, 1] or one-hot [batch, classes]"
+        raise ArgumentError("labels", NAME_ONLY, f"must be {shapes}, not of shape {labels.shape}")
     given = size_of(labels, 0)
     if isinstance(given, int) and isinstance(batch, int) and given != batch:
-        raise ValueError(f"{given} labels for {batch} images")
+        raise ArgumentError("labels", NAME_ONLY, f"there are {given} for {batch} images")
     checks = [tf.debugging.assert_equal(given, batch, message="the numbers of labels and images must be equal")]
     if labels.shape.rank == 2 and labels.shape[1] != 1:
         is_class = labels if labels.dtype.is_bool else labels != 0

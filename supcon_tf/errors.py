@@ -37,6 +37,8 @@ class UserError(Exception):
       problem, others: the same.
     """
 
+    ag_pass_through = True  # AutoGraph then passes the error on as it is; it replaces others that it cannot make anew
+
     def __init__(self, problem: str, **others: Any) -> None:
         super().__init__(problem)
         self.problem = problem

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+import tensorflow as tf
 
 from supcon_tf.config import as_flag
 from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called, first_line
@@ -61,3 +62,15 @@ def test_a_first_line_that_is_cut_says_so():
     assert first_line(error, 29) == "the checkpoint is not readab…"
     assert first_line(error, 15) == "the checkpoint…"
     assert len(first_line(error, 12)) <= 12
+
+
+def test_an_error_in_a_traced_function_arrives_as_it_is():
+    """AutoGraph replaces errors of other classes by one of its own."""
+
+    def refuse(x):
+        raise ArgumentError("x", 3, "must be 4")
+
+    for call in (tf.function(refuse), lambda x: next(iter(tf.data.Dataset.from_tensors(x).map(refuse)))):
+        with pytest.raises(ArgumentError) as caught:
+            call(tf.constant(1))
+        assert str(caught.value) == "x=3: must be 4" and caught.value.argument == "x"

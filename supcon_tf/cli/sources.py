@@ -3,8 +3,8 @@
 import contextlib
 from typing import Any, Iterator, Mapping
 
-from supcon_tf.config import as_flag
-from supcon_tf.errors import ArgumentError, UserError
+from supcon_tf.config import as_flag, plan_options
+from supcon_tf.errors import ArgumentError, UserError, as_keyword
 
 
 @contextlib.contextmanager
@@ -25,7 +25,11 @@ def recipe_named(sources: Mapping[str, str], values: Mapping[str, Any]) -> Itera
     except UserError as error:
         refused = (error.argument, error.value) if isinstance(error, ArgumentError) else None
 
+        known = {*values, *(option.name for option in plan_options())}
+
         def style(name: str, value: Any) -> str:
+            if name not in known:  # an argument of a function of ours that no option sets
+                return as_keyword(name, value)
             source = sources.get(name, "")
             # The refused value may be one element of the option's value. A value that is neither is a suggestion.
             from_recipe = source.startswith("recipe ") and ((name, value) == refused or value == values.get(name))

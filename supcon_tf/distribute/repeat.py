@@ -4,6 +4,8 @@ from typing import Any, Callable, Sequence, Tuple, Union
 
 import tensorflow as tf
 
+from supcon_tf.errors import NAME_ONLY, ArgumentError
+
 # (k, *state) → state
 Body = Callable[..., Sequence[Any]]
 
@@ -25,11 +27,12 @@ def repeat(count: Union[int, tf.Tensor], body: Body, state: Sequence[Any], *, co
       The last state.
 
     Raises:
-      ValueError: `communicates` is True, the strategy cannot communicate in a loop, and `count` is a tensor.
+      ArgumentError: `communicates` is True, the strategy cannot communicate in a loop, and `count` is a tensor.
     """
     if communicates and _meets_in_python():
         if not isinstance(count, int):
-            raise ValueError("batch statistics of all replicas in microbatches need batches of a known size")
+            problem = "must be known in advance where microbatches share batch statistics over all replicas"
+            raise ArgumentError("batch_size", NAME_ONLY, problem)
         for k in range(count):
             with tf.control_dependencies([x for x in state if tf.is_tensor(x)]):
                 state = body(k, *state)

@@ -12,6 +12,7 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.batch import class_indices
 from supcon_tf.distribute import gather
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.losses.classes import image_classes
 from supcon_tf.losses.inputs import projections_by_view
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
@@ -58,11 +59,11 @@ class NPairsLoss(keras.losses.Loss):
           y_pred: projections `[batch, 2, dim]`.
 
         Raises:
-          ValueError: the number of views is not two.
+          ArgumentError: the number of views is not two.
         """
         own = projections_by_view(y_pred, self.normalize)
         if own.shape[1] != 2:
-            raise ValueError(f"projections must be [batch, 2, dim], not {own.shape}")
+            raise ArgumentError("projections", NAME_ONLY, f"must be [batch, 2, dim], not of shape {own.shape}")
         classes, projections = _of_all_replicas(y_true, own)
         similarities = tf.matmul(projections[:, 0], projections[:, 1], transpose_b=True)
         loss = tensorflow_addons().losses.npairs_loss(classes, similarities / temperature_now(self.temperature))

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from supcon_tf.errors import NAME_ONLY, ArgumentError
+
 
 class Memory(NamedTuple):
     """Holds past projections, which every anchor is compared with in addition to the batch.
@@ -27,12 +29,13 @@ def projections_by_view(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
       normalize: whether to L2-normalise them.
 
     Raises:
-      ValueError: the shape does not fit.
+      ArgumentError: the shape does not fit.
     """
     given = tf.cast(projections, tf.float32)
     by_view = given[:, tf.newaxis, :] if given.shape.rank == 2 else given
     if by_view.shape.rank != 3:
-        raise ValueError(f"projections must be [batch, views, dim] or [batch, dim], not {given.shape}")
+        problem = f"must be [batch, views, dim] or [batch, dim], not of shape {given.shape}"
+        raise ArgumentError("projections", NAME_ONLY, problem)
     return tf.math.l2_normalize(by_view, axis=-1) if normalize else by_view
 
 
@@ -45,12 +48,14 @@ def contrasts_of_memory(memory: Memory, dim: int, normalize: bool) -> Memory:
       normalize: whether to L2-normalise its projections.
 
     Raises:
-      ValueError: shapes or types do not fit.
+      ArgumentError: shapes or types do not fit.
     """
     projections, valid = tf.convert_to_tensor(memory.projections), tf.convert_to_tensor(memory.valid)
     if projections.shape.rank != 2 or projections.shape[1] != dim:
-        raise ValueError(f"projections of the memory must be [size, {dim}], like the batch's, not {projections.shape}")
+        problem = f"its projections must be [size, {dim}], like the batch's, not of shape {projections.shape}"
+        raise ArgumentError("memory", NAME_ONLY, problem)
     if valid.dtype != tf.bool or not valid.shape.is_compatible_with(projections.shape[:1]):
-        raise ValueError(f"valid must be bool {projections.shape[:1]}, not {valid.dtype.name} {valid.shape}")
+        problem = f"its valid must be bool {projections.shape[:1]}, not {valid.dtype.name} {valid.shape}"
+        raise ArgumentError("memory", NAME_ONLY, problem)
     projections = tf.where(valid[:, tf.newaxis], projections, 0)
     return Memory(projections_by_view(projections, normalize)[:, 0], memory.labels, valid)

@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import UNLABELLED
 from supcon_tf.distribute import gather
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.inputs import projections_by_view
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
@@ -78,12 +79,15 @@ class MixedSupConLoss(keras.losses.Loss):
           y_pred: projections `[batch, views, dim]`, with at least two views.
 
         Raises:
-          ValueError: shapes do not fit.
+          ArgumentError: shapes do not fit.
         """
         z = projections_by_view(y_pred, self.normalize)
         views = size_of(z, 1)
         if isinstance(views, int) and views < 2:
-            raise ValueError("a mixed image needs two views at least: another view is the one sure positive")
+            problem = (
+                f"must hold at least two views of a mixed image, not {views}: another view is the one sure positive"
+            )
+            raise ArgumentError("projections", NAME_ONLY, problem)
         y = _distributions(y_true)
         temperature = temperature_now(self.temperature)
         # If every image is alone in its class, the streaming loss is lse_i minus the mean of s_ij over its other views.
@@ -126,8 +130,8 @@ class MixedSupConLoss(keras.losses.Loss):
 
 
 def _distributions(labels: tf.Tensor) -> tf.Tensor:
-    """Returns the labels as float32; raises ValueError unless they are `[batch, classes]`."""
+    """Returns the labels as float32; raises ArgumentError unless they are `[batch, classes]`."""
     y = tf.cast(labels, tf.float32)
     if y.shape.rank != 2:
-        raise ValueError(f"labels must be distributions [batch, classes], not {y.shape}")
+        raise ArgumentError("labels", NAME_ONLY, f"must be distributions [batch, classes], not of shape {y.shape}")
     return y

@@ -5,7 +5,7 @@ from typing import Any, Callable, Union
 
 import tensorflow as tf
 
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 
 # A number, a scalar tensor or variable, or a function that returns one of these at each evaluation of the loss.
 Temperature = Union[float, tf.Tensor, tf.Variable, Callable[[], Any]]
@@ -26,5 +26,5 @@ def temperature_now(temperature: Temperature) -> Union[float, tf.Tensor]:
         return float(value)
     value = tf.cast(value, tf.float32)
     if value.shape.rank != 0:
-        raise ValueError(f"temperature must be a scalar, not of shape {value.shape}")
+        raise ArgumentError("temperature", NAME_ONLY, f"must be a scalar, not of shape {value.shape}")
     return value

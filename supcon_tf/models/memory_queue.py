@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.distribute import gather
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 
 # Each replica keeps its own copy, and all copies are equal.
 OWN_COPY = {
@@ -83,7 +83,7 @@ class MemoryQueue(keras.layers.Layer):
         """
         labels = tf.convert_to_tensor(labels)
         if labels.shape.rank != 1:
-            raise ArgumentError("labels", labels.shape, "must be class numbers [batch], see class_indices")
+            raise ArgumentError("labels", NAME_ONLY, f"must be class numbers [batch], not of shape {labels.shape}")
         labels = tf.repeat(tf.cast(labels, tf.int64), tf.shape(projections)[1])
         newest = gather(tf.reshape(projections, [-1, projections.shape[-1]])), gather(labels)
         for queue, values in zip((self.projections, self.labels), newest):

@@ -35,7 +35,7 @@ class Microbatches:
       layers: the layers that `embed_and_project` uses.
 
     Raises:
-      ValueError: `size` does not divide a static batch size.
+      ArgumentError: `size` does not divide a static batch size.
     """
 
     def __init__(
@@ -47,8 +47,7 @@ class Microbatches:
     ) -> None:
         batch = views.shape[0]
         if batch is not None and batch % size:
-            # AutoGraph passes on a ValueError from a traced step, but not an error class of ours.
-            raise ValueError(f"microbatch_size={size}: must divide the batch of {batch} images")
+            raise ArgumentError("microbatch_size", size, f"must divide the batch of {batch} images")
         self._batch = batch
         self._size = size
         self._count: Union[int, tf.Tensor] = -(-tf.shape(views)[0] // size) if batch is None else batch // size

@@ -218,17 +218,17 @@ def test_rows_of_labels_that_are_not_one_hot_are_refused_and_zeros_are_unlabelle
 
 
 def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"projections must be \[batch, views, dim\]"):
+    with pytest.raises(ValueError, match=r"projections: must be \[batch, views, dim\]"):
         SupConLoss().call(tf.constant([0, 1]), tf.ones([2, 2, 2, 2]))
-    with pytest.raises(ValueError, match="6 labels for 3 images"):
+    with pytest.raises(ValueError, match="labels: there are 6 for 3 images"):
         SupConLoss().call(tf.zeros([6], tf.int32), tf.ones([3, 2, 4]))
-    with pytest.raises(ValueError, match="labels must be numbers, not string"):
+    with pytest.raises(ValueError, match="labels: must be numbers, not string"):
         SupConLoss().call(tf.constant(["a", "b"]), tf.ones([2, 2, 4]))
-    with pytest.raises(ValueError, match="temperature must be a scalar"):
+    with pytest.raises(ValueError, match="temperature: must be a scalar"):
         SupConLoss(tf.ones([4])).call(tf.constant([0, 0]), tf.ones([2, 2, 4]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers"):
         SupConLoss().call(tf.constant([0.5, 1.0]), tf.ones([2, 2, 4]))
-    with pytest.raises(ValueError, match=r"labels must be \[batch\]"):
+    with pytest.raises(ValueError, match=r"labels: must be \[batch\]"):
         SupConLoss().call(tf.ones([2, 2, 2], tf.int32), tf.ones([2, 2, 4]))
 
 

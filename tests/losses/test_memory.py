@@ -326,10 +326,10 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="memory='Memory': must be a function"):
         SupConLoss(memory=memory)
     for other, message in (
-        (memory._replace(projections=tf.ones([13, DIM + 1])), r"projections of the memory must be \[size, 5\]"),
-        (memory._replace(labels=tf.zeros([12], tf.int32)), "12 labels for 13 images"),
-        (memory._replace(valid=tf.ones([13])), "valid must be bool"),
-        (memory._replace(valid=tf.ones([12], tf.bool)), "valid must be bool"),
+        (memory._replace(projections=tf.ones([13, DIM + 1])), r"memory: its projections must be \[size, 5\]"),
+        (memory._replace(labels=tf.zeros([12], tf.int32)), "labels: there are 12 for 13 images"),
+        (memory._replace(valid=tf.ones([13])), "memory: its valid must be bool"),
+        (memory._replace(valid=tf.ones([12], tf.bool)), "memory: its valid must be bool"),
     ):
         with pytest.raises(ValueError, match=message):
             SupConLoss(memory=lambda other=other: other)(tf.constant(labels), tf.constant(projections))

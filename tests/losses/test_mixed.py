@@ -130,9 +130,9 @@ def test_a_model_learns_its_temperature():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ArgumentError, match="temperature=-0.1: must be positive"):
         MixedSupConLoss(-0.1)
-    with pytest.raises(ValueError, match="two views at least"):
+    with pytest.raises(ValueError, match="projections: must hold at least two views"):
         MixedSupConLoss().call(tf.ones([4, 3]), tf.ones([4, 1, 5]))
-    with pytest.raises(ValueError, match="labels must be distributions"):
+    with pytest.raises(ValueError, match="labels: must be distributions"):
         MixedSupConLoss().call(tf.ones([4]), tf.ones([4, 2, 5]))
 
 

@@ -193,5 +193,5 @@ def test_queue_and_labels_keep_step_in_every_form_of_labels(form):
 
 
 def test_labels_that_are_no_class_numbers_are_refused():
-    with pytest.raises(ArgumentError, match=r"labels=.*: must be class numbers \[batch\]"):
+    with pytest.raises(ArgumentError, match=r"labels: must be class numbers \[batch\]"):
         make_model().queue.push(tf.zeros([4, VIEWS, DIM]), tf.one_hot([0, 1, 2, 0], 3))
