@@ -112,7 +112,8 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
-        return f"{value:.10g}"
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
     return ",".join(map(value_text, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
