@@ -70,6 +70,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         "prepared_data": data.builder.info.full_name,
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
+        "class_names": list(data.class_names),
     }
     outdated = redo.outdated(run_dir, config, record, anew=anew)
     if config.run.redo:
@@ -104,7 +105,7 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
     if largest != -negated_smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
     if not resumes:
-        weights.check_warm_start(config.model, experiment.num_classes)
+        weights.check_warm_start(config.model, experiment.data.class_names)
     return total_steps
 
 

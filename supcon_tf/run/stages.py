@@ -167,7 +167,7 @@ def _train(experiment: Experiment, name: str, build_training: Callable[..., Trai
         experiment.require("pretrain", needed_by=name)
     model, stage, callbacks = build_training(experiment, encoder_weights=start.encoder_weights)
     with experiment.strategy.scope():
-        weights.load_initial_weights(start, config.model, run_dir, model)
+        weights.load_initial_weights(start, config.model, run_dir, model, experiment.data.class_names)
     names = ("learning_rate", "warmup_epochs")
     with arguments_called(**{field: config_lib.name_in_stage(name, field) for field in names}):
         fit(

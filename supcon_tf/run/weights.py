@@ -13,7 +13,7 @@ from where it comes from.
 """
 
 import dataclasses
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -76,7 +76,11 @@ def _parts_of(mode: str, stage: str, *, with_encoder: bool) -> Tuple[str, ...]:
 
 
 def load_initial_weights(
-    weights: InitialWeights, options: config_lib.ModelOptions, run_dir: RunDir, model: keras.Model
+    weights: InitialWeights,
+    options: config_lib.ModelOptions,
+    run_dir: RunDir,
+    model: keras.Model,
+    class_names: Sequence[str],
 ) -> None:
     """Gives a freshly built model the weights that its stage begins with. Does nothing for a stage that resumes.
 
@@ -85,6 +89,7 @@ def load_initial_weights(
       options: of the model.
       run_dir: the folder of this run.
       model: a `ContrastiveModel` or a `Classifier`.
+      class_names: the classes of this run.
 
     Raises:
       ArgumentError: the weights of another run are not there, or do not fit.
@@ -93,7 +98,8 @@ def load_initial_weights(
         checkpoints.restore(run_dir.checkpoints("pretrain"), encoder=model.encoder)
     if weights.warm_start:
         parts: Dict[str, tf.Module] = {name: getattr(model, warm_start.ATTRIBUTES[name]) for name in weights.warm_start}
-        warm_start.load(warm_start.find(str(options.warm_start)), parts, dataclasses.asdict(options))
+        other = warm_start.find(str(options.warm_start))
+        warm_start.load(other, parts, dataclasses.asdict(options), class_names)
     if isinstance(model, models.ContrastiveModel) and model.queue is not None and not weights.resumed:
         model.queue.copy_from(model.encoder, model.projection_head)
 
@@ -156,14 +162,14 @@ def trained_stages(config: config_lib.Config, last_stage: str, run_dir: Optional
     return tuple(dict.fromkeys(("pretrain", last_stage))) if trains_encoder(config, run_dir) else (last_stage,)
 
 
-def check_warm_start(options: config_lib.ModelOptions, num_classes: int) -> None:
+def check_warm_start(options: config_lib.ModelOptions, class_names: Sequence[str]) -> None:
     """Checks at once what a stage may need only after hours of another stage.
 
     Raises:
-      ArgumentError: the other run does not have the parts, or its classifier has another number of classes.
+      ArgumentError: the other run does not have the parts, or its classifier has other classes.
     """
     if options.warm_start is not None:
-        warm_start.check(warm_start.find(options.warm_start), options.warm_start_parts, num_classes)
+        warm_start.check(warm_start.find(options.warm_start), options.warm_start_parts, class_names)
 
 
 def whitening_constants(

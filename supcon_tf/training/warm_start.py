@@ -1,6 +1,6 @@
 """Gives parts of a model the weights that another run has learned."""
 
-from typing import Any, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -72,34 +72,60 @@ def find(path: str) -> OtherRun:
     return OtherRun(run_dir, record)
 
 
-def check(other: OtherRun, parts: Sequence[str], num_classes: int) -> None:
+def check(other: OtherRun, parts: Sequence[str], class_names: Sequence[str]) -> None:
     """Checks early for parts that may be needed only after hours of another stage.
 
     Args:
       other: the run to take weights from.
       parts: names of the parts to take, keys of `ATTRIBUTES`.
-      num_classes: number of classes of this run.
+      class_names: the classes of this run.
 
     Raises:
-      ArgumentError: a part is not there, or the classifier has another number of classes.
+      ArgumentError: a part is not there, or the classifier has other classes.
     """
     for part in parts:
         directory = other.checkpoints_with(part)
         if part == "classifier":
             (there,) = checkpoints.shape(directory, f"model/{ATTRIBUTES[part]}/bias")
-            if there != num_classes:
+            if there != len(class_names):
                 raise ArgumentError(
-                    "warm_start", other.run_dir.path, f"its classifier has {there} classes, not {num_classes}"
+                    "warm_start", other.run_dir.path, f"its classifier has {there} classes, not {len(class_names)}"
                 )
+            order_of_classes(other, class_names)
 
 
-def load(other: OtherRun, parts: Mapping[str, tf.Module], options: Mapping[str, Any]) -> None:
+def order_of_classes(other: OtherRun, class_names: Sequence[str]) -> List[int]:
+    """Returns for each class its number in another run. A run of an earlier version did not record its classes.
+
+    Raises:
+      ArgumentError: the other run has other classes.
+    """
+    there = other.record.get("class_names")
+    if there is None:
+        return list(range(len(class_names)))
+    if sorted(there) != sorted(class_names):
+        without, new = sorted({*there} - {*class_names}), sorted({*class_names} - {*there})
+        raise ArgumentError(
+            "warm_start",
+            other.run_dir.path,
+            f"its classifier has other classes: {_listed(without)} there, {_listed(new)} here; leave 'classifier' out "
+            "of {warm_start_parts}",
+            warm_start_parts=NAME_ONLY,
+        )
+    number = {name: i for i, name in enumerate(there)}
+    return [number[name] for name in class_names]
+
+
+def load(
+    other: OtherRun, parts: Mapping[str, tf.Module], options: Mapping[str, Any], class_names: Sequence[str]
+) -> None:
     """Gives parts of a model the weights that they have in another run.
 
     Args:
       other: the run to take weights from.
       parts: name of a part, a key of `ATTRIBUTES` → the part.
       options: options of this run's model. Where a part does not fit, the message names those that differ.
+      class_names: the classes of this run, in whose order the classifier is put.
 
     Raises:
       ArgumentError: a part is not there, or does not fit.
@@ -118,6 +144,9 @@ def load(other: OtherRun, parts: Mapping[str, tf.Module], options: Mapping[str, 
                 + (f"; it was trained with {references}" if differing else ""),
                 **differing,
             ) from None
+        if name == "classifier":
+            order = order_of_classes(other, class_names)
+            part.set_weights([weight[..., order] for weight in part.get_weights()])
 
 
 def _differing_options(record: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -125,6 +154,12 @@ def _differing_options(record: Mapping[str, Any], options: Mapping[str, Any]) ->
     there = {name: record[name] for name in SHAPING_OPTIONS if name in record}
     there = {name: tuple(value) if isinstance(value, list) else value for name, value in there.items()}
     return {name: value for name, value in there.items() if value != options[name]}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Returns the first names as a list in words."""
+    shown = ", ".join(f"'{name}'" for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
 def _in_words(part: str) -> str:

@@ -130,7 +130,8 @@ def test_encoder_head_and_queue_start_like_those_of_another_run(tmp_path):
     run_dir = RunDir(str(tmp_path / "run"))
     model = build.make_contrastive_model(config, SHAPE, CLASSES)
     fresh = {part: first_weights(getattr(model, part)).copy() for part in ("encoder", "projection_head")}
-    weights.load_initial_weights(weights.initial_weights(config, run_dir, "pretrain"), config.model, run_dir, model)
+    start = weights.initial_weights(config, run_dir, "pretrain")
+    weights.load_initial_weights(start, config.model, run_dir, model, "abc")
     for part, value in fresh.items():
         expected = first_weights(getattr(other, part))
         assert np.any(value != expected)
@@ -143,7 +144,8 @@ def test_a_resumed_stage_reads_nothing_but_its_checkpoint(tmp_path):
     run_dir = start_stages(tmp_path / "run", "pretrain")
     model = build.make_contrastive_model(config, SHAPE, CLASSES)
     before = model.get_weights()
-    weights.load_initial_weights(weights.initial_weights(config, run_dir, "pretrain"), config.model, run_dir, model)
+    start = weights.initial_weights(config, run_dir, "pretrain")
+    weights.load_initial_weights(start, config.model, run_dir, model, "abc")
     for value, expected in zip(model.get_weights(), before):
         np.testing.assert_array_equal(value, expected)
 
@@ -152,7 +154,8 @@ def test_the_classifier_is_trained_on_the_encoder_of_stage_pretrain(tmp_path):
     pretrained = save_pretrained(tmp_path, seed=3)
     config, run_dir = config_of(), RunDir(str(tmp_path))
     model = build.make_classifier(config, SHAPE, CLASSES, stage="linear")
-    weights.load_initial_weights(weights.initial_weights(config, run_dir, "linear"), config.model, run_dir, model)
+    start = weights.initial_weights(config, run_dir, "linear")
+    weights.load_initial_weights(start, config.model, run_dir, model, "abc")
     np.testing.assert_array_equal(first_weights(model.encoder), first_weights(pretrained.encoder))
 
 

@@ -21,10 +21,10 @@ def small(seed=0, width=0.25):
     return build_encoder("small", (8, 8, 1), width=width, seed=seed)
 
 
-def write_run(path, *, mode="supcon", total_steps=STEPS, **models):
+def write_run(path, *, mode="supcon", total_steps=STEPS, further=None, **models):
     """Writes a run that saved these models, by stage, after the steps in `STEPS`."""
     path.mkdir()
-    found = {"prepared_data": "images/1", "whitening_constants": {}, "total_steps": total_steps}
+    found = {"prepared_data": "images/1", "whitening_constants": {}, "total_steps": total_steps, **(further or {})}
     (path / "config.json").write_text(json.dumps({"mode": mode, **SMALL, **found}))
     for stage, model in models.items():
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
@@ -50,7 +50,7 @@ def run(pretrained, linear, tmp_path_factory):
 
 
 def load(path, **parts):
-    warm_start.load(warm_start.find(path), parts, vars(ModelOptions(**SMALL)))
+    warm_start.load(warm_start.find(path), parts, vars(ModelOptions(**SMALL)), "abc")
 
 
 def assert_same(part, other):
@@ -79,7 +79,7 @@ def test_unfinished_stage_does_not_count(pretrained, linear, tmp_path):
     with pytest.raises(
         ArgumentError, match="^warm_start=.*: has no finished stage 'linear', which would hold the class"
     ):
-        warm_start.check(warm_start.find(path), ("encoder", "classifier"), 3)
+        warm_start.check(warm_start.find(path), ("encoder", "classifier"), "abc")
 
 
 def test_parts_of_a_cross_entropy_run_come_from_its_one_stage(linear, tmp_path):
@@ -88,7 +88,7 @@ def test_parts_of_a_cross_entropy_run_come_from_its_one_stage(linear, tmp_path):
     load(path, encoder=classifier.encoder, classifier=classifier.linear)
     assert_same(classifier, linear)
     with pytest.raises(ArgumentError, match="a run of mode ce has no projection head"):
-        warm_start.check(warm_start.find(path), ("projection_head",), 3)
+        warm_start.check(warm_start.find(path), ("projection_head",), "abc")
 
 
 def test_part_that_does_not_fit_is_named_in_one_line(run):
@@ -102,11 +102,28 @@ def test_part_that_does_not_fit_is_named_in_one_line(run):
             load(run, encoder=encoder)
     with pytest.raises(ArgumentError) as caught:
         other = vars(ModelOptions(**{**SMALL, "encoder": "resnet18", "stem": "imagenet"}))
-        warm_start.load(warm_start.find(run), {"encoder": small(width=0.5)}, other)
+        warm_start.load(warm_start.find(run), {"encoder": small(width=0.5)}, other, "abc")
     assert caught.value.text(as_flag).startswith(f"--warm_start={run}: its encoder does not fit this run's (")
     assert caught.value.text(as_flag).endswith("; it was trained with --encoder=small --stem=auto")
     with pytest.raises(ArgumentError, match=f"^warm_start='{run}': its classifier has 3 classes, not 5"):
-        warm_start.check(warm_start.find(run), ("encoder", "classifier"), 5)
+        warm_start.check(warm_start.find(run), ("encoder", "classifier"), "abcde")
+
+
+def test_a_classifier_is_put_into_the_order_of_this_runs_classes(linear, tmp_path):
+    path = write_run(tmp_path / "run", linear=linear, further={"class_names": ["cat", "dog", "fox"]})
+    classifier = Classifier(small(), 3, freeze_encoder=True)
+    other = warm_start.find(path)
+    warm_start.check(other, ("classifier",), ("fox", "cat", "dog"))
+    options = vars(ModelOptions(**SMALL))
+    warm_start.load(other, {"classifier": classifier.linear}, options, ("fox", "cat", "dog"))
+    for weight, expected in zip(classifier.linear.get_weights(), linear.linear.get_weights()):
+        np.testing.assert_array_equal(weight, expected[..., [2, 0, 1]])
+
+
+def test_a_classifier_of_other_classes_is_refused_by_name(linear, tmp_path):
+    path = write_run(tmp_path / "run", linear=linear, further={"class_names": ["cat", "dog", "fox"]})
+    with pytest.raises(ArgumentError, match="has other classes: 'cat' there, 'owl' here; leave 'classifier' out of w"):
+        warm_start.check(warm_start.find(path), ("classifier",), ("dog", "fox", "owl"))
 
 
 def test_folder_without_a_run_is_refused(tmp_path):
