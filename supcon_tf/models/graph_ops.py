@@ -16,7 +16,8 @@ STATEFUL_BUT_HARMLESS = (
     "DatasetToSingleElement|Empty|GuaranteeConst|HashTableV2|If|InitializeTableV2|LookupTable(Find|Import|Size)V2|"
     "Multinomial|ParameterizedTruncatedNormal|PartitionedCall|Placeholder|Random.*|RangeDataset|ReadVariableOp|"
     "ReduceDataset|Stack.*V2|StatefulPartitionedCall|Tensor(Slice)?Dataset|TensorArray.*V3|TruncatedNormal|VarHandleOp|"
-    "VarIsInitializedOp|While|DestroyResourceOp|AnonymousHashTable"
+    "VarIsInitializedOp|While|DestroyResourceOp|AnonymousHashTable|Rng.*|NonDeterministicInts|Stateful(Random|Standard|"
+    "Truncated|Uniform).*"
 )
 # Operations that TensorFlow calls stateless, although they touch files, the network or Python.
 STATELESS_BUT_NOT = (
