@@ -116,13 +116,15 @@ def write(path: str, images: Sequence[str]) -> None:
 
 
 def _read(path: str) -> np.ndarray:
-    from PIL import Image
+    """Returns the pixels of an image file, as in training."""
+    from supcon_tf.data import pixels
 
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read as an image: {error}") from error
+        with open(path, "rb") as file:
+            content = pixels.encode(file.read())
+    except Exception as error:  # Pillow's readers raise errors of many kinds
+        raise UserError(f"{path}: cannot be read as an image: {pixels.reason(error)}") from error
+    return pixels.decode_image(content, 3, checked=False).numpy()
 
 
 def _mode(path: str) -> Optional[str]:

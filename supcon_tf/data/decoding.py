@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from supcon_tf.data import records
+from supcon_tf.data import folder, pixels, records
 from supcon_tf.data.load import ImageData
 
 GREY = 128
 SMALL = 8  # side in pixels of the grey image that replaces a bad one whose size is unknown
 # Names of ops in the messages of TensorFlow's decoder.
-DECODERS = ("decodeimage", "decode_image", "decodejpeg", "decodepng")
+DECODERS = ("decodeimage", "decode_image", "decodejpeg", "decodepng", "extractjpegshape", "extract_jpeg_shape")
 
 
 class BadImages:
@@ -43,7 +43,9 @@ class BadImages:
 
 
 def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> tf.Tensor:
-    """Decodes an image.
+    """Decodes an image, the same way as the exported model.
+
+    The images of a folder were checked when it was prepared, and images of one size need no check.
 
     Args:
       data: the data set.
@@ -53,10 +55,9 @@ def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) 
     Returns:
       uint8 `[height, width, channels]`.
     """
-    image = data.builder.info.features[data.image_key].decode_example(encoded)
-    own_channels = data.image_shape[2]
-    image = image[..., :own_channels]
-    image.set_shape([None, None, own_channels])
+    height, width, own_channels = data.image_shape
+    checked = not isinstance(data.builder, folder.Folder) and None in (height, width)
+    image = pixels.decode_image(encoded, own_channels, checked=checked)
     if channels == 1 and own_channels == 3:
         return tf.image.rgb_to_grayscale(image)
     if channels == 3 and own_channels == 1:

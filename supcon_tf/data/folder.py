@@ -3,21 +3,19 @@
 import concurrent.futures
 import dataclasses
 import hashlib
-import io
 import os
 import re
 import sys
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+import threading
+from typing import Any, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
 
-import numpy as np
-import PIL.Image
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from supcon_tf.data import pixels
 from supcon_tf.data.folder_layout import PREFIX, ImageFile, arrange, list_names
 from supcon_tf.errors import ArgumentError
 
-JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 READ_AHEAD = 32  # number of files that are read and checked at a time
 NAMED = 10  # number of skipped files that are named; the others are only counted
 
@@ -35,7 +33,7 @@ class FolderConfig(tfds.core.BuilderConfig):
 class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """RGB images `[height, width, 3]` from a folder, with labels if it has classes. See `builder`."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")  # 2: large images are made smaller, and peaks of 16 bits are kept
 
     def _info(self) -> tfds.core.DatasetInfo:
         features: Dict[str, Any] = {"image": tfds.features.Image(shape=(None, None, 3))}
@@ -46,7 +44,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             builder=self,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label") if class_names else None,
-            metadata=tfds.core.MetadataDict(skipped=[]),
+            metadata=tfds.core.MetadataDict(skipped=[], sixteen_bits={}),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Dict[str, Iterator[Any]]:
@@ -67,8 +65,13 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             if image is None:
                 self.info.metadata["skipped"].append([file.name, reason])
                 continue
+            if image.peak is not None:
+                seen = self.info.metadata["sixteen_bits"]
+                seen["images"] = seen.get("images", 0) + 1
+                seen["peak"] = max(seen.get("peak", 0), image.peak)
             empty = False
-            yield file.name, {"image": image, "label": file.label} if config.class_names else {"image": image}
+            example = {"image": image.content}
+            yield file.name, {**example, "label": file.label} if config.class_names else example
         if empty:
             problem = f"none of the {len(files)} files for '{split}' is an image"
             raise ArgumentError("dataset", PREFIX + config.folder, problem)
@@ -123,50 +126,38 @@ def report_skipped(folder: Folder) -> None:
         print(f"Files of {path} that are not images, skipped: {len(skipped)}", file=sys.stderr)
 
 
-def encode(content: bytes) -> bytes:
-    """Returns the content of an image file as JPEG or PNG that TensorFlow decodes.
-
-    A JPEG or PNG that TensorFlow decodes is returned unchanged; any other image becomes an RGB PNG. Like TensorFlow's
-    decoder, this keeps the first frame of an animation and the upper 8 of 16 bits, and drops transparency.
-
-    Raises:
-      Exception: any error of Pillow about content that is not an image, or a broken one.
-    """
-    if content.startswith((JPEG, PNG)):
-        try:
-            tf.io.decode_image(content, channels=3, expand_animations=False)
-            return content
-        except tf.errors.InvalidArgumentError:
-            pass  # Pillow reads a few files that TensorFlow does not
-    image: PIL.Image.Image = PIL.Image.open(io.BytesIO(content))
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        pixels = np.asarray(image)
-        if pixels.min() < 0 or pixels.max() >= 1 << 16:
-            raise ValueError("pixels of more than 16 bits")
-        image = PIL.Image.fromarray((pixels >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is not known")
-    png = io.BytesIO()
-    image.convert("RGB").save(png, "PNG")
-    return png.getvalue()
+def report_dark(folder: Folder) -> None:
+    """Prints one line on stderr if the images of 16 bits, all together, leave the highest bit unused."""
+    seen = folder.info.metadata["sixteen_bits"]
+    if not seen or seen["peak"] >= 1 << 15:
+        return
+    factor = 1 << (16 - max(seen["peak"].bit_length(), 1))
+    print(
+        f"Images of 16 bits in {folder.builder_config.folder} use only the values 0 to {seen['peak']}: "
+        f"{seen['images']} images. The upper 8 bits are kept, so they are nearly black; multiply their values by "
+        f"{factor}",
+        file=sys.stderr,
+    )
 
 
-def _read_all(files: Sequence[ImageFile]) -> Iterator[Tuple[Optional[bytes], str]]:
+def _read_all(files: Sequence[ImageFile]) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
     """Yields for each file, in order, its image, or None and the reason."""
+    one_at_a_time = threading.Lock()
     with concurrent.futures.ThreadPoolExecutor() as threads:
         for start in range(0, len(files), READ_AHEAD):
-            yield from threads.map(_read, files[start : start + READ_AHEAD])
+            chunk = files[start : start + READ_AHEAD]
+            yield from threads.map(lambda file: _read(file, one_at_a_time), chunk)
 
 
-def _read(file: ImageFile) -> Tuple[Optional[bytes], str]:
+def _read(
+    file: ImageFile, one_at_a_time: Optional[ContextManager[Any]] = None
+) -> Tuple[Optional[pixels.Converted], str]:
     """Returns the image in a file, or None and the reason."""
     try:
         with tf.io.gfile.GFile(file.path, "rb") as stream:
-            return encode(stream.read()), ""
-    except PIL.UnidentifiedImageError:
-        return None, "no known image format"
+            return pixels.convert(stream.read(), one_at_a_time), ""
     except Exception as error:  # Pillow's readers raise errors of many kinds
-        return None, " ".join(str(error).split()) or type(error).__name__
+        return None, pixels.reason(error)
 
 
 def _stamp(path: str) -> Tuple[int, int]:

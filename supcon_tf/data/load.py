@@ -71,6 +71,7 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
             (prepare_data if prepare else set_known_sizes)(options, builder)
         if isinstance(builder, folder.Folder) and prepare:
             folder.report_skipped(builder)
+            folder.report_dark(builder)
         train, validation, evaluation = choose_splits(options, builder, label_key)
     features = builder.info.features
     height, width, channels = features[image_key].shape

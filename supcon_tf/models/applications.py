@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import NAME_ONLY, ArgumentError, did_you_mean, first_line
+from supcon_tf.models.foreign import check_trusted
 from supcon_tf.models.initialization import derived_seed
 from supcon_tf.models.wrapped import as_encoder
 
@@ -38,7 +39,12 @@ class FamilyScaling(keras.layers.Layer):
 
 
 def build_application(
-    name: str, image_shape: Tuple[int, int, int], *, weights: Optional[str] = None, seed: int = 0
+    name: str,
+    image_shape: Tuple[int, int, int],
+    *,
+    weights: Optional[str] = None,
+    seed: int = 0,
+    trust_model: bool = False,
 ) -> keras.Model:
     """Returns a model of keras.applications without its classifier, with global average pooling.
 
@@ -52,6 +58,7 @@ def build_application(
       image_shape: height, width and channels. A grey image becomes three equal channels.
       weights: 'imagenet', the path of a file, or None for fresh weights.
       seed: seed of fresh weights.
+      trust_model: whether to read the weights of a .keras file whose model could run code, see `load_encoder`.
 
     Raises:
       ArgumentError: no model has this name, the images are too small for it, or the weights cannot be read or do not
@@ -72,7 +79,7 @@ def build_application(
         needed = f"takes images of at least {smallest[1]} pixels, not {min(shape[:2])}; increase {{image_shape}}"
         raise ArgumentError("name", name, needed, image_shape=NAME_ONLY) from None
     if weights is not None:
-        _load_weights(model, name, weights, shape)
+        _load_weights(model, name, weights, shape, trust_model=trust_model)
     if any(map(_is_measured, model.layers)):
         model = _with_imagenet_scaling(model, weights)
     for layer in model.layers:
@@ -81,7 +88,7 @@ def build_application(
     return as_encoder(model, image_shape, FamilyScaling(make.__module__.rsplit(".", 1)[-1]))
 
 
-def _load_weights(model: keras.Model, name: str, weights: str, shape: Tuple[int, ...]) -> None:
+def _load_weights(model: keras.Model, name: str, weights: str, shape: Tuple[int, ...], *, trust_model: bool) -> None:
     """Gives the model the weights that Keras has for it, or those of a file."""
     if weights == "imagenet":
         try:
@@ -96,10 +103,13 @@ def _load_weights(model: keras.Model, name: str, weights: str, shape: Tuple[int,
         raise ArgumentError("weights", weights, "no such file")
     try:
         if weights.endswith(".keras"):
-            arrays = keras.models.load_model(weights, compile=False).get_weights()
+            check_trusted("weights", weights, trust_model=trust_model)
+            arrays = keras.models.load_model(weights, compile=False, safe_mode=not trust_model).get_weights()
             model.set_weights(arrays[: len(model.weights)])  # a classifier follows
         else:
             model.load_weights(weights)
+    except ArgumentError:
+        raise
     except Exception as error:  # its type depends on what is wrong with the file
         problem = f"does not hold the weights of {name} without its classifier ({first_line(error, 200)})"
         raise ArgumentError("weights", weights, problem) from None

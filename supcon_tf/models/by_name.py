@@ -54,13 +54,15 @@ def _application(
     options: ModelOptions, image_shape: Tuple[int, int, int], whitening: Whitening, seed: int
 ) -> keras.Model:
     name = options.encoder.partition(":")[2]
-    return build_application(name, image_shape, weights=options.encoder_weights, seed=seed)
+    return build_application(
+        name, image_shape, weights=options.encoder_weights, seed=seed, trust_model=options.trust_model
+    )
 
 
 def _user_model(
     options: ModelOptions, image_shape: Tuple[int, int, int], whitening: Whitening, seed: int
 ) -> keras.Model:
-    return load_encoder(options.encoder, image_shape)
+    return load_encoder(options.encoder, image_shape, trust_model=options.trust_model)
 
 
 RESIDUAL_NETWORK = EncoderFamily(_residual_network, whitened=True)

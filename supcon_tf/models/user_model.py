@@ -6,10 +6,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import NAME_ONLY, ArgumentError, first_line
+from supcon_tf.models.foreign import check_trusted
 from supcon_tf.models.wrapped import as_encoder
 
 
-def load_encoder(path: str, image_shape: Tuple[int, int, int]) -> keras.Model:
+def load_encoder(path: str, image_shape: Tuple[int, int, int], *, trust_model: bool = False) -> keras.Model:
     """Returns the user's Keras model as an encoder. All its weights are trainable.
 
     The model gets images from 0 to 255. A feature map is averaged over the image. Any other output `[batch, dim]` is
@@ -18,14 +19,18 @@ def load_encoder(path: str, image_shape: Tuple[int, int, int]) -> keras.Model:
     Args:
       path: a .keras or .h5 file, or the folder of a SavedModel that Keras wrote.
       image_shape: height, width and channels. A grey image becomes three equal channels for a model that takes three.
+      trust_model: whether to load a model that could run code or touch files, for example by a Lambda layer.
 
     Raises:
-      ArgumentError: the model cannot be read, or does not map such images to vectors.
+      ArgumentError: the model cannot be read, could run code, or does not map such images to vectors.
     """
     if not tf.io.gfile.exists(path):
         raise ArgumentError("path", path, "no such file or folder")
     try:
-        model = keras.models.load_model(path, compile=False)
+        check_trusted("path", path, trust_model=trust_model)
+        model = keras.models.load_model(path, compile=False, safe_mode=not trust_model)
+    except ArgumentError:
+        raise
     except Exception as error:  # the user's own layers may raise anything
         raise ArgumentError("path", path, f"cannot be read as a Keras model ({first_line(error, 200)})") from None
     if not isinstance(model, keras.Model):

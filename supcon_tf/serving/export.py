@@ -7,6 +7,8 @@ from typing import Callable, Dict, Optional, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.data import pixels
+
 CLASS_NAMES = "classes.txt"
 
 
@@ -41,7 +43,7 @@ class ServableModel(tf.Module):
             self._folder = tempfile.TemporaryDirectory()  # removed with this object
             path = os.path.join(self._folder.name, CLASS_NAMES)
             with tf.io.gfile.GFile(path, "w") as file:
-                file.write("".join(f"{name}\n" for name in class_names))
+                file.write("".join(f"{_on_one_line(name)}\n" for name in class_names))
             self.class_names = tf.saved_model.Asset(path)
 
     def signatures(self) -> Dict[str, Callable]:
@@ -72,14 +74,17 @@ class ServableModel(tf.Module):
 
     @tf.function
     def serve_encoded(self, encoded: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """Maps JPEG or PNG files of any sizes to probabilities and classes."""
-        channels = self._image_shape[-1]
+        """Maps JPEG or PNG files of any sizes to probabilities and classes, and says which of them are valid."""
 
-        def decode(content: tf.Tensor) -> tf.Tensor:
-            image = tf.io.decode_image(content, channels=channels, expand_animations=False)
-            return self._view(tf.ensure_shape(image, [None, None, channels]))
+        def view(content: tf.Tensor) -> tf.Tensor:
+            return self._view(pixels.decode_image(content, self._image_shape[-1]))
 
-        return self._answer(tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(self._image_shape, tf.uint8)))
+        views, valid = pixels.decode_each(encoded, view, tf.zeros(self._image_shape, tf.uint8))
+        answer = self._answer(views)
+        for name, values in answer.items():
+            nothing = tf.constant(-1 if name == "classes" else 0, values.dtype)
+            answer[name] = tf.where(valid if values.shape.rank == 1 else valid[:, tf.newaxis], values, nothing)
+        return {**answer, "valid": valid}
 
     @tf.function
     def embed(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
@@ -95,6 +100,11 @@ class ServableModel(tf.Module):
 
     def _embedding(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
         return {"embedding": tf.math.l2_normalize(self._model.embed(views), axis=1)}
+
+
+def _on_one_line(name: str) -> str:
+    """Returns a name whose line breaks and control characters are escaped, as in Python."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def write_saved_model(servable: ServableModel, path: str) -> None:

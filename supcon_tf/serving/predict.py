@@ -2,16 +2,21 @@
 
 import os
 import sys
-from typing import Callable, List, Tuple
+import warnings
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from supcon_tf.errors import UserError, first_line
+from supcon_tf.errors import ArgumentError, UserError, first_line
+
+USAGE = "usage: python -m supcon_tf.serving.predict [--trust_model] SAVED_MODEL IMAGE..."
+TRUST = "--trust_model"
+OUTPUTS = {"classes", "probabilities", "valid"}  # of the signature `serve_encoded`
 
 
-def load_classifier(saved_model: str) -> Callable[[str], Tuple[str, float]]:
+def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[[str], Tuple[str, float]]:
     """Returns a function that maps the path of an image file to the name and the probability of its class.
 
-    The path may be a gs:// address, and the file a JPEG, PNG, GIF or BMP image. For any other file the function raises
-    a UserError that names the file.
+    The path may be a gs:// address. The file may have any format that training reads, and its pixels are the same as in
+    training. For any other file the function raises a UserError that names the file.
 
     >>> classify = load_classifier("runs/mine/saved_model")
     >>> classify("IMAGE.png")
@@ -19,29 +24,68 @@ def load_classifier(saved_model: str) -> Callable[[str], Tuple[str, float]]:
 
     Args:
       saved_model: folder of the SavedModel, or a gs:// address.
+      trust_model: whether to run a model whose operations may touch files, the network or other programs.
 
     Raises:
-      UserError: there is no SavedModel, or it was trained without classes.
+      UserError: there is no SavedModel, it is damaged, or it was trained without classes.
+      ArgumentError: the model is not trusted and could do more than compute.
     """
     import tensorflow as tf
+
+    from supcon_tf.models.graph_ops import unsafe_operations
 
     if not tf.io.gfile.exists(os.path.join(saved_model, "saved_model.pb")):
         raise UserError(f"{saved_model}: holds no saved_model.pb; give the folder of a SavedModel")
     classes = os.path.join(saved_model, "assets", "classes.txt")
     if not tf.io.gfile.exists(classes):
         raise UserError(f"{saved_model}: was trained without classes and returns only embeddings")
-    names = _read(classes).decode().splitlines()
-    model = tf.saved_model.load(saved_model)
+    operations = [] if trust_model else unsafe_operations(saved_model)
+    if operations:
+        problem = (
+            f"contains {', '.join(operations)}, which can touch files, the network or other programs; if you trust its "
+            "source, add {trust_model}"
+        )
+        raise ArgumentError("saved_model", saved_model, problem, trust_model=True)
+    names = _read(classes).decode(errors="replace").splitlines()
+    try:
+        # The signatures live no longer than the model.
+        model = tf.saved_model.load(saved_model)
+        serve = model.signatures["serve_encoded"]
+    except Exception as error:  # its type depends on which file is damaged
+        raise UserError(f"{saved_model}: cannot be loaded ({first_line(error, 120)})") from None
+    if not serve.structured_outputs.keys() >= OUTPUTS:
+        raise UserError(f"{saved_model}: comes from an earlier version or another program; export it again")
+    if serve.structured_outputs["probabilities"].shape[1] not in (None, len(names)):
+        raise UserError(f"{classes}: has {len(names)} lines, which is not the model's number of classes")
+
+    def answer_to(content: bytes) -> Optional[Dict[str, Any]]:
+        """Returns the model's answer; None if it cannot decode the image."""
+        answer = {name: value.numpy()[0] for name, value in serve(encoded=tf.constant([content])).items()}
+        return answer if answer["valid"] else None
 
     def classify(image: str) -> Tuple[str, float]:
-        encoded = tf.constant([_read(image)])
-        try:
-            answer = model.signatures["serve_encoded"](encoded=encoded)
-        except tf.errors.InvalidArgumentError:
-            raise UserError(f"{image}: is not a JPEG, PNG, GIF or BMP image that TensorFlow reads") from None
-        return names[int(answer["classes"][0])], float(tf.reduce_max(answer["probabilities"]))
+        assert model is not None
+        content = _read(image)
+        answer = answer_to(content) or answer_to(_convert(image, content))
+        if answer is None:
+            raise UserError(f"{image}: is an image that the model cannot decode")
+        return names[int(answer["classes"])], float(answer["probabilities"].max())
 
     return classify
+
+
+def _convert(image: str, content: bytes) -> bytes:
+    """Returns a JPEG or PNG with the pixels that training sees.
+
+    Raises:
+      UserError: the content is not an image that training reads.
+    """
+    from supcon_tf.data import pixels
+
+    try:
+        return pixels.encode(content)
+    except Exception as error:  # Pillow's readers raise errors of many kinds
+        raise UserError(f"{image}: is not an image ({pixels.reason(error)})") from None
 
 
 def _read(path: str) -> bytes:
@@ -65,22 +109,35 @@ def main(argv: List[str]) -> int:
     """Prints a line for each image, on stderr for one that cannot be classified.
 
     Args:
-      argv: the program's name, the folder of the SavedModel, and the images.
+      argv: the program's name, '--trust_model' if the model is trusted, the folder of the SavedModel, and the images.
 
     Returns:
       The exit status: 0 if all images were classified, else 2.
     """
-    if len(argv) < 3:
-        print("usage: python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...", file=sys.stderr)
+    arguments = [argument for argument in argv[1:] if argument != TRUST]
+    if len(arguments) < 2:
+        print(USAGE, file=sys.stderr)
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides notices of TensorFlow's C++ part
-    try:
-        classify = load_classifier(argv[1])
-    except UserError as error:
-        print(f"predict: {error}", file=sys.stderr)
-        return 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large images
+        try:
+            classify = load_classifier(arguments[0], trust_model=TRUST in argv)
+        except UserError as error:
+            print(f"predict: {error.text(_as_typed)}", file=sys.stderr)
+            return 2
+        return _print_classes(classify, arguments[1:])
+
+
+def _as_typed(name: str, value: Any) -> str:
+    """Names an argument the way the user types it."""
+    return TRUST if name == "trust_model" else str(value)
+
+
+def _print_classes(classify: Callable[[str], Tuple[str, float]], images: List[str]) -> int:
+    """Prints a line for each image; returns the exit status."""
     status = 0
-    for image in argv[2:]:
+    for image in images:
         try:
             name, probability = classify(image)
         except UserError as error:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supcon_tf.data import folder, folder_layout
+from supcon_tf.data.pixels import encode
 from supcon_tf.errors import ArgumentError
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
@@ -76,7 +77,7 @@ def names(builder):
     ],
 )
 def test_jpeg_and_png_keep_their_bytes(content):
-    assert folder.encode(content) == content
+    assert encode(content) == content
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_jpeg_and_png_keep_their_bytes(content):
     ],
 )
 def test_other_images_become_what_tensorflow_decodes_to_the_same_pixels(content, pixels):
-    np.testing.assert_array_equal(decode(folder.encode(content)), pixels)
+    np.testing.assert_array_equal(decode(encode(content)), pixels)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_other_images_become_what_tensorflow_decodes_to_the_same_pixels(content,
 )
 def test_content_that_cannot_be_decoded_is_rejected(content):
     with pytest.raises(Exception):  # noqa: B017 (Pillow raises errors of many kinds)
-        folder.encode(content)
+        encode(content)
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid", "Val"])

@@ -60,6 +60,12 @@ class ModelOptions:
         "file for that model without its classifier. With --stages=linear,evaluate,export this encoder is evaluated "
         "without further training. Default: random weights.",
     )
+    trust_model: bool = option(
+        False,
+        "Load the file of --encoder or --encoder_weights even if it can run code or touch files, for example through a "
+        "Lambda layer.",
+        identity=False,
+    )
     warm_start: Optional[str] = option(
         None,
         "Folder (--run_dir) of another run whose weights this run starts from. The encoder keeps the whitening that it "
