@@ -43,6 +43,21 @@ class RunDir:
         """Returns the folder of a stage's checkpoints."""
         return os.path.join(self.path, "checkpoints", stage)
 
+    def remove_leftovers(self) -> None:
+        """Removes what interrupted writes have left. Only the process that holds the run's lock may call this.
+
+        Leaves folders alone that have no lock, such as gs:// addresses; another process may be writing there.
+        """
+        if "://" in self.path:
+            return
+        patterns = ("*.partial", "checkpoints/*/*_temp", "checkpoints/*/checkpoint.tmp*")
+        found = [path for pattern in patterns for path in tf.io.gfile.glob(os.path.join(self.path, pattern))]
+        for data in tf.io.gfile.glob(os.path.join(self.path, "checkpoints", "*", "ckpt-*.data-*")):
+            if not tf.io.gfile.exists(f"{data.rpartition('.data-')[0]}.index"):
+                found.append(data)
+        for path in found:
+            remove(path)
+
     def record(self) -> Optional[Dict[str, Any]]:
         """Returns the content of config.json, or None if there is none.
 
@@ -160,6 +175,14 @@ def default_path(config: config_lib.Config) -> str:
         dataset = os.path.basename(os.path.abspath(dataset[len("folder:") :]))
     dataset = re.sub(r"[/:]", "_", dataset)
     return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a folder with its content. Does nothing if there is none."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    elif tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:
