@@ -78,16 +78,16 @@ def failure(error: BaseException, *folders: str) -> Optional[Failure]:
     return found if in_folder and found.number in OF_FILES else None
 
 
-def failure_behind(error: BaseException, *folders: str) -> Optional[BaseException]:
-    """Returns the error of storage that has led to `error`, which a library has raised instead; None if none has.
+def failure_behind(error: BaseException, *folders: str) -> Optional[Failure]:
+    """Returns the failure of storage that has led to `error`, which a library has raised instead; None if none has.
 
     Args:
       error, folders: as for `failure`.
     """
-    cause: Optional[BaseException] = error
-    while cause is not None and failure(cause, *folders) is None:
-        cause = cause.__cause__ or cause.__context__
-    return cause
+    found, cause = failure(error, *folders), error.__cause__ or error.__context__
+    while found is None and cause is not None:
+        found, cause = failure(cause, *folders), cause.__cause__ or cause.__context__
+    return found
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
       builder: of the data set `options.dataset`; its `info` is complete afterwards.
 
     Raises:
-      ArgumentError: files are missing and cannot be downloaded, or TFDS failed.
+      ArgumentError: files are missing and cannot be downloaded, the data directory cannot be written, or TFDS failed.
       UserError: the data directory holds an incomplete copy.
     """
     print(f"Preparing {options.dataset} in {builder.data_dir} ...", file=sys.stderr, flush=True)
@@ -48,9 +48,11 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
         except Exception as error:
             # Another process may have prepared the same data set meanwhile; then its copy is used.
             if not finished.exists():
-                cause = storage.failure_behind(error, str(builder.data_dir_root))
-                if cause is not None:
-                    raise cause from error
+                root = os.fspath(builder.data_dir_root)
+                failure = storage.failure_behind(error, root)
+                if failure is not None:
+                    problem = f"cannot be written ({failure.reason}); run the same command again when this is mended"
+                    raise ArgumentError("data_dir", root, problem) from error
                 raise _not_prepared(options, builder, out_of_reach, error) from error
     if not finished.exists():
         raise UserError(f"{builder.data_dir}: holds an incomplete copy of {options.dataset}; delete that folder")

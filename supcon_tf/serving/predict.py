@@ -21,7 +21,7 @@ def load_classifier(saved_model: str) -> Callable[[str], Tuple[str, float]]:
       saved_model: folder of the SavedModel, or a gs:// address.
 
     Raises:
-      UserError: there is no SavedModel, or it was trained without classes.
+      UserError: there is no SavedModel, it is damaged, or it was trained without classes.
     """
     import tensorflow as tf
 
@@ -31,7 +31,10 @@ def load_classifier(saved_model: str) -> Callable[[str], Tuple[str, float]]:
     if not tf.io.gfile.exists(classes):
         raise UserError(f"{saved_model}: was trained without classes and returns only embeddings")
     names = _read(classes).decode().splitlines()
-    model = tf.saved_model.load(saved_model)
+    try:
+        model = tf.saved_model.load(saved_model)
+    except (OSError, IndexError, ValueError, tf.errors.OpError) as error:  # so TensorFlow reports damage
+        raise UserError(f"{saved_model}: cannot be loaded ({first_line(error, 120)}); export it again") from error
 
     def classify(image: str) -> Tuple[str, float]:
         encoded = tf.constant([_read(image)])

@@ -1,8 +1,8 @@
 """Runs command lines, each in a fork of one process that has imported TensorFlow already, which saves seconds.
 
-Reads one JSON object a line from stdin: `argv`, `log` (file for stdout and stderr), and optionally `fault` with
-`folder`, `error` and `at` (see shim.c). Answers with `started`, the process, and when it ends with `status`, negative
-after a signal, and `changes`, the number of changes that the shim has counted in it.
+Reads one JSON object a line from stdin. `{"argv": …, "log": …}` starts a command line, with the file for its output,
+and is answered with its process. `fault` may give `folder`, `error` and `at`; see shim.c. `{"wait": PROCESS}` is
+answered with its `status`, negative after a signal, and with `changes`, the number of changes that the shim counted.
 """
 
 import ctypes
@@ -11,28 +11,32 @@ import os
 import sys
 import traceback
 
-import supcon_tf.run.run  # noqa: F401 (imports all of TensorFlow that a run needs)
+import supcon_tf.run.run  # noqa: F401 (imports what a run needs)
 from supcon_tf.cli.main import main
 
 
 def serve():
+    counts = {}
     for line in sys.stdin:
         request = json.loads(line)
-        counted, counts = os.pipe()
-        pid = os.fork()
-        if not pid:
-            os.close(counted)
-            run(request, counts)
-        os.close(counts)
-        say({"started": pid})
-        _, status = os.waitpid(pid, 0)
-        with os.fdopen(counted) as file:
-            changes = file.read()
-        say({"status": os.waitstatus_to_exitcode(status), "changes": int(changes or 0)})
+        if "wait" in request:
+            answer = wait(request["wait"], counts.pop(request["wait"]))
+        else:
+            read, write = os.pipe()
+            answer = os.fork()
+            if not answer:
+                run(request, write)
+            os.close(write)
+            counts[answer] = read
+        print(json.dumps(answer), flush=True)
 
 
-def say(answer):
-    print(json.dumps(answer), flush=True)
+def wait(process, pipe):
+    _, status = os.waitpid(process, 0)
+    with os.fdopen(pipe) as file:
+        changes = file.read()
+    code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    return {"status": code, "changes": int(changes or 0)}
 
 
 def run(request, counts):
@@ -41,9 +45,9 @@ def run(request, counts):
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    shim = ctypes.CDLL(None) if request.get("fault") else None
-    if shim:
-        fault = request["fault"]
+    fault = request["fault"]
+    if fault:
+        shim = ctypes.CDLL(None)
         shim.faults_arm(fault["folder"].encode(), fault["error"], ctypes.c_long(fault["at"]))
     try:
         status = main(["app.py", *request["argv"]])
@@ -52,7 +56,7 @@ def run(request, counts):
         status = 1
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    if shim:
+    if fault:
         os.write(counts, str(shim.faults_changes()).encode())
     os._exit(status)
 
