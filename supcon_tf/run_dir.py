@@ -9,6 +9,7 @@
           saved_model/
 """
 
+import contextlib
 import json
 import os
 import re
@@ -43,6 +44,21 @@ class RunDir:
         """Returns the folder of a stage's checkpoints."""
         return os.path.join(self.path, "checkpoints", stage)
 
+    def remove_leftovers(self) -> None:
+        """Removes what interrupted writes have left. Only the process that holds the run's lock may call this.
+
+        Leaves folders alone that have no lock, such as gs:// addresses; another process may be writing there.
+        """
+        if "://" in self.path:
+            return
+        patterns = ("*.partial", "checkpoints/*/*_temp", "checkpoints/*/checkpoint.tmp*")
+        found = [path for pattern in patterns for path in tf.io.gfile.glob(os.path.join(self.path, pattern))]
+        for data in tf.io.gfile.glob(os.path.join(self.path, "checkpoints", "*", "ckpt-*.data-*")):
+            if not tf.io.gfile.exists(f"{data.rpartition('.data-')[0]}.index"):
+                found.append(data)
+        for path in found:
+            remove(path)
+
     def record(self) -> Optional[Dict[str, Any]]:
         """Returns the content of config.json, or None if there is none.
 
@@ -50,7 +66,12 @@ class RunDir:
           ArgumentError: the run was made before the first release.
           UserError: the file is not JSON.
         """
-        record = read_json(self.config)
+        try:
+            record = read_json(self.config)
+        except UserError as error:
+            raise UserError(
+                f"{self.config}: is not valid JSON; put back a copy, or give another {{run_dir}}", run_dir=NAME_ONLY
+            ) from error
         if record is not None and not record.keys() >= set(FOUND):
             raise ArgumentError(
                 "run_dir",
@@ -65,10 +86,19 @@ class RunDir:
 
         Raises:
           ArgumentError: the run was made before the first release.
-          UserError: the record cannot be read.
+          UserError: the record is missing or cannot be read.
         """
-        record = self.record() if self._has_saved() else None
-        return config_lib.recorded(record) if record is not None and record["dataset"] == dataset else None
+        if not self._has_saved():
+            return None
+        record = self.record()
+        if record is None:
+            raise UserError(
+                f"{self.config}: is missing, so nobody knows which options its checkpoints were trained with; put "
+                "back a copy, or give another {run_dir}",
+                run_dir=NAME_ONLY,
+            )
+        record = config_lib.recorded(record)
+        return record if record["dataset"] == dataset else None
 
     def check_same(
         self, config: config_lib.Config, found: Mapping[str, Any], record: Optional[Mapping[str, Any]] = None
@@ -162,6 +192,14 @@ def default_path(config: config_lib.Config) -> str:
     return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")
 
 
+def remove(path: str) -> None:
+    """Removes a file, or a folder with its content. Does nothing if there is none."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    elif tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
+
+
 def read_json(path: str) -> Optional[Dict[str, Any]]:
     """Returns the content of a file that `write_json` wrote, or None if there is no such file.
 
@@ -170,11 +208,11 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
     """
     if not tf.io.gfile.exists(path):
         return None
-    with tf.io.gfile.GFile(path) as file:
-        try:
-            return json.load(file)
-        except ValueError:
-            raise UserError(f"{path}: is not valid JSON; remove it and run again") from None
+    with tf.io.gfile.GFile(path) as file, contextlib.suppress(ValueError):
+        content = json.load(file)
+        if isinstance(content, dict):
+            return content
+    raise UserError(f"{path}: is not valid JSON; remove it and run again")
 
 
 def write_json(path: str, content: Dict[str, Any]) -> None:

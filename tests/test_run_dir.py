@@ -135,3 +135,32 @@ def test_recorded_options_are_readable(tmp_path):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
     run_dir.claim(config_lib.from_values({"seed": 5}), FOUND)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 5
+
+
+def test_leftovers_of_interrupted_writes_are_removed_and_nothing_else(tmp_path):
+    stage = tmp_path / "checkpoints" / "pretrain"
+    kept = ["config.json", "notes.txt", "checkpoints/pretrain/checkpoint", "checkpoints/pretrain/README"]
+    kept += [f"checkpoints/pretrain/ckpt-3{end}" for end in (".index", ".data-00000-of-00001")]
+    left = ["metrics.json.partial", "saved_model.partial/classes.txt", "checkpoints/pretrain/checkpoint.tmp0a"]
+    left += ["checkpoints/pretrain/ckpt-4_temp/part-0", "checkpoints/pretrain/ckpt-2.data-00000-of-00001"]
+    for name in (*kept, *left):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    run_dir_lib.RunDir(str(tmp_path)).remove_leftovers()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    assert sorted(path.name for path in stage.iterdir() if path.is_dir()) == []
+    assert not (tmp_path / "saved_model.partial").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "3", '{"a', "\udcff"])
+def test_a_damaged_record_is_not_to_be_removed(tmp_path, content):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match="config.json: is not valid JSON; put back a copy, or give another run_dir$"):
+        run_dir_lib.RunDir(str(tmp_path)).record_of("digits")
+
+
+def test_checkpoints_without_a_record_are_not_resumed(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="config.json: is missing, so nobody knows which options"):
+        run_dir_lib.RunDir(str(tmp_path)).record_of("digits")

@@ -7,7 +7,7 @@ import sys
 from typing import Optional, Sequence
 
 from supcon_tf import config as config_lib
-from supcon_tf.cli import flags
+from supcon_tf.cli import flags, surroundings
 from supcon_tf.cli.help import config_text
 from supcon_tf.cli.sources import recipe_named
 from supcon_tf.errors import Interrupted, UserError, WorkersLost
@@ -25,13 +25,24 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
       The exit status: 0, 2 after a UserError, or 128 plus the number of the signal that stopped the run.
     """
     argv = sys.argv if argv is None else argv
+    with surroundings.guarded_streams():
+        try:
+            return _status(argv)
+        except BrokenPipeError:  # the reader of the output, for example `head`, has closed it
+            return 128 + signal.SIGPIPE
+
+
+def _status(argv: Sequence[str]) -> int:
+    """Runs what the command line asks for, prints the line of an expected error, and returns the exit status."""
     try:
         try:
-            run(argv)
+            with surroundings.stop_signals_raised():
+                run(argv)
         except WorkersLost as lost:
             from supcon_tf import distribute
 
             distribute.start_again(lost, argv)
+        sys.stdout.flush()
         return 0
     except UserError as error:
         print(f"app.py: {error.text(config_lib.as_flag)}", file=sys.stderr)
@@ -39,12 +50,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except Interrupted as stop:
         print(f"app.py: {stop}", file=sys.stderr)
         return 128 + stop.signal
-    except KeyboardInterrupt:
-        print("\napp.py: interrupted; run the same command to resume", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:  # the reader of the output, for example `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt as stop:
+        number = stop.signal if isinstance(stop, surroundings.Stopped) else signal.SIGINT
+        after_the_key = "\n" if number == signal.SIGINT else ""  # the terminal has shown ^C
+        print(f"{after_the_key}app.py: interrupted; run the same command to resume", file=sys.stderr)
+        return 128 + number
 
 
 def run(argv: Sequence[str]) -> None:

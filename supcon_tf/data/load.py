@@ -1,6 +1,7 @@
 """Turns the data options into a prepared data set, with the splits for training, validation and evaluation."""
 
 import dataclasses
+import os
 from typing import Optional, Tuple
 
 import tensorflow_datasets as tfds
@@ -87,6 +88,11 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
         multi_label=label_key is not None and is_sequence_of_classes(features[label_key]),
         no_difficult_key=no_difficult_key,
     )
+
+
+def data_dir(options: DataOptions) -> str:
+    """Returns the folder that holds all prepared data sets."""
+    return os.path.expanduser(options.data_dir or str(tfds.core.constants.DATA_DIR))
 
 
 def load_unlabelled(options: DataOptions, *, prepare: bool = True) -> ImageData:

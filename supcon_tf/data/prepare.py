@@ -12,8 +12,9 @@ import tensorflow_datasets as tfds
 from absl import logging as absl_logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
+from supcon_tf import storage
 from supcon_tf.config import DataOptions
-from supcon_tf.data import catalogue, folder, source_files
+from supcon_tf.data import catalogue, folder, source_files, unfinished
 from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called
 
 NOT_FOUND = (AssertionError, FileNotFoundError, tf.errors.NotFoundError)  # what builders raise without their files
@@ -27,10 +28,11 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
       builder: of the data set `options.dataset`; its `info` is complete afterwards.
 
     Raises:
-      ArgumentError: files are missing and cannot be downloaded, or TFDS failed.
+      ArgumentError: files are missing and cannot be downloaded, the data directory cannot be written, or TFDS failed.
       UserError: the data directory holds an incomplete copy.
     """
     print(f"Preparing {options.dataset} in {builder.data_dir} ...", file=sys.stderr, flush=True)
+    unfinished.remove_leftovers(os.path.dirname(os.path.abspath(builder.data_dir)))
     manual_dir = None
     if options.source_files and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         manual_dir = os.path.expanduser(options.source_files)
@@ -38,7 +40,7 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
         with arguments_called(folder="source_files"):
             source_files.place(builder, options.source_files)
     finished = builder.data_path / "dataset_info.json"
-    with source_files.watched_downloads() as out_of_reach:
+    with source_files.watched_downloads() as out_of_reach, unfinished.marked():
         try:
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
         except UserError:
@@ -46,6 +48,11 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
         except Exception as error:
             # Another process may have prepared the same data set meanwhile; then its copy is used.
             if not finished.exists():
+                root = os.fspath(builder.data_dir_root)
+                failure = storage.failure_behind(error, root)
+                if failure is not None:
+                    problem = f"cannot be written ({failure.reason}); run the same command again when this is mended"
+                    raise ArgumentError("data_dir", root, problem) from error
                 raise _not_prepared(options, builder, out_of_reach, error) from error
     if not finished.exists():
         raise UserError(f"{builder.data_dir}: holds an incomplete copy of {options.dataset}; delete that folder")

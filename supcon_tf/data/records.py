@@ -6,7 +6,7 @@ reading.
 
 import concurrent.futures
 import dataclasses
-from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -59,6 +59,19 @@ def file_parts(data: ImageData, split: str, first: int = 0) -> Tuple[FilePart, .
         parts.append(FilePart(instruction.filename, instruction.skip, instruction.take, first))
         first += instruction.take
     return tuple(part for part in parts if part.take)
+
+
+def find_damaged_file(data: ImageData, split: str) -> Optional[Tuple[str, str]]:
+    """Reads the files of a split. Returns path and damage of the first that is not whole, or None."""
+    for part in file_parts(data, split):
+        records = tf.data.TFRecordDataset(part.path, buffer_size=1 << 20).take(part.skip + part.take)
+        try:
+            count = sum(1 for _ in records)
+        except tf.errors.DataLossError as error:
+            return part.path, error.message.split(" [Op:")[0].rpartition("}} ")[2]
+        if count < part.skip + part.take:
+            return part.path, f"{count} of {part.skip + part.take} examples"
+    return None
 
 
 def columns(parts: Sequence[FilePart]) -> tf.data.Dataset:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from supcon_tf import augment
 from supcon_tf import config as config_lib
 from supcon_tf.batch import without_labels
-from supcon_tf.data import decoding, load, pipeline
+from supcon_tf.data import decoding, load, pipeline, records
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.errors import NAME_ONLY, ArgumentError
@@ -164,23 +164,39 @@ class _Place(NamedTuple):
 def bad_images_named(
     options: config_lib.DataOptions, data: load.ImageData, unlabelled: Optional[TrainingImages]
 ) -> Iterator[None]:
-    """Turns the decoder's error into one that says which image cannot be decoded.
+    """Turns an error about an image into one that says which image cannot be decoded, or which file is damaged.
 
     Raises:
-      ArgumentError: an image cannot be decoded; names data set, example and file.
+      ArgumentError: an image cannot be decoded; names data set, example and file. Or a file of prepared data is
+        damaged.
     """
     try:
         yield
-    except tf.errors.InvalidArgumentError as error:
-        if not decoding.is_about_decoding(error):
-            raise
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         splits = (data.train_split, data.validation_split, data.eval_split)
         places = [_Place("dataset", options.dataset, data, split) for split in splits]
         if unlabelled is not None:
             others = unlabelled.data
             places.append(_Place("unlabelled", str(options.unlabelled), others, others.train_split))
-        _raise_for_bad_image(places, error)
+        if isinstance(error, tf.errors.DataLossError):
+            _raise_for_damaged_file(places, error)
+        elif decoding.is_about_decoding(error):
+            _raise_for_bad_image(places, error)
         raise
+
+
+def _raise_for_damaged_file(places: Sequence[_Place], cause: Exception) -> None:
+    """Raises ArgumentError for the first damaged file of prepared data; returns if all files are whole."""
+    for place in places:
+        found = None if place.split is None else records.find_damaged_file(place.data, place.split)
+        if found is not None:
+            path, reason = found
+            raise ArgumentError(
+                place.option,
+                place.dataset,
+                f"{path} is damaged ({reason}); delete {place.data.builder.info.data_dir} to have the data prepared "
+                "again",
+            ) from cause
 
 
 def _raise_for_bad_image(places: Sequence[_Place], cause: Exception) -> None:

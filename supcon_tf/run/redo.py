@@ -2,12 +2,10 @@
 
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-import tensorflow as tf
-
 from supcon_tf import config as config_lib
 from supcon_tf.errors import ArgumentError
 from supcon_tf.run import weights
-from supcon_tf.run_dir import RunDir, read_json, write_json
+from supcon_tf.run_dir import RunDir, read_json, remove, write_json
 
 
 def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]]) -> bool:
@@ -63,10 +61,7 @@ def discard(run_dir: RunDir, stages: Tuple[str, ...]) -> None:
     for stage in reversed(config_lib.STAGES):
         if stage in stages:
             for path in _results(run_dir, stage):
-                if tf.io.gfile.isdir(path):
-                    tf.io.gfile.rmtree(path)
-                elif tf.io.gfile.exists(path):
-                    tf.io.gfile.remove(path)
+                remove(path)
             _discard_curves(run_dir, stage)
 
 

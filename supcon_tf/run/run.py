@@ -8,7 +8,8 @@ from typing import Callable, Dict
 import tensorflow as tf
 
 from supcon_tf import config as config_lib
-from supcon_tf import distribute
+from supcon_tf import distribute, storage
+from supcon_tf.data import load
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError
 from supcon_tf.models.precision import precision_policy
@@ -36,7 +37,13 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         "export": stages.export,
     }
     chief, path = distribute.is_chief(strategy), config.run.run_dir or default_path(config)
-    with precision_policy(config.hardware.precision), locked(path) if chief else contextlib.nullcontext():
+    run_dir, data_dir = RunDir(path), load.data_dir(config.data)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(precision_policy(config.hardware.precision))
+        stack.enter_context(storage.failures_named(path, data_dir, lambda: weights.kept(run_dir)))
+        if chief:
+            stack.enter_context(locked(path))
+            run_dir.remove_leftovers()
         experiment = prepare(config, strategy)
         for stage in config_lib.STAGES:
             if stage in config.run.stages:

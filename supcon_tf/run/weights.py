@@ -12,6 +12,7 @@ Evaluation and export read the checkpoint of the last training stage. Whitening 
 from where it comes from.
 """
 
+import contextlib
 import dataclasses
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
@@ -138,6 +139,16 @@ def load_trained_weights(run_dir: RunDir, stage: str, model: keras.Model) -> Non
     if isinstance(model, models.Classifier):
         parts["linear"] = model.linear
     checkpoints.restore(run_dir.checkpoints(stage), **parts)
+
+
+def kept(run_dir: RunDir) -> str:
+    """Says in words which checkpoint a run has saved last."""
+    for stage in ("linear", "pretrain"):
+        with contextlib.suppress(OSError, tf.errors.OpError):  # the storage has failed
+            step = checkpoints.latest_step(run_dir.checkpoints(stage))
+            if step is not None:
+                return f"the checkpoint of step {step} of stage '{stage}' is kept"
+    return "no checkpoint had been saved before"
 
 
 def trains_encoder(config: config_lib.Config, run_dir: Optional[RunDir] = None) -> bool:

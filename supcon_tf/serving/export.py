@@ -1,7 +1,6 @@
 """Exports preprocessing, encoder and classifier as one SavedModel."""
 
 import os
-import tempfile
 from typing import Callable, Dict, Optional, Sequence
 
 import tensorflow as tf
@@ -36,14 +35,16 @@ class ServableModel(tf.Module):
         self._model = model
         self._view = view
         self._image_shape = tuple(image_shape)
-        self._classifies = bool(class_names)
+        self._class_names = tuple(class_names)
         self._multi_label = multi_label
-        self.class_names: Optional[tf.saved_model.Asset] = None
-        if class_names:
-            self._folder = tempfile.TemporaryDirectory()  # removed with this object
-            path = os.path.join(self._folder.name, CLASS_NAMES)
+        self.class_names: Optional[tf.saved_model.Asset] = None  # see `write_class_names`
+
+    def write_class_names(self, folder: str) -> None:
+        """Writes the asset `classes.txt`, which must stay in `folder` until the model is saved."""
+        if self._class_names:
+            path = os.path.join(folder, CLASS_NAMES)
             with tf.io.gfile.GFile(path, "w") as file:
-                file.write("".join(f"{_on_one_line(name)}\n" for name in class_names))
+                file.write("".join(f"{_on_one_line(name)}\n" for name in self._class_names))
             self.class_names = tf.saved_model.Asset(path)
 
     def signatures(self) -> Dict[str, Callable]:
@@ -92,7 +93,7 @@ class ServableModel(tf.Module):
         return self._embedding(self._view(images))
 
     def _answer(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
-        if not self._classifies:
+        if not self._class_names:
             return self._embedding(views)
         logits = self._model(views, training=False)
         probabilities = tf.nn.sigmoid(logits) if self._multi_label else tf.nn.softmax(logits)
@@ -111,8 +112,16 @@ def write_saved_model(servable: ServableModel, path: str) -> None:
     """Writes the SavedModel to `path` and replaces earlier content.
 
     TensorFlow writes saved_model.pb last, so `tf.saved_model.contains_saved_model` is true for complete ones only. A
-    rename would not do, because gs:// has no folders to rename at once.
+    rename would not do, because gs:// has no folders to rename at once. The names of the classes are beside it, in a
+    folder that ends with '.partial', until it is complete.
     """
-    if tf.io.gfile.exists(path):
-        tf.io.gfile.rmtree(path)
-    tf.saved_model.save(servable, path, signatures=servable.signatures())
+    partial = f"{path}.partial"
+    for folder in (path, partial):
+        if tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
+    tf.io.gfile.makedirs(partial)
+    try:
+        servable.write_class_names(partial)
+        tf.saved_model.save(servable, path, signatures=servable.signatures())
+    finally:
+        tf.io.gfile.rmtree(partial)

@@ -52,7 +52,7 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
         model = tf.saved_model.load(saved_model)
         serve = model.signatures["serve_encoded"]
     except Exception as error:  # its type depends on which file is damaged
-        raise UserError(f"{saved_model}: cannot be loaded ({first_line(error, 120)})") from None
+        raise UserError(f"{saved_model}: cannot be loaded ({first_line(error, 120)}); export it again") from None
     if not serve.structured_outputs.keys() >= OUTPUTS:
         raise UserError(f"{saved_model}: comes from an earlier version or another program; export it again")
     if serve.structured_outputs["probabilities"].shape[1] not in (None, len(names)):

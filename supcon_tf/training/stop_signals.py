@@ -26,7 +26,8 @@ def stop_signals() -> Iterator[StopRequest]:
     def note(number: int, frame: Any) -> None:
         request.signal = number
         restore()
-        os.write(2, b"\nStopping as soon as this step is done and saved; once more stops at once.\n")
+        with contextlib.suppress(OSError):  # stderr may be full or closed
+            os.write(2, b"\nStopping as soon as this step is done and saved; once more stops at once.\n")
 
     def restore() -> None:
         for number, handler in previous.items():

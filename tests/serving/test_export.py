@@ -1,6 +1,6 @@
-import gc
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,11 +120,9 @@ def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_p
 def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
-    servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
-    assert len(os.listdir(tmp_path)) == 1
-    del servable
-    gc.collect()
-    assert os.listdir(tmp_path) == []
+    write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), str(tmp_path / "run" / "saved_model"))
+    assert os.listdir(tmp_path) == ["run"]
+    assert os.listdir(tmp_path / "run") == ["saved_model"]
 
 
 def test_export_replaces_a_half_written_one(tmp_path):
@@ -145,6 +143,22 @@ def exported(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("exported") / "saved_model")
     write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)
     return model, path
+
+
+@pytest.mark.parametrize(
+    "name", ["saved_model.pb", "variables/variables.data-00000-of-00001", "variables/variables.index"]
+)
+@pytest.mark.parametrize("damage", ["halved", "deleted"])
+def test_predict_says_in_one_line_that_a_model_is_damaged(exported, tmp_path, capsys, name, damage):
+    path = tmp_path / "saved_model"
+    shutil.copytree(exported[1], path)
+    if damage == "halved":
+        os.truncate(path / name, (path / name).stat().st_size // 2)
+    else:
+        (path / name).unlink()
+    assert predict_lib.main(["predict", str(path), "image.png"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"predict: {path}: ") and line.count("\n") == 1
 
 
 def test_predict_names_the_class_of_each_file(exported, tmp_path, capsys):
