@@ -79,6 +79,7 @@ class MixedSupConLoss(keras.losses.Loss):
 
         Raises:
           ValueError: shapes do not fit.
+          InvalidArgumentError: a number in the labels is negative. XLA does not check.
         """
         z = projections_by_view(y_pred, self.normalize)
         views = size_of(z, 1)
@@ -128,6 +129,8 @@ class MixedSupConLoss(keras.losses.Loss):
 def _distributions(labels: tf.Tensor) -> tf.Tensor:
     """Returns the labels as float32; raises ValueError unless they are `[batch, classes]`."""
     y = tf.cast(labels, tf.float32)
-    if y.shape.rank != 2:
+    if y.shape.rank != 2 or y.shape[1] == 1:
         raise ValueError(f"labels must be distributions [batch, classes], not {y.shape}")
-    return y
+    check = tf.debugging.assert_non_negative(y, message="labels must be distributions over the classes, not negative")
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(y)

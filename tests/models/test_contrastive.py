@@ -328,3 +328,25 @@ def test_a_batch_is_finished_by_the_augmentation_before_the_step():
     found = negative.train_on_batch(views, labels, return_dict=True)
     assert found == plain.train_on_batch(255 - views, labels, return_dict=True)
     assert "augmentation" not in negative.get_config()
+
+
+@pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss(), Spread()], ids=lambda loss: loss.name)
+def test_labels_below_minus_one_are_refused(loss):
+    views, labels = make_batch()
+    model = make_model()
+    model.compile("sgd", loss)
+    for step in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+            step(views, labels - 3)
+
+
+@pytest.mark.parametrize("classes", [3, None])
+def test_float_labels_of_one_column_train_like_integers(classes):
+    """`image_dataset_from_directory(label_mode="binary")` gives these."""
+    views, labels = make_batch()
+    logs = []
+    for given in (labels, tf.cast(labels, tf.float32)[:, tf.newaxis]):
+        model = ContrastiveModel(build_encoder("small", SHAPE, width=0.25), ProjectionHead((8, 4)), num_classes=classes)
+        model.compile("sgd", SupConLoss())
+        logs.append(model.train_on_batch(views, given, return_dict=True))
+    assert logs[0] == logs[1]
