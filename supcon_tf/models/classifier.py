@@ -8,6 +8,7 @@ from tensorflow import keras
 from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.heads import l2_normalize
+from supcon_tf.models.normalization import serialized
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -183,7 +184,7 @@ class Classifier(keras.Model):
 
     def get_config(self) -> Dict[str, Any]:
         return {
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "encoder": serialized(self.encoder),
             "num_classes": self.linear.units,
             "freeze_encoder": self.freeze_encoder,
             "normalize_embedding": self.normalize_embedding,

@@ -6,7 +6,7 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, NTXentLoss, SupConLoss
-from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
 
 SHAPE = (8, 8, 3)
 
@@ -350,3 +350,24 @@ def test_float_labels_of_one_column_train_like_integers(classes):
         model.compile("sgd", SupConLoss())
         logs.append(model.train_on_batch(views, given, return_dict=True))
     assert logs[0] == logs[1]
+
+
+def foreign_encoder(synchronized):
+    norm = keras.layers.BatchNormalization(synchronized=synchronized)
+    layers = [keras.layers.Input(SHAPE), keras.layers.Conv2D(4, 3), norm, keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.layers.Input(SHAPE), keras.Sequential(layers)])
+
+
+@pytest.mark.parametrize("synchronized", [True, False])
+@pytest.mark.parametrize("foreign", [True, False])
+def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, foreign, synchronized):
+    own = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=synchronized)
+    encoder = foreign_encoder(synchronized) if foreign else own
+    head = ProjectionHead((8, 4), batch_norm=True, synchronized_batch_norm=synchronized)
+    saved = [ContrastiveModel(encoder, head), Classifier(encoder, 3, freeze_encoder=False)]
+    for index, model in enumerate(saved if foreign else [*saved, encoder]):
+        model.save(tmp_path / f"{index}.keras")
+        loaded = keras.models.load_model(tmp_path / f"{index}.keras")
+        for one in (model, loaded):
+            layers = [part for part in one.submodules if isinstance(part, keras.layers.BatchNormalization)]
+            assert layers and {part.synchronized for part in layers} == {synchronized}
