@@ -72,10 +72,14 @@ def with_weights(batch: Batch) -> Batch:
     [1.0, 0.0]
 
     Args:
-      batch: labels are whole numbers, `[batch]` or `[batch, classes]`; a negative one is unknown.
+      batch: labels are whole numbers, `[batch]` or `[batch, classes]`; −1 is unknown.
+
+    Raises:
+      InvalidArgumentError: a label is below −1.
     """
     labels = batch["labels"]
-    known = tf.cast(labels >= 0, tf.float32)
+    with _after([_check_lowest(labels)]):
+        known = tf.cast(labels >= 0, tf.float32)
     weights = known * batch["weights"] if "weights" in batch else known
     return {**batch, "labels": tf.maximum(labels, 0), "weights": weights}
 
@@ -98,9 +102,12 @@ def likeliest_classes(labels: tf.Tensor) -> tf.Tensor:
 
     Args:
       labels: class numbers `[batch]` or `[batch, 1]`, or distributions `[batch, classes]`, zeros for unlabelled.
+
+    Raises:
+      ValueError, InvalidArgumentError: see `class_indices`.
     """
     if labels.shape.rank != 2 or labels.shape[1] == 1:
-        return tf.reshape(labels, [-1])
+        return class_indices(labels, size_of(labels, 0))
     known = tf.reduce_any(labels > 0, axis=1)
     return tf.where(known, tf.argmax(labels, axis=1, output_type=tf.int32), UNLABELLED)
 
@@ -116,9 +123,10 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
       batch: number of images.
 
     Raises:
-      ArgumentError: the type or the shape does not fit.
-      InvalidArgumentError: a row is neither one-hot nor zeros, a number is not whole, or the numbers of labels and
-        images differ where static shapes did not tell. XLA cannot raise and does not check.
+      ArgumentError: the type or the shape does not fit. Class numbers in half precision are rejected: they would merge
+        classes from 256 on. Keras casts float labels to the precision of the model's outputs.
+      InvalidArgumentError: a row is neither one-hot nor zeros, a number is not whole or below −1, or the numbers of
+        labels and images differ where static shapes did not tell. XLA cannot raise and does not check.
     """
     labels = tf.convert_to_tensor(labels)
     if not (labels.dtype.is_integer or labels.dtype.is_floating or labels.dtype.is_bool):
@@ -138,10 +146,23 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
         with _after(checks):
             return tf.where(classes == 0, UNLABELLED, tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32))
     labels = tf.reshape(labels, [-1])
+    if labels.dtype in (tf.float16, tf.bfloat16):
+        problem = "it merges classes; give integers, which Keras does not cast under mixed precision"
+        raise ArgumentError("labels", NAME_ONLY, f"must not be {labels.dtype.name}: {problem}")
     if labels.dtype.is_floating:
         checks.append(tf.debugging.assert_equal(labels, tf.round(labels), message="labels must be whole numbers"))
+    checks.append(_check_lowest(labels))
+    narrow = labels.dtype.is_bool or labels.dtype.size < 4 or labels.dtype == tf.int32
     with _after(checks):
-        return tf.cast(labels, tf.int64 if labels.dtype in (tf.int64, tf.uint32, tf.uint64) else tf.int32)
+        return tf.cast(labels, tf.int32 if narrow else tf.int64)
+
+
+def _check_lowest(labels: tf.Tensor) -> Optional[tf.Operation]:
+    """Checks that no label is below −1. XLA cannot raise and does not check."""
+    if labels.dtype.is_bool or labels.dtype.is_unsigned:
+        return None
+    message = "labels must not be below -1, which is an unlabelled image; number the classes from 0"
+    return tf.debugging.assert_greater_equal(labels, tf.cast(UNLABELLED, labels.dtype), message=message)
 
 
 def _after(checks: List[Optional[tf.Operation]]) -> ContextManager[None]:

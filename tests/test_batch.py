@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.batch import likeliest_classes, to_batch, with_weights, without_labels
+from supcon_tf.batch import class_indices, likeliest_classes, to_batch, with_weights, without_labels
 
 IMAGES = tf.reshape(tf.range(3 * 4 * 4), [3, 4, 4, 1])
 LABELS = tf.constant([2, -1, 0])
@@ -81,3 +81,39 @@ def test_without_labels_no_image_has_a_class_or_a_weight():
 @pytest.mark.parametrize("given", [LABELS, LABELS[:, tf.newaxis], 0.6 * tf.one_hot(LABELS, 3) + 0.0])
 def test_likeliest_class_of_every_form(given):
     np.testing.assert_array_equal(likeliest_classes(given), LABELS)
+
+
+BELOW = tf.constant([-3, 2, -1])
+LABEL_DOORS = {
+    "class_indices": lambda labels: class_indices(labels, 3),
+    "likeliest_classes": likeliest_classes,
+    "to_batch": lambda labels: to_batch((IMAGES, labels), distributions=False),
+    "to_batch with distributions": lambda labels: to_batch((IMAGES, labels), distributions=True),
+}
+
+
+@pytest.mark.parametrize("dtype", [tf.int8, tf.int32, tf.int64, tf.float32, tf.float64])
+@pytest.mark.parametrize("door", LABEL_DOORS)
+def test_labels_below_minus_one_are_refused(door, dtype):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+        LABEL_DOORS[door](tf.cast(BELOW, dtype))
+    LABEL_DOORS[door](tf.cast(tf.maximum(BELOW, -1), dtype))
+
+
+@pytest.mark.parametrize("labels", [BELOW, tf.constant([[1, -2], [0, 1]])])
+def test_weights_are_given_to_no_label_below_minus_one(labels):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+        with_weights({"labels": labels})
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+@pytest.mark.parametrize("door", LABEL_DOORS)
+def test_class_numbers_in_half_precision_are_refused(door, dtype):
+    with pytest.raises(ValueError, match=rf"labels: must not be {dtype.name}: it merges classes; give integers"):
+        LABEL_DOORS[door](tf.constant([256, 257, 258], dtype))
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64, tf.uint32, tf.uint64, tf.int64])
+def test_large_class_numbers_of_every_type_stay_apart(dtype):
+    large = np.array([2**31, 2**31 + 2**10, 2**32 - 2**10])
+    np.testing.assert_array_equal(class_indices(tf.constant(large, dtype), 3), large)

@@ -122,6 +122,11 @@ MUTATIONS = (
                 "-1 - tf.cast(tf.range(batch), labels.dtype)",
                 "-tf.ones_like(labels)",
             ),
+            Edit(
+                "supcon_tf/losses/classes.py",
+                "UNLABELLED - tf.cast(tf.range(batch), labels.dtype)",
+                "UNLABELLED - tf.zeros_like(labels)",
+            ),
         ),
         ("tests/losses/test_special_cases.py", "tests/losses/test_contrastive.py"),
     ),

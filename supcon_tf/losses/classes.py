@@ -26,9 +26,13 @@ class ImageClasses(NamedTuple):
 
 
 def image_classes(labels: tf.Tensor) -> ImageClasses:
-    """Returns the classes of a batch from labels `[batch]`, int32 or int64, negative for unlabelled."""
+    """Returns the classes of a batch from labels `[batch]`, int32 or int64, −1 for unlabelled.
+
+    Labels below −1, which only XLA lets through, are classes too. They make room for the unlabelled images' own.
+    """
     batch = tf.shape(labels)[0]
-    labels = tf.where(labels < 0, -1 - tf.cast(tf.range(batch), labels.dtype), labels)
+    classes = tf.where(labels < UNLABELLED, labels - tf.cast(batch, labels.dtype), labels)
+    labels = tf.where(labels == UNLABELLED, UNLABELLED - tf.cast(tf.range(batch), labels.dtype), classes)
     order = tf.argsort(labels, stable=True)
     in_order = tf.gather(labels, order)
     starts = tf.cast(in_order[1:] != in_order[:-1], tf.int32)

@@ -4,6 +4,7 @@ from typing import Dict, Optional
 
 import tensorflow as tf
 
+from supcon_tf.batch import UNLABELLED
 from supcon_tf.distribute import gather, local_slice_start
 from supcon_tf.losses.classes import classes_with_memory, image_classes
 from supcon_tf.losses.inputs import Memory
@@ -50,7 +51,7 @@ def label_diagnostics(
         in_denominator += 1
     collapsed = tf.where(counted, tf.math.log(tf.cast(tf.maximum(in_denominator, 1), tf.float32)), 0.0)
     with_classmates = tf.cast(in_batch + in_memory > 1, tf.float32)
-    labelled = tf.cast(labels >= 0, tf.float32)
+    labelled = tf.cast(labels != UNLABELLED, tf.float32)
     return {
         "collapsed_loss": tf.reduce_mean(collapsed),
         "anchors_with_positives": tf.reduce_mean(tf.cast(positives > 0, tf.float32)),

@@ -49,7 +49,7 @@ def contrastive_losses(
 
     Args:
       projections: `[batch, views, dim]` float32.
-      labels: `[batch]` int32 or int64, negative for unlabelled.
+      labels: `[batch]` int32 or int64, −1 for unlabelled.
       temperature: τ, a number or a scalar tensor; differentiable.
       variant: chooses the loss.
       unit_length: whether the projections are known to be no longer than 1, the memory's too.

@@ -80,6 +80,7 @@ class MixedSupConLoss(keras.losses.Loss):
 
         Raises:
           ArgumentError: shapes do not fit.
+          InvalidArgumentError: a number in the labels is negative. XLA does not check.
         """
         z = projections_by_view(y_pred, self.normalize)
         views = size_of(z, 1)
@@ -132,6 +133,8 @@ class MixedSupConLoss(keras.losses.Loss):
 def _distributions(labels: tf.Tensor) -> tf.Tensor:
     """Returns the labels as float32; raises ArgumentError unless they are `[batch, classes]`."""
     y = tf.cast(labels, tf.float32)
-    if y.shape.rank != 2:
+    if y.shape.rank != 2 or y.shape[1] == 1:
         raise ArgumentError("labels", NAME_ONLY, f"must be distributions [batch, classes], not of shape {y.shape}")
-    return y
+    check = tf.debugging.assert_non_negative(y, message="labels must be distributions over the classes, not negative")
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(y)

@@ -6,7 +6,6 @@ from supcon_tf.models.classifier import Accuracy, Classifier, CrossEntropy, HitA
 from supcon_tf.models.contrastive import ContrastiveModel
 from supcon_tf.models.encoders import build_encoder
 from supcon_tf.models.heads import ProjectionHead
-from supcon_tf.models.microbatches import check_not_random
 from supcon_tf.models.user_model import load_encoder
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "SigmoidCrossEntropy",
     "build_application",
     "build_encoder",
-    "check_not_random",
     "family_of",
     "load_encoder",
     "make_classifier",

@@ -5,17 +5,19 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.batch import Batch, likeliest_classes, to_batch, with_weights
+from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.heads import l2_normalize
+from supcon_tf.models.normalization import serialized
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
+from supcon_tf.shapes import size_of
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class CrossEntropy(keras.losses.Loss):
     """Cross-entropy of logits `[batch, classes]` with class numbers `[batch]` or distributions `[batch, classes]`.
 
-    An unlabelled image, −1 or a row of zeros, has the loss 0.
+    An unlabelled image, −1 or a row of zeros, has the loss 0. Labels below −1 raise InvalidArgumentError.
 
     >>> float(CrossEntropy()(tf.constant([0]), tf.constant([[100.0, 0.0]])))
     0.0
@@ -35,7 +37,7 @@ class CrossEntropy(keras.losses.Loss):
             known = tf.reduce_sum(distributions, axis=1)
             cross_entropy = tf.nn.softmax_cross_entropy_with_logits(distributions, y_pred)
         else:
-            classes = tf.cast(tf.reshape(y_true, [-1]), tf.int64)
+            classes = tf.cast(class_indices(y_true, size_of(y_pred, 0)), tf.int64)
             known = tf.cast(classes >= 0, y_pred.dtype)
             cross_entropy = known * tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(classes, 0), y_pred)
         if not self.label_smoothing:
@@ -182,7 +184,7 @@ class Classifier(keras.Model):
 
     def get_config(self) -> Dict[str, Any]:
         return {
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "encoder": serialized(self.encoder),
             "num_classes": self.linear.units,
             "freeze_encoder": self.freeze_encoder,
             "normalize_embedding": self.normalize_embedding,

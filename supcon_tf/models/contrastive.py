@@ -11,8 +11,10 @@ from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
+from supcon_tf.models.normalization import serialized
 from supcon_tf.models.online_classifier import OnlineClassifier
 from supcon_tf.models.projection import embed, embed_and_project
+from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.temperature import add_log_temperature
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
@@ -46,7 +48,11 @@ class ContrastiveModel(keras.Model):
       decay_normalization: whether scale and shift of normalisation layers decay too.
       augmentation: finishes a batch on the device at the start of each step, as `Augmentation.on_device` does; None for
         batches that are complete. It is not saved with the model.
-      seed: seed of the online classifier's weights.
+      seed: seed of the online classifier's weights, and of random layers in microbatches.
+
+    Raises:
+      ArgumentError: in microbatches the gradient would be wrong, because a layer draws random numbers in a way of its
+        own, or adds a loss of its activations.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class ContrastiveModel(keras.Model):
         self.weight_decay = weight_decay
         self.decay_normalization = decay_normalization
         self.augmentation = augmentation
+        self.seed = seed
         self.online_classifier = None if num_classes is None else OnlineClassifier(num_classes, seed)
         self.learned_temperature = learned_temperature
         self.log_temperature: Optional[tf.Variable] = None
@@ -82,6 +89,10 @@ class ContrastiveModel(keras.Model):
         self.online_accuracy = keras.metrics.SparseCategoricalAccuracy("online_accuracy")
         self.diagnostics: Dict[str, keras.metrics.Metric] = {}
         self._build_heads()
+        if microbatch_size is not None:
+            views = tf.TensorSpec([1, 2, *encoder.input_shape[1:]])
+            project = functools.partial(self._embed_and_project, encoder, projection_head, training=True)
+            check_replayable([encoder, projection_head], project, views, microbatch_size)
         self.queue: Optional[MemoryQueue] = None
         if queue_size:
             self._add_queue(MemoryQueue(encoder, projection_head, queue_size, momentum_encoder))
@@ -247,7 +258,13 @@ class ContrastiveModel(keras.Model):
         self, encoder: keras.Model, projection_head: keras.layers.Layer, views: tf.Tensor, size: int
     ) -> Microbatches:
         project = functools.partial(self._embed_and_project, encoder, projection_head, training=True)
-        return Microbatches(views, size, project, [encoder, projection_head])
+        return Microbatches(views, size, project, [encoder, projection_head], self._seed_of_step)
+
+    def _seed_of_step(self) -> tf.Tensor:
+        """Returns the seed `[2]` int32 of this replica's random layers in this step."""
+        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+        seed = tf.stack([self.seed % 2**31, tf.cast(self.optimizer.iterations, tf.int32)])
+        return tf.random.experimental.stateless_fold_in(seed, replica)
 
     def _momentum_projections(self, queue: MemoryQueue, views: tf.Tensor) -> tf.Tensor:
         """Returns the momentum encoder's projections of the batch, `[batch, views, dim]`."""
@@ -259,8 +276,8 @@ class ContrastiveModel(keras.Model):
     def get_config(self) -> Dict[str, Any]:
         classifier, queue = self.online_classifier, self.queue
         return {
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "projection_head": keras.saving.serialize_keras_object(self.projection_head),
+            "encoder": serialized(self.encoder),
+            "projection_head": serialized(self.projection_head),
             "num_classes": None if classifier is None else classifier.units,
             "learned_temperature": self.learned_temperature,
             **({} if queue is None else {"queue_size": queue.size, "momentum_encoder": queue.momentum}),
@@ -268,6 +285,7 @@ class ContrastiveModel(keras.Model):
             "normalize_embedding": self.normalize_embedding,
             "weight_decay": self.weight_decay,
             "decay_normalization": self.decay_normalization,
+            "seed": self.seed,
             "name": self.name,
         }
 

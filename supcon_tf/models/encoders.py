@@ -12,6 +12,7 @@ from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError, did_you_mean
 from supcon_tf.models import initialization as initial
+from supcon_tf.models.normalization import batch_normalization
 
 
 def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable) -> tf.Tensor:
@@ -164,6 +165,7 @@ def _conv(
 def _norm(images: tf.Tensor, *, name: str, synchronized: bool, initialization: str, last: bool = False) -> tf.Tensor:
     """Returns a batch normalisation; `last` for the last one of a residual branch."""
     gamma = initial.initializer_of_last_scale(initialization) if last else "ones"
-    return keras.layers.BatchNormalization(
+    layer = batch_normalization(
         momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, synchronized=synchronized, name=name
-    )(images)
+    )
+    return layer(images)

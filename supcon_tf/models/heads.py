@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.models.initialization import derived_seed, initializer_of_projection
+from supcon_tf.models.normalization import batch_normalization
 
 
 def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
@@ -71,7 +72,7 @@ class ProjectionHead(keras.layers.Layer):
             )
             if hidden and batch_norm:
                 stack.append(
-                    keras.layers.BatchNormalization(
+                    batch_normalization(
                         momentum=0.9,
                         epsilon=1e-5,
                         synchronized=synchronized_batch_norm,

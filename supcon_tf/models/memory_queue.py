@@ -41,7 +41,8 @@ class MemoryQueue(keras.layers.Layer):
         dim = projection_head.compute_output_shape((None, encoder.output_shape[-1]))[-1]
         self.projections = self.add_weight("projections", [size, dim], tf.float32, **OWN_COPY)
         self.labels = self.add_weight("labels", [size], tf.int64, **OWN_COPY)
-        self.filled = self.add_weight("filled", [], tf.int32, **OWN_COPY)
+        # Not int32: TensorFlow keeps such variables in host memory, where XLA on a GPU cannot use them.
+        self.filled = self.add_weight("filled", [], tf.int64, **OWN_COPY)
 
     def copy_from(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
         """Copies all weights of the originals."""
@@ -53,7 +54,7 @@ class MemoryQueue(keras.layers.Layer):
 
     def contents(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns projections `[size, dim]`, oldest first; labels `[size]` int64; whether each is filled, `[size]`."""
-        valid = tf.range(self.size) >= self.size - tf.identity(self.filled)
+        valid = tf.range(self.size, dtype=tf.int64) >= self.size - tf.identity(self.filled)
         return tf.identity(self.projections), tf.identity(self.labels), valid
 
     def follow(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
@@ -89,7 +90,7 @@ class MemoryQueue(keras.layers.Layer):
         for queue, values in zip((self.projections, self.labels), newest):
             joined = tf.concat([queue, values], axis=0)
             queue.assign(tf.ensure_shape(joined[-self.size :], queue.shape))
-        self.filled.assign(tf.minimum(self.filled + tf.size(newest[1]), self.size))
+        self.filled.assign(tf.minimum(self.filled + tf.size(newest[1], tf.int64), self.size))
 
 
 def _copy_of(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -8,7 +8,8 @@ arXiv 2101.06983). So there are three passes:
 3. Project each microbatch again and compute ∂(z·g)/∂θ.
 
 The sum over microbatches is the exact gradient of the whole batch if two conditions hold. An image's projection depends
-on that image alone, and it is the same in both passes: dropout, for example, would draw different numbers.
+on that image alone, and it is the same in both passes. So random layers, such as dropout, draw the same numbers in both
+(`replay.py`).
 With batch normalisation, statistics are those of a microbatch. The moving averages move once in a step, by the mean
 over its microbatches.
 """
@@ -20,6 +21,7 @@ from tensorflow import keras
 
 from supcon_tf.distribute import repeat
 from supcon_tf.errors import ArgumentError
+from supcon_tf.models.replay import make_replayable, parts_of, replayed
 
 # views [batch, views, height, width, channels] → embeddings and projections, [batch, views, dim] each
 EmbedAndProject = Callable[[tf.Tensor], Tuple[tf.Tensor, tf.Tensor]]
@@ -33,6 +35,7 @@ class Microbatches:
       size: number of images in a microbatch. The last one may be smaller where the batch size is not static.
       embed_and_project: maps the views of a microbatch to embeddings and projections, in training mode.
       layers: the layers that `embed_and_project` uses.
+      seed: returns the seed `[2]` int32 of this step's random layers.
 
     Raises:
       ArgumentError: `size` does not divide a static batch size.
@@ -44,6 +47,7 @@ class Microbatches:
         size: int,
         embed_and_project: EmbedAndProject,
         layers: Sequence[keras.layers.Layer],
+        seed: Callable[[], tf.Tensor],
     ) -> None:
         batch = views.shape[0]
         if batch is not None and batch % size:
@@ -53,8 +57,9 @@ class Microbatches:
         self._count: Union[int, tf.Tensor] = -(-tf.shape(views)[0] // size) if batch is None else batch // size
         self._views = self._cut(views)
         self._embed_and_project = embed_and_project
-        parts = [part for layer in layers for part in layer.submodules if isinstance(part, keras.layers.Layer)]
-        self._communicates = any(getattr(part, "synchronized", False) for part in parts)
+        self._seed = seed
+        make_replayable(layers)
+        self._communicates = any(getattr(part, "synchronized", False) for part in parts_of(layers))
         weights = [weight for layer in layers for weight in layer.non_trainable_weights]
         # Moving averages, which a layer updates in every call. Each replica has its own.
         self._averages = [w for w in weights if w.synchronization == tf.VariableSynchronization.ON_READ]
@@ -65,7 +70,7 @@ class Microbatches:
         shapes: List[tf.TensorShape] = []
 
         def body(k: Any, embeddings: tf.TensorArray, projections: tf.TensorArray, *sums: tf.Tensor) -> List[Any]:
-            outputs = self._embed_and_project(self._part(self._views, k))
+            outputs = self._project_part(k)
             shapes[:] = [x.shape for x in outputs]
             after = [tf.identity(average) for average in self._averages]
             self._reset(before)
@@ -86,7 +91,7 @@ class Microbatches:
 
         def body(k: Any, *sums: tf.Tensor) -> List[tf.Tensor]:
             with tf.GradientTape() as tape:
-                _, projections = self._embed_and_project(self._part(self._views, k))
+                _, projections = self._project_part(k)
             gradients = tape.gradient(
                 projections,
                 weights,
@@ -99,6 +104,11 @@ class Microbatches:
         sums = repeat(self._count, body, start, communicates=self._communicates)
         self._reset(before)
         return list(sums)
+
+    def _project_part(self, k: Any) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Returns embeddings and projections of microbatch `k`, with equal random numbers in each call."""
+        with replayed(lambda: tf.random.experimental.stateless_fold_in(self._seed(), k)):
+            return self._embed_and_project(self._part(self._views, k))
 
     def _cut(self, x: tf.Tensor) -> tf.Tensor:
         """Reshapes `[batch, ...]` to `[count, size, ...]` where the batch size is static, as XLA needs it."""
@@ -145,15 +155,6 @@ def minimize_in_microbatches(
     if scaling:
         gradients = optimizer.get_unscaled_gradients(gradients)
     optimizer.apply_gradients(zip(gradients, variables))
-
-
-def check_not_random(encoder: keras.Model, microbatch_size: int) -> None:
-    """Raises ArgumentError for an encoder with a random layer: images pass it twice and must get equal projections."""
-    for layer in encoder.submodules:
-        draws = hasattr(layer, "_random_generator")  # dropout, noise, augmentation
-        if draws and getattr(layer, "rate", None) != 0:
-            problem = f"the gradient would be wrong, because the encoder's layer '{layer.name}' is random"
-            raise ArgumentError("microbatch_size", microbatch_size, problem)
 
 
 def _sum_of(*gradients: Optional[tf.Tensor]) -> Optional[tf.Tensor]:

@@ -32,7 +32,9 @@ def embed_and_project(
     normalize_embedding: bool,
     training: bool,
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Returns embeddings r and projections z of views, `[batch, views, dim]` each.
+    """Returns embeddings r and projections z of views, `[batch, views, dim]` float32 each.
+
+    In another precision, Keras would cast distributions over the classes to it.
 
     All views pass the encoder as one batch, in the order image 0 view 0, image 0 view 1, and so on.
 
@@ -50,6 +52,6 @@ def embed_and_project(
     projections = projection_head(embeddings, training=training)
 
     def by_image(x: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(x, [-1, views.shape[1] or num_views, x.shape[-1]])
+        return tf.reshape(tf.cast(x, tf.float32), [-1, views.shape[1] or num_views, x.shape[-1]])
 
     return by_image(embeddings), by_image(projections)

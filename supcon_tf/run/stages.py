@@ -9,7 +9,6 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import evaluation
 from supcon_tf.errors import arguments_called
-from supcon_tf.models import check_not_random
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, build, schedule, weights
 from supcon_tf.run.context import Experiment
@@ -74,8 +73,6 @@ def build_pretraining(experiment: Experiment, *, encoder_weights: bool = False) 
             augmentation=augmentation.on_device,
             encoder_weights=encoder_weights,
         )
-        if config.training.microbatch_size is not None:
-            check_not_random(model.encoder, config.training.microbatch_size)
         optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)
     stage = Stage(

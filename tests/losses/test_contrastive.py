@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
-from supcon_tf.losses import NTXentLoss, SupConLoss, supervised_contrastive_loss
+from supcon_tf.losses import NPairsLoss, NTXentLoss, SupConLoss, TripletLoss, supervised_contrastive_loss
 from tests.losses import oracle
 
 
@@ -300,3 +300,39 @@ def test_trains_a_model_of_the_users_own(options, policy):
     np.testing.assert_allclose(before, expected.mean(), rtol=1e-4 if policy == "float32" else 2e-2)
     model.fit(inputs, labels, epochs=20, verbose=0)
     assert model.evaluate(inputs, labels, verbose=0) < before
+
+
+SCALE = np.array([-3, -3, -2, -2, 0, 0, 1, 1, 2, 2, 3, 3])  # six classes
+
+
+def test_labels_below_minus_one_are_refused():
+    projections = tf.constant(np.random.default_rng(0).normal(size=(12, 8)), tf.float32)
+    for loss in (SupConLoss(), NPairsLoss(), TripletLoss()):
+        given = tf.stack([projections, projections], axis=1)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+            loss(tf.constant(SCALE), given)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+        supervised_contrastive_loss(tf.constant(SCALE), projections)
+    valid = tf.ones([12], tf.bool)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+        SupConLoss(memory=lambda: (projections, tf.constant(SCALE), valid))(tf.constant(SCALE + 3), projections)
+
+
+def test_under_xla_labels_below_minus_one_are_classes_of_their_own():
+    """XLA cannot raise."""
+    projections = tf.constant(np.random.default_rng(0).normal(size=(14, 8)), tf.float32)
+    labels = np.concatenate([SCALE, [-1, -1]])
+    call = tf.function(SupConLoss().call, jit_compile=True)
+    expected = SupConLoss().call(tf.constant(np.where(labels == -1, -1, labels + 3)), projections)
+    np.testing.assert_allclose(call(tf.constant(labels, tf.int32), projections), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_float_labels_in_mixed_precision_do_not_merge_classes(jit_compile):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    model = keras.Sequential([keras.layers.Input([5]), keras.layers.Dense(8)])
+    model.compile("sgd", SupConLoss(), jit_compile=jit_compile)
+    inputs, labels = tf.random.stateless_uniform([50, 5], [0, 0]), 600 + np.arange(50) // 2
+    assert np.isfinite(model.train_on_batch(inputs, labels))
+    with pytest.raises(ValueError, match="labels: must not be bfloat16: it merges classes; give integers"):
+        model.train_on_batch(inputs, labels.astype(np.float32))

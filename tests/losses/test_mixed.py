@@ -140,3 +140,12 @@ def test_it_is_made_again_from_its_config():
     loss = MixedSupConLoss(0.3, scale_by_temperature=True, normalize=False, tile_size=64)
     again = MixedSupConLoss.from_config(loss.get_config())
     assert again.get_config() == loss.get_config() and again.temperature == 0.3
+
+
+def test_labels_that_are_no_distributions_are_refused():
+    projections = tf.random.stateless_uniform([4, 2, 5], [0, 0])
+    for labels in (tf.constant([0, 1, 1, 0]), tf.constant([[0], [1], [1], [0]])):
+        with pytest.raises(ValueError, match=r"labels: must be distributions \[batch, classes\]"):
+            MixedSupConLoss()(labels, projections)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not negative"):
+        MixedSupConLoss()(tf.constant([[1.0, 0.0], [-1.0, 2.0], [0.5, 0.5], [0.0, 1.0]]), projections)

@@ -164,3 +164,32 @@ def test_a_batch_is_finished_by_the_augmentation_before_the_step():
         logs.append(model.train_on_batch(given, labels, return_dict=True))
     assert logs[0] == logs[1]
     assert "augmentation" not in model.get_config()
+
+
+def test_labels_below_minus_one_are_refused():
+    images, labels = make_batch()
+    model = make_classifier(freeze_encoder=True)
+    model.compile("sgd", CrossEntropy(), weighted_metrics=[Accuracy("top1")])
+    for step in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+            step(images, labels - 3)
+    logits = tf.zeros([16, 4])
+    for door in (CrossEntropy(), Accuracy("top1")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+            door(labels - 3, logits)
+
+
+def test_float_labels_in_mixed_precision_do_not_merge_classes():
+    with pytest.raises(ValueError, match="labels: must not be bfloat16: it merges classes"):
+        CrossEntropy()(tf.cast([256, 257], tf.bfloat16), tf.zeros([2, 300], tf.bfloat16))
+
+
+def test_float_labels_of_one_column_are_class_numbers():
+    """`image_dataset_from_directory(label_mode="binary")` gives these."""
+    images, labels = make_batch()
+    logs = []
+    for given in (labels, tf.cast(labels, tf.float32)[:, tf.newaxis]):
+        model = make_classifier(freeze_encoder=True)
+        model.compile("sgd", CrossEntropy(), weighted_metrics=[Accuracy("top1")])
+        logs.append(model.train_on_batch(images, given, return_dict=True))
+    assert logs[0] == logs[1]

@@ -6,7 +6,7 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, NTXentLoss, SupConLoss
-from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
 
 SHAPE = (8, 8, 3)
 
@@ -328,3 +328,46 @@ def test_a_batch_is_finished_by_the_augmentation_before_the_step():
     found = negative.train_on_batch(views, labels, return_dict=True)
     assert found == plain.train_on_batch(255 - views, labels, return_dict=True)
     assert "augmentation" not in negative.get_config()
+
+
+@pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss(), Spread()], ids=lambda loss: loss.name)
+def test_labels_below_minus_one_are_refused(loss):
+    views, labels = make_batch()
+    model = make_model()
+    model.compile("sgd", loss)
+    for step in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must not be below -1"):
+            step(views, labels - 3)
+
+
+@pytest.mark.parametrize("classes", [3, None])
+def test_float_labels_of_one_column_train_like_integers(classes):
+    """`image_dataset_from_directory(label_mode="binary")` gives these."""
+    views, labels = make_batch()
+    logs = []
+    for given in (labels, tf.cast(labels, tf.float32)[:, tf.newaxis]):
+        model = ContrastiveModel(build_encoder("small", SHAPE, width=0.25), ProjectionHead((8, 4)), num_classes=classes)
+        model.compile("sgd", SupConLoss())
+        logs.append(model.train_on_batch(views, given, return_dict=True))
+    assert logs[0] == logs[1]
+
+
+def foreign_encoder(synchronized):
+    norm = keras.layers.BatchNormalization(synchronized=synchronized)
+    layers = [keras.layers.Input(SHAPE), keras.layers.Conv2D(4, 3), norm, keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.layers.Input(SHAPE), keras.Sequential(layers)])
+
+
+@pytest.mark.parametrize("synchronized", [True, False])
+@pytest.mark.parametrize("foreign", [True, False])
+def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, foreign, synchronized):
+    own = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=synchronized)
+    encoder = foreign_encoder(synchronized) if foreign else own
+    head = ProjectionHead((8, 4), batch_norm=True, synchronized_batch_norm=synchronized)
+    saved = [ContrastiveModel(encoder, head), Classifier(encoder, 3, freeze_encoder=False)]
+    for index, model in enumerate(saved if foreign else [*saved, encoder]):
+        model.save(tmp_path / f"{index}.keras")
+        loaded = keras.models.load_model(tmp_path / f"{index}.keras")
+        for one in (model, loaded):
+            layers = [part for part in one.submodules if isinstance(part, keras.layers.BatchNormalization)]
+            assert layers and {part.synchronized for part in layers} == {synchronized}

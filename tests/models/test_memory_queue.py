@@ -195,3 +195,11 @@ def test_queue_and_labels_keep_step_in_every_form_of_labels(form):
 def test_labels_that_are_no_class_numbers_are_refused():
     with pytest.raises(ArgumentError, match=r"labels: must be class numbers \[batch\]"):
         make_model().queue.push(tf.zeros([4, VIEWS, DIM]), tf.one_hot([0, 1, 2, 0], 3))
+
+
+def test_no_variable_of_a_step_is_bound_to_the_host_memory():
+    """TensorFlow keeps int32 variables in host memory, where XLA on a GPU cannot use them."""
+    model = compiled()
+    train(model, 1)
+    variables = [*model.variables, *model.queue.variables, *model.optimizer.variables]
+    assert variables and all(variable.dtype != tf.int32 for variable in variables)

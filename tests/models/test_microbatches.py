@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models.replay import make_replayable, replayed
 
 SHAPE = (8, 8, 3)
 IMAGES = 16
@@ -150,3 +152,107 @@ def test_mixed_precision_gives_nearly_the_same_step(whole):
     keras.mixed_precision.set_global_policy("mixed_float16")
     at_once, in_parts = step(plain_encoder), step(plain_encoder, microbatch_size=4)
     assert_same_step(in_parts, at_once, tolerance=2e-2)
+
+
+def random_encoder():
+    """Returns an encoder with dropout, noise, random flips, and stochastic depth as EfficientNet has it."""
+    images = keras.Input(SHAPE)
+    x = keras.layers.RandomFlip("horizontal")(images)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(x)
+    x = keras.layers.Conv2D(6, 3, padding="same", kernel_initializer=keras.initializers.GlorotUniform(1))(x)
+    residual = keras.layers.GaussianNoise(0.3)(x)
+    residual = keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(residual)
+    x = keras.layers.Add()([x, residual])
+    return keras.Model(images, keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+def seed_of(k, iterations=0, replica=0):
+    step = tf.random.experimental.stateless_fold_in(tf.constant([0, iterations]), replica)
+    return lambda: tf.random.experimental.stateless_fold_in(step, k)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_random_layers_give_the_gradient_of_one_pass_with_the_same_numbers(jit_compile):
+    found, _ = step(random_encoder, microbatch_size=4, jit_compile=jit_compile)
+    model = make_model(random_encoder(), learned_temperature=0.2)
+    make_replayable([model.encoder])
+    views, labels = make_batch()
+
+    trained = model.encoder.trainable_variables + model.projection_head.trainable_variables
+
+    def projected(k):
+        with replayed(seed_of(k)):
+            return model(tf.constant(views[4 * k : 4 * k + 4]), training=True)
+
+    @tf.function(jit_compile=jit_compile)  # XLA draws other numbers from a seed
+    def gradients():
+        with tf.GradientTape() as tape:
+            projections = tf.concat([projected(k) for k in range(4)], axis=0)
+            objective = SupConLoss(model.temperature)(labels, projections) + tf.add_n(model.losses)
+        return tape.gradient(objective, trained)
+
+    wanted = np.concatenate([gradient.numpy().ravel() for gradient in gradients()])
+    places = {id(weight): index for index, weight in enumerate(model.weights)}
+    moved = [found[places[id(weight)]] for weight in trained]
+    got = np.concatenate([(before - after).ravel() / 10 for _, before, after in moved])
+    assert got @ wanted / np.linalg.norm(got) / np.linalg.norm(wanted) > 1 - 1e-5
+    np.testing.assert_allclose(got, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_random_numbers_differ_between_microbatches_steps_and_replicas():
+    model = make_model(random_encoder())
+    make_replayable([model.encoder])
+    views = tf.constant(make_batch()[0][:4])
+    drawn = []
+    for place in ((0, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        with replayed(seed_of(*place)):
+            drawn.append(model(views, training=True).numpy())
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    for k in range(1, 5):
+        assert all(np.abs(drawn[k] - other).max() > 0.01 for other in drawn[k + 1 :])
+    outside = [model(views, training=True).numpy() for _ in range(2)]
+    assert np.abs(outside[0] - outside[1]).max() > 0.01
+
+
+class OwnDropout(keras.layers.Layer):
+    def call(self, x, training=False):
+        return x * tf.round(tf.random.uniform(tf.shape(x))) if training else x
+
+
+class OwnPenalty(keras.layers.Layer):
+    def call(self, x):
+        self.add_loss(tf.reduce_mean(x))
+        return x
+
+
+LAST_LAYERS = {
+    "of the user": (OwnDropout(), "draws random numbers that cannot be drawn again"),
+    "a function": (
+        keras.layers.Lambda(lambda x: x + tf.random.normal(tf.shape(x))),
+        "draws random numbers that cannot be drawn again",
+    ),
+    "a loss of a call": (OwnPenalty(name="mine"), "layer 'mine' adds a loss of its activations"),
+    "a regulariser": (
+        keras.layers.Dense(4, activity_regularizer="l2", name="last"),
+        "layer 'last' adds a loss of its activations",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAST_LAYERS)
+def test_what_microbatches_would_get_wrong_is_refused(kind):
+    layer, complaint = LAST_LAYERS[kind]
+    encoder = keras.Sequential([keras.layers.Input(SHAPE), keras.layers.Flatten(), layer])
+    with pytest.raises(ArgumentError, match=f"^microbatch_size=4: .*{complaint}"):
+        make_model(encoder, microbatch_size=4)
+
+
+def test_a_layer_of_the_users_that_draws_nothing_trains_in_microbatches():
+    class Twice(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    encoder = keras.Sequential([keras.layers.Input(SHAPE), keras.layers.Flatten(), Twice(), keras.layers.Dropout(0.1)])
+    model = make_model(encoder, microbatch_size=4)
+    model.compile("sgd", SupConLoss())
+    assert np.isfinite(model.train_on_batch(*make_batch(), return_dict=True)["loss"])
