@@ -47,8 +47,12 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
       ArgumentError: there are no labels, or images or labels have the wrong shape or type.
     """
     if isinstance(data, dict):
+        if "views" not in data or "labels" not in data:
+            raise ValueError(f"a batch with the keys {', '.join(map(str, data))}: needs 'views' and 'labels'")
         return data
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(x, (list, tuple, dict)) or x is None:
+        raise ValueError(f"x is of type {type(x).__name__}: must be one tensor; tf.stack([a, b], axis=1) joins views")
     views = tf.convert_to_tensor(x)
     if views.shape.rank not in (4, 5):
         shapes = "[batch, views, height, width, channels] or [batch, height, width, channels]"

@@ -9,7 +9,7 @@ from supcon_tf.batch import UNLABELLED, class_indices
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses.diagnostics import label_diagnostics
 from supcon_tf.losses.functional import check_options, supervised_contrastive_loss
-from supcon_tf.losses.inputs import Memory
+from supcon_tf.losses.inputs import Memory, check_concrete
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
 from supcon_tf.losses.variants import LossVariant
 from supcon_tf.shapes import Size, size_of
@@ -88,6 +88,7 @@ class SupConLoss(keras.losses.Loss):
           InvalidArgumentError: a row of labels is neither one-hot nor zeros, or a label is not whole. XLA does not
             check.
         """
+        check_concrete(y_pred)
         y_pred = tf.convert_to_tensor(y_pred)
         return supervised_contrastive_loss(
             self.image_labels(y_true, size_of(y_pred, 0)),

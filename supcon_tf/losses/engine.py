@@ -58,7 +58,8 @@ def contrastive_losses(
         gets no gradient.
 
     Returns:
-      `[batch, views]` float32; 0 for an anchor without positives, or with an empty denominator.
+      `[batch, views]` float32; 0 for an anchor without positives, or with an empty denominator. All are NaN if a
+      projection of this replica is not finite.
     """
     batch, views = size_of(projections, 0), size_of(projections, 1)
     shift_free = None
@@ -73,7 +74,10 @@ def contrastive_losses(
         return values, functools.partial(backward, residuals)
 
     rows = tf.reshape(projections, [batch * views, projections.shape[2]])
-    return tf.reshape(losses(rows, tf.convert_to_tensor(temperature, tf.float32)), [batch, views])
+    of_anchors = tf.reshape(losses(rows, tf.convert_to_tensor(temperature, tf.float32)), [batch, views])
+    # Maxima and masks may hide a NaN from the sums, and the gradient would have it all the same.
+    finite = tf.reduce_all(tf.math.is_finite(projections))
+    return of_anchors + tf.where(finite, 0.0, float("nan"))
 
 
 class Residuals(NamedTuple):

@@ -21,6 +21,12 @@ class Memory(NamedTuple):
     valid: tf.Tensor
 
 
+def check_concrete(projections: object) -> None:
+    """Raises ValueError for a symbolic tensor of Keras, such as a model's `output`."""
+    if isinstance(projections, tf.keras.__internal__.KerasTensor):
+        raise ValueError("a symbolic Keras tensor has no loss: give the loss to compile(), or call it in a layer")
+
+
 def projections_by_view(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
     """Returns projections as `[batch, views, dim]` float32.
 
@@ -31,6 +37,7 @@ def projections_by_view(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
     Raises:
       ArgumentError: the shape does not fit.
     """
+    check_concrete(projections)
     given = tf.cast(projections, tf.float32)
     by_view = given[:, tf.newaxis, :] if given.shape.rank == 2 else given
     if by_view.shape.rank != 3:

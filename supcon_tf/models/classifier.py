@@ -8,7 +8,10 @@ from tensorflow import keras
 from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.heads import l2_normalize
+from supcon_tf.models.image_range import warn_of_dark_images
 from supcon_tf.models.normalization import serialized
+from supcon_tf.models.projection import nan_where_not_finite
+from supcon_tf.models.user_model import check_shapes
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -121,6 +124,7 @@ class Classifier(keras.Model):
         name: str = "classifier",
     ) -> None:
         super().__init__(name=name)
+        check_shapes(encoder)
         encoder.trainable = not freeze_encoder
         self.encoder = encoder
         self.freeze_encoder = freeze_encoder
@@ -147,6 +151,7 @@ class Classifier(keras.Model):
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]` float32."""
         embeddings = self.encoder(images, training=training and not self.freeze_encoder)
+        embeddings = nan_where_not_finite(embeddings, images)
         return l2_normalize(embeddings) if self.normalize_embedding else embeddings
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -162,6 +167,11 @@ class Classifier(keras.Model):
         if self.augmentation is not None:
             batch = self.augmentation(batch)
         return with_weights(batch) if batch["labels"].shape.rank == 1 else batch
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains like `keras.Model.fit`, and warns of images from 0 to 1."""
+        warn_of_dark_images(x, self.encoder)
+        return super().fit(x, *args, **kwargs)
 
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.

@@ -7,7 +7,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, to_batch
+from supcon_tf.errors import ArgumentError
 from supcon_tf.models.functions_by_shape import function_by_shape
+from supcon_tf.models.image_range import warn_of_dark_images
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
@@ -16,6 +18,7 @@ from supcon_tf.models.online_classifier import OnlineClassifier
 from supcon_tf.models.projection import embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.temperature import add_log_temperature
+from supcon_tf.models.user_model import check_keras_file, check_shapes
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 
@@ -51,8 +54,8 @@ class ContrastiveModel(keras.Model):
       seed: seed of the online classifier's weights, and of random layers in microbatches.
 
     Raises:
-      ArgumentError: in microbatches the gradient would be wrong, because a layer draws random numbers in a way of its
-        own, or adds a loss of its activations.
+      ArgumentError: the encoder's shapes are unknown. With microbatches, a layer must not draw random numbers except
+        by Keras' generator, nor add a loss of its activations.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class ContrastiveModel(keras.Model):
         name: str = "contrastive_model",
     ) -> None:
         super().__init__(name=name)
+        check_shapes(encoder)
         self.encoder = encoder
         self.projection_head = projection_head
         self.microbatch_size = microbatch_size
@@ -113,6 +117,15 @@ class ContrastiveModel(keras.Model):
                 with tf.name_scope(head.name):  # so that no two weights have the same name
                     head.build(embedding_shape)
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model to a .keras file.
+
+        Raises:
+          ArgumentError: the file is of another kind.
+        """
+        check_keras_file(filepath)
+        super().save(filepath, *args, **kwargs)
+
     @property
     def decaying_weights(self) -> List[tf.Variable]:
         """Returns the weights that the weight decay applies to."""
@@ -134,10 +147,19 @@ class ContrastiveModel(keras.Model):
     def compile(self, optimizer: Any = "sgd", loss: Any = None, **kwargs: Any) -> None:
         """Configures training like `keras.Model.compile`, and reports the diagnostics of a loss that has them.
 
+        Metrics compare labels with projections, `[batch, views, dim]`.
+
         Raises:
-          ArgumentError: the loss does not read the learned temperature or the queue that the model has.
+          ArgumentError: the loss does not read the learned temperature or the queue that the model has, or a metric
+            needs scores of classes.
         """
         check_connected(loss, self.temperature, self.memory)
+        given = tf.nest.flatten([kwargs.get("metrics"), kwargs.get("weighted_metrics")])
+        self._has_metrics = any(metric is not None for metric in given)
+        for metric in given:
+            if metric in ("accuracy", "acc", "crossentropy", "ce"):
+                problem = "needs scores of classes, but the model returns projections; num_classes adds online_accuracy"
+                raise ArgumentError("metrics", metric, problem)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         (weight,) = tf.nest.flatten(kwargs.get("loss_weights"))  # Keras takes a number, a list or a dict
         self._loss_weight = 1.0 if weight is None else float(weight)
@@ -157,7 +179,9 @@ class ContrastiveModel(keras.Model):
     def metrics(self) -> List[keras.metrics.Metric]:
         """The loss, its diagnostics and the online classifier's accuracy. Keras resets them when an epoch starts."""
         online = [self.online_accuracy] if self.online_classifier is not None else []
-        return [*self.compiled_loss.metrics, *self.diagnostics.values(), *online] if self._is_compiled else []
+        if not self._is_compiled:
+            return []
+        return [*self.compiled_loss.metrics, *self.diagnostics.values(), *online, *self.compiled_metrics.metrics]
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]` float32."""
@@ -171,6 +195,11 @@ class ContrastiveModel(keras.Model):
         """Returns the batch that a step computes with, finished by the augmentation; see `supcon_tf.batch`."""
         batch = to_batch(data, distributions=takes_distributions(self.loss))
         return batch if self.augmentation is None else self.augmentation(batch)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains like `keras.Model.fit`, and warns of images from 0 to 1."""
+        warn_of_dark_images(x, self.encoder)
+        return super().fit(x, *args, **kwargs)
 
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.
@@ -193,7 +222,7 @@ class ContrastiveModel(keras.Model):
                 self.optimizer, microbatches, objective, self.trainable_variables, projecting=projecting
             )
         if self.queue is not None:
-            self.queue.follow(self.encoder, self.projection_head)
+            self.queue.follow()
             self.queue.push(self._momentum_projections(self.queue, views), labels)
         return self.get_metrics_result()
 
@@ -206,6 +235,9 @@ class ContrastiveModel(keras.Model):
         batch = self.batch_of(data)
         views, labels, weights = batch["views"], batch["labels"], batch.get("weights")
         if views.shape[1] == 1:
+            if self.online_classifier is None:
+                # AutoGraph passes on a ValueError from a traced step, but not an error class of ours.
+                raise ValueError("one view of each image: needs two for the loss, or num_classes for a classifier")
             self._online_loss(labels, weights, self.embed(views[:, 0])[:, tf.newaxis, :])
             return {self.online_accuracy.name: self.online_accuracy.result()}
         embeddings, projections = self._embed_and_project(self.encoder, self.projection_head, views, training=False)
@@ -236,8 +268,12 @@ class ContrastiveModel(keras.Model):
         figures = watch(self.loss, value, self._loss_weight, labels, projections)
         if self.log_temperature is not None:
             figures["temperature"] = self._temperature()
+        # Like Keras' own mean of the loss: by the number of images, so that an empty share of a replica has no weight.
+        images = tf.shape(projections)[0]
         for name, metric in self.diagnostics.items():
-            metric.update_state(figures[name])
+            metric.update_state(tf.where(images > 0, figures[name], 0.0), sample_weight=images)
+        if self._has_metrics:
+            self.compiled_metrics.update_state(labels, projections, weights)
         return share
 
     def _online_loss(self, labels: tf.Tensor, weights: Optional[tf.Tensor], embeddings: tf.Tensor) -> tf.Tensor:

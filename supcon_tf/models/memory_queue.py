@@ -38,6 +38,7 @@ class MemoryQueue(keras.layers.Layer):
         self.encoder, self.projection_head = _copy_of(encoder), _copy_of(projection_head)
         self.projection_head.build((None, encoder.output_shape[-1]))
         self.copy_from(encoder, projection_head)
+        self._pair(encoder, projection_head)
         dim = projection_head.compute_output_shape((None, encoder.output_shape[-1]))[-1]
         self.projections = self.add_weight("projections", [size, dim], tf.float32, **OWN_COPY)
         self.labels = self.add_weight("labels", [size], tf.int64, **OWN_COPY)
@@ -57,16 +58,20 @@ class MemoryQueue(keras.layers.Layer):
         valid = tf.range(self.size, dtype=tf.int64) >= self.size - tf.identity(self.filled)
         return tf.identity(self.projections), tf.identity(self.labels), valid
 
-    def follow(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
-        """Moves the trainable weights of the momentum encoder: θ_m ← m·θ_m + (1 − m)·θ."""
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def _pair(self, encoder: keras.Model, projection_head: keras.layers.Layer) -> None:
+        """Keeps the weights to move beside those to follow. Later changes of `trainable` do not change the pairs."""
         own = self.encoder.trainable_weights + self.projection_head.trainable_weights
-        followed = encoder.trainable_weights + projection_head.trainable_weights
+        self._pairs = list(zip(own, encoder.trainable_weights + projection_head.trainable_weights))
+
+    def follow(self) -> None:
+        """Moves the trainable weights of the momentum encoder: θ_m ← m·θ_m + (1 − m)·θ."""
 
         def step(weight: tf.Variable, target: tf.Variable) -> None:
             weight.assign(self.momentum * weight + (1.0 - self.momentum) * target)
 
         def on_all_replicas(strategy: tf.distribute.Strategy) -> None:
-            for weight, target in zip(own, followed):
+            for weight, target in self._pairs:
                 strategy.extended.update(weight, step, args=(target,), group=False)
 
         # Keras' optimizers do the same: one replica alone may not assign a shared variable.

@@ -8,6 +8,17 @@ from tensorflow import keras
 from supcon_tf.models.heads import l2_normalize
 
 
+def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Returns the embeddings, NaN for images that are not finite.
+
+    On CPUs, ReLU turns NaN into 0. The loss would be finite, and the weights NaN after the step.
+    """
+    if not images.dtype.is_floating:
+        return embeddings
+    finite = tf.reduce_all(tf.math.is_finite(images), axis=[1, 2, 3])
+    return tf.where(finite[:, tf.newaxis], embeddings, tf.cast(float("nan"), embeddings.dtype))
+
+
 def embed(encoder: keras.Model, images: tf.Tensor, *, normalize: bool, training: bool) -> tf.Tensor:
     """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]`.
 
@@ -20,7 +31,7 @@ def embed(encoder: keras.Model, images: tf.Tensor, *, normalize: bool, training:
       normalize: whether to L2-normalise the embeddings.
       training: whether batch normalisation uses the batch's own statistics.
     """
-    embeddings = encoder(images, training=training)
+    embeddings = nan_where_not_finite(encoder(images, training=training), images)
     return l2_normalize(embeddings) if normalize else embeddings
 
 
@@ -49,7 +60,7 @@ def embed_and_project(
     images = tf.reshape(views, tf.concat([[batch * num_views], tf.shape(views)[2:]], axis=0))
     images = tf.ensure_shape(images, [None, *encoder.input_shape[1:]])
     embeddings = embed(encoder, images, normalize=normalize_embedding, training=training)
-    projections = projection_head(embeddings, training=training)
+    projections = nan_where_not_finite(projection_head(embeddings, training=training), images)
 
     def by_image(x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.cast(x, tf.float32), [-1, views.shape[1] or num_views, x.shape[-1]])

@@ -1,6 +1,6 @@
 """Encoders that the user brings: a Keras model in a file, with its weights."""
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -8,6 +8,24 @@ from tensorflow import keras
 from supcon_tf.errors import NAME_ONLY, ArgumentError, first_line
 from supcon_tf.models.foreign import check_trusted
 from supcon_tf.models.wrapped import as_encoder
+
+
+def check_shapes(encoder: keras.Model) -> None:
+    """Raises ArgumentError unless the shapes of an encoder's images and embeddings are known."""
+    try:
+        encoder.input_shape, encoder.output_shape  # noqa: B018
+    except AttributeError:
+        problem = "is a subclassed model, whose shapes Keras does not know; "
+        advice = "give keras.Model(images, model(images)) with images = keras.Input(image_shape)"
+        raise ArgumentError("encoder", encoder.name, f"{problem}{advice}") from None
+
+
+def check_keras_file(path: Any) -> None:
+    """Raises ArgumentError unless a model is to be saved to a .keras file."""
+    if not str(path).endswith(".keras"):
+        problem = "models with a training step of their own are saved to .keras files only; "
+        advice = "ModelCheckpoint takes such a name too, or save_weights_only=True"
+        raise ArgumentError("filepath", str(path), f"{problem}{advice}")
 
 
 def load_encoder(path: str, image_shape: Tuple[int, int, int], *, trust_model: bool = False) -> keras.Model:

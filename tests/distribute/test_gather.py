@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from supcon_tf.distribute import gather, local_slice_start
@@ -7,6 +8,14 @@ from supcon_tf.distribute import gather, local_slice_start
 def on_replicas(count, function):
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
     return strategy.experimental_local_results(strategy.run(tf.function(function)))
+
+
+def on_replicas_apart(count, function):
+    """Runs replicas that do not meet in Python, as when XLA compiles the function of each of several GPUs."""
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+    strategy.extended._use_merge_call = lambda: False
+    results = tf.function(lambda: strategy.run(function))()
+    return [strategy.experimental_local_results(result) for result in results]
 
 
 def replica():
@@ -47,3 +56,26 @@ def test_gradient_is_the_sum_over_replicas():
         return tape.gradient(value, x)
 
     np.testing.assert_allclose([g.numpy()[0] for g in on_replicas(2, gradient)], [1 + 2, 10 + 20])
+
+
+def test_replicas_that_do_not_meet_in_python_gather_the_same():
+    def found():
+        x = tf.cast(tf.fill([3], replica() + 1), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(tf.range(1.0, 7.0) * tf.cast(replica() + 1, tf.float32) * gather(x))
+        wide = tf.cast(tf.fill([2], replica()), tf.int64) + 2**40
+        return gather(x), tape.gradient(value, x), gather(wide), local_slice_start(3), gather(x[:2] * np.nan)
+
+    rows, gradients, wide, starts, nans = on_replicas_apart(2, found)
+    for index in range(2):
+        np.testing.assert_array_equal(rows[index], [1, 1, 1, 2, 2, 2])
+        np.testing.assert_array_equal(gradients[index], [[3, 6, 9], [12, 15, 18]][index])
+        np.testing.assert_array_equal(wide[index], 2**40 + np.array([0, 0, 1, 1]))
+        assert int(starts[index]) == [0, 3][index]
+        assert np.isnan(nans[index]).all()
+
+
+def test_replicas_that_do_not_meet_in_python_refuse_uneven_batches():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Shape mismatch in the collective instance"):
+        on_replicas_apart(2, lambda: (gather(tf.ones([replica() + 1])),))

@@ -6,7 +6,7 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, NTXentLoss, SupConLoss
-from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import Classifier, ContrastiveModel, CrossEntropy, ProjectionHead, build_encoder
 
 SHAPE = (8, 8, 3)
 
@@ -371,3 +371,112 @@ def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, f
         for one in (model, loaded):
             layers = [part for part in one.submodules if isinstance(part, keras.layers.BatchNormalization)]
             assert layers and {part.synchronized for part in layers} == {synchronized}
+
+
+def test_figures_of_uneven_batches_are_means_over_images():
+    """Two replicas share 9 images in batches of 4: in the last batch one of them has none."""
+    views, labels = make_batch(batch=9)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        layers = [keras.layers.Input(SHAPE), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+        model = ContrastiveModel(keras.Sequential([*layers, keras.layers.Dense(6)]), ProjectionHead((8, 4)))
+        model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1))
+    history = model.fit(tf.data.Dataset.from_tensor_slices((views, labels)).batch(4), verbose=0).history
+    logs = {name: values[0] for name, values in history.items()}
+    assert logs["unscaled_loss"] == pytest.approx(logs["loss"], rel=1e-5)
+    assert logs["collapsed_loss"] == pytest.approx((8 * np.log(7) + np.log(1)) / 9, rel=1e-5)
+    assert logs["anchors_with_positives"] == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_makes_the_loss_nan(value):
+    views, labels = make_batch()
+    spoilt = tf.cast(views, tf.float32).numpy()
+    spoilt[3, 0, 2, 2, 1] = value
+    for loss in (SupConLoss(0.1), NTXentLoss(0.1), MixedSupConLoss(0.1)):
+        model = make_model()
+        model.compile("sgd", loss)
+        given = tf.one_hot(labels, 3) if isinstance(loss, MixedSupConLoss) else labels
+        assert np.isnan(model.train_on_batch(spoilt, given))[0]
+
+
+def test_metrics_of_the_user_are_reported():
+    class Length(keras.metrics.Mean):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            return super().update_state(tf.norm(y_pred, axis=-1))
+
+    model = make_model()
+    model.compile("sgd", SupConLoss(), metrics=[Length("length")])
+    assert model.train_on_batch(*make_batch(), return_dict=True)["length"] == pytest.approx(1.0, rel=1e-5)
+    with pytest.raises(ArgumentError, match="metrics='accuracy': needs scores of classes"):
+        model.compile("sgd", SupConLoss(), metrics=["accuracy"])
+
+
+class Batches(keras.utils.Sequence):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return tuple(x.numpy()[6 * index : 6 * index + 6] for x in make_batch())
+
+
+def test_a_sequence_and_a_generator_train_like_arrays():
+    losses = []
+    views, labels = make_batch()
+    for data in (Batches(), (Batches()[i] for i in range(2)), tf.data.Dataset.from_tensor_slices((views, labels))):
+        model = make_model()
+        model.compile(keras.optimizers.SGD(0.0), SupConLoss())
+        data = data.batch(6) if isinstance(data, tf.data.Dataset) else data
+        losses.append(model.fit(data, shuffle=False, verbose=0).history["loss"][0])
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+
+
+class Subclassed(keras.Model):
+    def call(self, x):
+        return tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2])
+
+
+def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
+    views, labels = make_batch()
+    model = make_model()
+    model.compile("sgd", SupConLoss())
+    with pytest.raises(ArgumentError, match="encoder='subclassed': is a subclassed model.*give keras.Model"):
+        ContrastiveModel(Subclassed(name="subclassed"), ProjectionHead((8, 4)))
+    with pytest.raises(ArgumentError, match="encoder='subclassed': is a subclassed model.*give keras.Model"):
+        Classifier(Subclassed(name="subclassed"), 3, freeze_encoder=False)
+    with pytest.raises(ArgumentError, match="saved to .keras files only"):
+        model.save(tmp_path / "folder")
+    without = ContrastiveModel(model.encoder, ProjectionHead((8, 4)))
+    without.compile("sgd", SupConLoss())
+    with pytest.raises(ValueError, match="one view of each image: needs two for the loss"):
+        without.evaluate(views[:, 0], labels, verbose=0)
+    for data, complaint in (
+        (views, "y=None: must hold a label for each image"),
+        (tf.data.Dataset.from_tensors({"image": views, "label": labels}), "needs 'views' and 'labels'"),
+        (tf.data.Dataset.from_tensors(((views[:, 0], views[:, 1]), labels)), "must be one tensor; tf.stack"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            model.fit(data, verbose=0)
+    symbolic = keras.Input([4])
+    with pytest.raises(ValueError, match="a symbolic Keras tensor has no loss"):
+        SupConLoss()(keras.Input([], dtype=tf.int32), symbolic)
+
+
+def test_a_queue_follows_an_encoder_that_is_frozen_later():
+    model = make_model(queue_size=24)
+    model.encoder.trainable = False
+    model.compile("sgd", SupConLoss(memory=model.memory))
+    assert np.isfinite(model.train_on_batch(*make_batch(), return_dict=True)["loss"])
+
+
+def test_images_from_0_to_1_are_warned_of(recwarn):
+    views, labels = make_batch()
+    bright = tf.cast(views, tf.float32)
+    for model in (make_model(), Classifier(make_model().encoder, 3, freeze_encoder=True)):
+        loss = SupConLoss() if isinstance(model, ContrastiveModel) else CrossEntropy()
+        model.compile("sgd", loss)
+        x = bright if isinstance(model, ContrastiveModel) else bright[:, 0]
+        recwarn.clear()
+        model.fit(x, labels, verbose=0)
+        assert not [one for one in recwarn if "0 to 255" in str(one.message)]
+        with pytest.warns(UserWarning, match="images have no number above 1, but the encoder expects 0 to 255"):
+            model.fit(x / 255, labels, verbose=0)
