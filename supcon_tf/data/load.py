@@ -4,6 +4,7 @@ import dataclasses
 import os
 from typing import Optional, Tuple
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import supcon_tf.data.digits  # noqa: F401 (registers 'digits' with TFDS)
@@ -13,7 +14,7 @@ from supcon_tf.data.features import choose_features, is_sequence_of_classes
 from supcon_tf.data.find import find_builder
 from supcon_tf.data.prepare import prepare_data, quiet_tfds, set_known_sizes
 from supcon_tf.data.splits import choose_splits
-from supcon_tf.errors import arguments_called
+from supcon_tf.errors import UserError, arguments_called
 
 UNLABELLED_SPLITS = ("unlabelled", "unlabeled")
 
@@ -63,7 +64,7 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
 
     Raises:
       ArgumentError: the data set is unknown, unsuitable or cannot be obtained, or a split does not exist.
-      UserError: its prepared copy is incomplete.
+      UserError: its prepared copy is incomplete or damaged.
     """
     with quiet_tfds():
         builder = find_builder(options, labels=labels)
@@ -73,7 +74,13 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
         if isinstance(builder, folder.Folder) and prepare:
             folder.report_skipped(builder)
             folder.report_dark(builder)
-        train, validation, evaluation = choose_splits(options, builder, label_key)
+        try:
+            train, validation, evaluation = choose_splits(options, builder, label_key)
+        except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:  # it looks at some labels
+            reason = error.message.split(" [Op:")[0].rpartition("}} ")[2]
+            raise UserError(
+                f"{builder.data_dir}: a file is damaged ({reason}); delete this folder to have the data prepared again"
+            ) from error
     features = builder.info.features
     height, width, channels = features[image_key].shape
     return ImageData(

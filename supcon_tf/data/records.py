@@ -61,6 +61,14 @@ def file_parts(data: ImageData, split: str, first: int = 0) -> Tuple[FilePart, .
     return tuple(part for part in parts if part.take)
 
 
+def is_about_damage(error: Exception) -> bool:
+    """Returns whether the error may come from a damaged file, or from one that has lost its last examples."""
+    if isinstance(error, (tf.errors.DataLossError, tf.errors.OutOfRangeError, StopIteration)):
+        return True
+    texts = ("Input dataset was expected to contain", "is not in [0, ", "generator raised StopIteration")
+    return any(text in str(error) for text in texts)
+
+
 def find_damaged_file(data: ImageData, split: str) -> Optional[Tuple[str, str]]:
     """Reads the files of a split. Returns path and damage of the first that is not whole, or None."""
     for part in file_parts(data, split):
@@ -68,7 +76,7 @@ def find_damaged_file(data: ImageData, split: str) -> Optional[Tuple[str, str]]:
         try:
             count = sum(1 for _ in records)
         except tf.errors.DataLossError as error:
-            return part.path, error.message.split(" [Op:")[0].rpartition("}} ")[2]
+            return part.path, error.message.split(" [Op:")[0].rpartition("}} ")[2].partition("'")[0]
         if count < part.skip + part.take:
             return part.path, f"{count} of {part.skip + part.take} examples"
     return None

@@ -172,16 +172,16 @@ def bad_images_named(
     """
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+    except (tf.errors.OpError, RuntimeError, StopIteration) as error:
         splits = (data.train_split, data.validation_split, data.eval_split)
         places = [_Place("dataset", options.dataset, data, split) for split in splits]
         if unlabelled is not None:
             others = unlabelled.data
             places.append(_Place("unlabelled", str(options.unlabelled), others, others.train_split))
-        if isinstance(error, tf.errors.DataLossError):
-            _raise_for_damaged_file(places, error)
-        elif decoding.is_about_decoding(error):
+        if decoding.is_about_decoding(error):
             _raise_for_bad_image(places, error)
+        elif records.is_about_damage(error):
+            _raise_for_damaged_file(places, error)
         raise
 
 

@@ -7,10 +7,19 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 
 import pytest
 
 from tests.faults.client import KILL, Fault
+
+
+def lose_examples(path):
+    """Cuts the last tenth of the examples off a TFRecord file, which leaves no damaged example."""
+    content, ends = path.read_bytes(), [0]
+    while ends[-1] < len(content):
+        ends.append(ends[-1] + 16 + struct.unpack("<Q", content[ends[-1] : ends[-1] + 8])[0])
+    os.truncate(path, ends[len(ends) * 9 // 10])
 
 
 def halve(path):
@@ -82,6 +91,22 @@ def test_a_damaged_record_or_checkpoint_is_survived_or_named(reference, unfinish
     check(reference, unfinished, ["run/config.json"], DAMAGES, tmp_path / "record")
     newest = max(path.name for path in (unfinished / "run/checkpoints/pretrain").glob("*.data-*"))
     check(reference, unfinished, [f"run/checkpoints/pretrain/{newest}"], ["flipped"], tmp_path / "checkpoint")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("damage", [lose_examples, empty])
+def test_a_file_that_has_lost_examples_is_named(reference, tmp_path, split, damage):
+    shutil.copytree(reference.folder / "data", tmp_path / "data")
+    (file,) = (tmp_path / "data").rglob(f"*{split}*tfrecord*")
+    damage(file)
+    argv = [
+        argument for argument in reference.argv(tmp_path, data_dir=tmp_path / "data") if "max_examples" not in argument
+    ]
+    ended = reference.server.run([*argv, "--batch_size=300"])
+    assert ended.has_one_line, ended.output
+    assert str(file.parent) in ended.lines[0] and "to have the data prepared again" in ended.lines[0]
+    assert f"{file} is damaged (" in ended.lines[0] or f"{file.parent}: a file is damaged (" in ended.lines[0]
 
 
 @pytest.mark.slow
