@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow import keras
 
 from supcon_tf import augment, distribute, models
 from supcon_tf import config as config_lib

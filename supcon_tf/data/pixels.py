@@ -1,7 +1,7 @@
 """From the content of an image file to pixels: one way for training, evaluation and serving.
 
 TensorFlow decodes JPEG and PNG, inside the exported model too. `convert` turns any other image into a PNG first, when a
-folder is prepared and in `predict`. So all of them see the same pixels.
+folder is prepared and in `predict`. So each sees the same pixels.
 """
 
 import contextlib
