@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow import keras
 
 from supcon_tf import augment, distribute, models
 from supcon_tf import config as config_lib
@@ -284,6 +285,16 @@ def test_encoder_weights_are_read(tmp_path, pictures):
         stages.build_linear_training(experiment, encoder_weights=True)
 
 
+def test_a_model_with_a_lambda_layer_must_be_trusted(tmp_path, pictures):
+    path = str(tmp_path / "model.h5")
+    images = keras.Input([8, 8, 3])
+    keras.Model(images, keras.layers.Flatten()(keras.layers.Lambda(lambda x: x)(images))).save(path)
+    given = {"dataset": f"folder:{pictures}", "encoder": path, "encoder_width": 1.0, "image_size": 8}
+    with pytest.raises(UserError, match="contains a Lambda layer"):
+        stages.build_linear_training(prepare(tmp_path / "a", **given))
+    stages.build_linear_training(prepare(tmp_path / "b", **given, trust_model=True))
+
+
 RECORD = {
     "mode": "supcon",
     "whitening": "none",
@@ -379,7 +390,7 @@ def test_recipe_sets_other_options():
 
 SEEN_ABOVE = {
     *("grey_probability", "dataset", "data_dir", "run_dir", "whitening", "cache", "on_bad_image", "source_files"),
-    *("encoder_weights", "warm_start", "warm_start_parts", "stages", "recipe"),
+    *("encoder_weights", "trust_model", "warm_start", "warm_start_parts", "stages", "recipe"),
     *("log_every", "checkpoint_minutes"),
     *("redo", "deterministic"),  # also in tests/run/test_redo.py and tests/end_to_end/test_app.py
     *("strategy", "tpu", "tpu_zone", "tpu_project", "cpu_devices"),

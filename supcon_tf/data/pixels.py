@@ -1,7 +1,7 @@
 """From the content of an image file to pixels: one way for training, evaluation and serving.
 
 TensorFlow decodes JPEG and PNG, inside the exported model too. `convert` turns any other image into a PNG first, when a
-folder is prepared and in `predict`. So all of them see the same pixels.
+folder is prepared and in `predict`. So each sees the same pixels.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 LIMIT = 1 << 25  # largest number of pixels that is decoded whole: 33.5 megapixels, 100 MB in colour
+SMALLER = 1 << 23  # number of pixels to which larger images are shrunk, so that they do not slow training down
 LARGEST = 178_956_970  # largest number of pixels that is made smaller, which is also Pillow's limit
 # Pillow's readers that run no other program. Its reader of EPS starts Ghostscript.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP")
@@ -157,7 +158,7 @@ def convert(content: bytes, one_at_a_time: Optional[ContextManager[Any]] = None)
     if pixels > LARGEST:
         raise PIL.Image.DecompressionBombError
     with one_at_a_time if one_at_a_time is not None and pixels > LIMIT else contextlib.nullcontext():
-        return _as_png(image, math.ceil(math.sqrt(pixels / LIMIT)))
+        return _as_png(image, math.ceil(math.sqrt(pixels / SMALLER)) if pixels > LIMIT else 1)
 
 
 def encode(content: bytes) -> bytes:

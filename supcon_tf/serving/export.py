@@ -75,7 +75,7 @@ class ServableModel(tf.Module):
 
     @tf.function
     def serve_encoded(self, encoded: tf.Tensor) -> Dict[str, tf.Tensor]:
-        """Maps JPEG or PNG files of any sizes to probabilities and classes, and says which of them are valid."""
+        """Maps JPEG or PNG files of any sizes to probabilities and classes, and says which files are valid."""
 
         def view(content: tf.Tensor) -> tf.Tensor:
             return self._view(pixels.decode_image(content, self._image_shape[-1]))

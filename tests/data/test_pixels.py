@@ -186,7 +186,8 @@ def test_more_pixels_than_the_limit_are_refused_before_decoding():
 
 
 def test_a_large_image_becomes_smaller_by_averaging(monkeypatch):
-    monkeypatch.setattr(pixels, "LIMIT", 200)  # RGB has 768 pixels
+    monkeypatch.setattr(pixels, "LIMIT", 700)  # RGB has 768 pixels
+    monkeypatch.setattr(pixels, "SMALLER", 200)
     for kind in ("PNG", "TIFF"):
         smaller = pixels.decode_image(tf.constant(pixels.encode(content(RGB, kind))), 3).numpy()
         expected = RGB.reshape(12, 2, 16, 2, 3).mean(axis=(1, 3))

@@ -1,4 +1,4 @@
-"""Damaged and random bytes: the decoder, `serve_encoded` and `predict` answer each, and go on with the next."""
+"""Damaged and random bytes: the decoder, `serve_encoded` and `predict` answer each file, and then the next."""
 
 import io
 import random
