@@ -162,6 +162,10 @@ def _check_data(config: Config) -> None:
     if data.unlabelled is None:
         for name, value in _changed(data, ("unlabelled_share",)):
             raise ArgumentError(name, value, "has no effect without {unlabelled}", unlabelled=NAME_ONLY)
+    if data.class_level is not None and not data.dataset.startswith("folder:"):
+        raise ArgumentError("class_level", data.class_level, "works with {dataset} only", dataset="folder:PATH")
+    if data.class_level == 0 and mode != "simclr":
+        raise ArgumentError("class_level", 0, "means images without classes, which need {mode}", mode="simclr")
     if data.classes_per_batch is not None and mode == "simclr":
         raise ArgumentError("classes_per_batch", data.classes_per_batch, "needs labels, which mode simclr does not use")
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from supcon_tf import config as config_lib
 from supcon_tf import distribute
 from supcon_tf.data import whitening as whitening_lib
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, resolve, schedule, stages, weights
 from supcon_tf.run.context import Experiment
@@ -66,7 +66,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     }
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
-        print(_heading(experiment), file=sys.stderr, flush=True)
+        print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return dataclasses.replace(experiment, whitening=constants)
 
 
