@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute
+from supcon_tf.data import sampling
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
@@ -63,9 +64,12 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         "prepared_data": data.builder.info.full_name,
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
+        resolve.ORDER: sampling.ORDER_VERSION,
     }
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
+        if record is not None:
+            resolve.warn_of_other_order(config, record)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return dataclasses.replace(experiment, whitening=constants)
 
