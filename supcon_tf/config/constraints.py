@@ -14,11 +14,13 @@ from supcon_tf.config.options import (
     is_path,
     name_in_stage,
 )
-from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.config.values import values
+from supcon_tf.errors import NAME_ONLY, ArgumentError, is_utf8
 
 
 def check(config: Config) -> None:
     """Raises ArgumentError if two options contradict each other, or if an option has no effect with the others."""
+    _check_text(config)
     _check_devices(config)
     _check_tpu(config)
     _check_views(config)
@@ -50,6 +52,12 @@ def _changed(options: Any, names: Iterable[str]) -> Iterable[Tuple[str, Any]]:
         value = getattr(options, name)
         if value != getattr(type(options), name):
             yield name, value
+
+
+def _check_text(config: Config) -> None:
+    for name, value in values(config).items():
+        if isinstance(value, str) and not is_utf8(value):
+            raise ArgumentError(name, value, "is not UTF-8; rename the file or folder")
 
 
 def _check_devices(config: Config) -> None:

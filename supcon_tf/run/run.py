@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute
-from supcon_tf.data import sampling
+from supcon_tf.data import coverage, sampling
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
@@ -59,6 +59,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
     total_steps = _check_before_training(experiment, resumes=record is not None)
     with batches.bad_images_named(config.data, data, unlabelled):
+        coverage.check_classes(images)
         constants = weights.whitening_constants(config, record, lambda: whitening_lib.measure(images))
     found = {
         "prepared_data": data.builder.info.full_name,
