@@ -3,6 +3,7 @@
 Each function checks one subject. It raises ArgumentError for the option that the user most likely wants to change.
 """
 
+import dataclasses
 from typing import Any, Iterable, Tuple
 
 from supcon_tf.config.choices import CONTRASTIVE_LOSSES
@@ -14,7 +15,6 @@ from supcon_tf.config.options import (
     is_path,
     name_in_stage,
 )
-from supcon_tf.config.values import values
 from supcon_tf.errors import NAME_ONLY, ArgumentError, is_utf8
 
 
@@ -55,9 +55,11 @@ def _changed(options: Any, names: Iterable[str]) -> Iterable[Tuple[str, Any]]:
 
 
 def _check_text(config: Config) -> None:
-    for name, value in values(config).items():
-        if isinstance(value, str) and not is_utf8(value):
-            raise ArgumentError(name, value, "is not UTF-8; rename the file or folder")
+    for group in (config.run, config.data, config.model):
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            if isinstance(value, str) and not is_utf8(value):
+                raise ArgumentError(field.name, value, "is not UTF-8; rename the file or folder")
 
 
 def _check_devices(config: Config) -> None:
