@@ -80,7 +80,7 @@ def _is_about_writing(builder: tfds.core.DatasetBuilder, error: Exception) -> bo
 
 
 def _not_writable(builder: tfds.core.DatasetBuilder, error: Exception) -> ArgumentError:
-    problem = f"cannot be written ({why(error)}); make room there, or give another {{data_dir}}"
+    problem = f"cannot be written ({why(error)}); give another {{data_dir}}"
     return ArgumentError("data_dir", os.fspath(builder.data_dir_root), problem, data_dir=NAME_ONLY)
 
 
