@@ -108,7 +108,7 @@ def load_unlabelled(options: DataOptions, *, prepare: bool = True) -> ImageData:
         train_split=None,
         validation_split="none",
         eval_split=None,
-        # A folder other than that of `dataset` holds nothing out. The folder of `dataset` keeps the images apart that are evaluated on.
+        # Another folder than that of `dataset` holds nothing out. The folder of `dataset` holds out the same images.
         class_level=options.class_level if _same_folder(name, options.dataset) else 0,
     )
     with arguments_called(dataset="unlabelled"):
