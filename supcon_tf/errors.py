@@ -3,7 +3,11 @@
 import contextlib
 import difflib
 import re
+import unicodedata
 from typing import Any, Callable, Iterable, Iterator, Optional
+
+# Categories of Unicode that move a terminal's cursor or have no glyph: control, line, paragraph, surrogate
+NOT_PRINTED = ("Cc", "Zl", "Zp", "Cs")
 
 
 class _NameOnly:
@@ -96,6 +100,23 @@ def arguments_called(**names: str) -> Iterator[None]:
         if not isinstance(error, ArgumentError):
             raise UserError(problem, **others) from error
         raise ArgumentError(names.get(error.argument, error.argument), error.value, problem, **others) from error
+
+
+def printable(text: str) -> str:
+    r"""Returns text that prints on one line of a terminal: line breaks and control characters become escapes.
+
+    >>> printable("two\nlines")
+    'two\\nlines'
+    """
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in NOT_PRINTED else character
+        for character in text
+    )
+
+
+def is_utf8(text: str) -> bool:
+    """Returns whether a path or name can be written as UTF-8. Python marks other bytes by lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def first_line(error: Exception, length: int) -> str:

@@ -22,6 +22,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError
 
 # A run records these beside its options; see `RunDir.claim`
 FOUND = ("prepared_data", "whitening_constants", "total_steps")
+LONGEST_NAME = 200  # bytes of a data set's name in the default path; file systems allow 255 with mode and digest
 
 
 class RunDir:
@@ -189,6 +190,7 @@ def default_path(config: config_lib.Config) -> str:
     if dataset.startswith("folder:"):
         dataset = os.path.basename(os.path.abspath(dataset[len("folder:") :]))
     dataset = re.sub(r"[/:]", "_", dataset)
+    dataset = dataset.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
     return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")
 
 

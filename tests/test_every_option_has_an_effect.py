@@ -244,6 +244,17 @@ def test_dataset_and_data_dir_and_run_dir_choose_what_is_read_and_written(tmp_pa
     assert [(tmp_path / name / "config.json").exists() for name in ("run", "other", "third")] == [True, True, False]
 
 
+def test_class_level_decides_which_folders_are_classes(tmp_path, pictures):
+    folder = tmp_path / "pictures"
+    for year in ("2020", "2021"):
+        shutil.copytree(pictures / "train", folder / year)
+    classes = [
+        prepare(tmp_path, dataset=f"folder:{folder}", run_dir=str(tmp_path / str(level)), class_level=level).data
+        for level in (1, 2)
+    ]
+    assert [data.class_names for data in classes] == [("2020", "2021"), ("cat", "dog")]
+
+
 def test_whitening_changes_the_encoders_first_layer(tmp_path, pictures):
     def rescaled(name, **values):
         experiment = prepare(tmp_path, dataset=f"folder:{pictures}", run_dir=str(tmp_path / name), **values)
@@ -391,6 +402,7 @@ def test_recipe_sets_other_options():
 SEEN_ABOVE = {
     *("grey_probability", "dataset", "data_dir", "run_dir", "whitening", "cache", "on_bad_image", "source_files"),
     *("encoder_weights", "trust_model", "warm_start", "warm_start_parts", "stages", "recipe"),
+    "class_level",
     *("log_every", "checkpoint_minutes"),
     *("redo", "deterministic"),  # also in tests/run/test_redo.py and tests/end_to_end/test_app.py
     *("strategy", "tpu", "tpu_zone", "tpu_project", "cpu_devices"),

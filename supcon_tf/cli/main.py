@@ -10,7 +10,7 @@ from supcon_tf import config as config_lib
 from supcon_tf.cli import flags, surroundings
 from supcon_tf.cli.help import config_text
 from supcon_tf.cli.sources import recipe_named
-from supcon_tf.errors import Interrupted, UserError, WorkersLost
+from supcon_tf.errors import Interrupted, UserError, WorkersLost, printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -45,7 +45,7 @@ def _status(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return 0
     except UserError as error:
-        print(f"app.py: {error.text(config_lib.as_flag)}", file=sys.stderr)
+        print(f"app.py: {printable(error.text(config_lib.as_flag))}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         print(f"app.py: {stop}", file=sys.stderr)

@@ -3,6 +3,7 @@
 Each function checks one subject. It raises ArgumentError for the option that the user most likely wants to change.
 """
 
+import dataclasses
 from typing import Any, Iterable, Tuple
 
 from supcon_tf.config.choices import CONTRASTIVE_LOSSES
@@ -14,12 +15,13 @@ from supcon_tf.config.options import (
     is_path,
     name_in_stage,
 )
-from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError, is_utf8
 
 
 def check(config: Config) -> None:
     """Raises ArgumentError if two options contradict each other, or if an option has no effect with the others."""
     _check_redo(config)
+    _check_text(config)
     _check_devices(config)
     _check_tpu(config)
     _check_views(config)
@@ -62,6 +64,14 @@ def _check_redo(config: Config) -> None:
             raise ArgumentError(
                 "redo", stage, "mode ce trains its classifier in the stage 'pretrain'; give {redo}", redo="pretrain"
             )
+
+
+def _check_text(config: Config) -> None:
+    for group in (config.run, config.data, config.model):
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            if isinstance(value, str) and not is_utf8(value):
+                raise ArgumentError(field.name, value, "is not UTF-8; rename the file or folder")
 
 
 def _check_devices(config: Config) -> None:
@@ -174,6 +184,10 @@ def _check_data(config: Config) -> None:
     if data.unlabelled is None:
         for name, value in _changed(data, ("unlabelled_share",)):
             raise ArgumentError(name, value, "has no effect without {unlabelled}", unlabelled=NAME_ONLY)
+    if data.class_level is not None and not data.dataset.startswith("folder:"):
+        raise ArgumentError("class_level", data.class_level, "works with {dataset} only", dataset="folder:PATH")
+    if data.class_level == 0 and mode != "simclr":
+        raise ArgumentError("class_level", 0, "means images without classes, which need {mode}", mode="simclr")
     if data.classes_per_batch is not None and mode == "simclr":
         raise ArgumentError("classes_per_batch", data.classes_per_batch, "needs labels, which mode simclr does not use")
 

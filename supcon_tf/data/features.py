@@ -46,7 +46,10 @@ def choose_features(dataset: str, builder: tfds.core.DatasetBuilder, *, labels: 
     classes = [key for key in classes if key in supervised] or classes
     several = [key for key, feature in named if is_sequence_of_classes(feature)] if not classes else []
     label_keys = classes or [key for key in several if not key.endswith(NO_DIFFICULT)]
-    suitable = len(images) == 1 and len(features[images[0]].shape) == 3 and features[images[0]].np_dtype == np.uint8
+    dtypes = {np.dtype(features[key].np_dtype).name for key in images}
+    if len(images) == 1 and dtypes != {"uint8"}:
+        raise ArgumentError("dataset", dataset, f"its images have pixels of {dtypes.pop()}, and only uint8 can be read")
+    suitable = len(images) == 1 and len(features[images[0]].shape) == 3
     if not suitable or (labels and len(label_keys) != 1):
         found = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in named) or type(features).__name__
         needed = "one image and one class label" if labels else "one image"

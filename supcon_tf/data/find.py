@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from supcon_tf.config import DataOptions
 from supcon_tf.data import catalogue, folder
-from supcon_tf.data.folder_layout import PREFIX
+from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.prepare import one_line
 from supcon_tf.errors import NAME_ONLY, ArgumentError
 
@@ -28,7 +28,13 @@ def find_builder(options: DataOptions, *, labels: bool) -> tfds.core.DatasetBuil
         raise ArgumentError("dataset", name, "the path is missing; write folder:PATH")
     if folder.is_folder(name):
         path = name[len(PREFIX) :]
-        return folder.builder(path, labels=labels, on_bad_image=options.on_bad_image, data_dir=options.data_dir)
+        return folder.builder(
+            path,
+            labels=labels,
+            on_bad_image=options.on_bad_image,
+            data_dir=options.data_dir,
+            class_level=options.class_level,
+        )
     try:
         builder = tfds.builder(name, data_dir=options.data_dir)
     except Exception as error:

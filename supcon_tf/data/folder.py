@@ -7,27 +7,38 @@ import os
 import re
 import sys
 import threading
-from typing import Any, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, ContextManager, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from supcon_tf.data import pixels
-from supcon_tf.data.folder_layout import PREFIX, ImageFile, arrange, list_names
-from supcon_tf.errors import ArgumentError
+from supcon_tf.data.folder_files import PREFIX, list_files, unusable, why
+from supcon_tf.data.folder_layout import ImageFile, arrange
+from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
-NAMED = 10  # number of skipped files that are named; the others are only counted
+NAMED = 10  # number of skipped files, and of classes, that are named; the others are only counted
+LONGEST_TITLE = 238  # bytes of a folder's name in the name of its copy; file systems allow 255 with the digest
 
 
 @dataclasses.dataclass(eq=False)
 class FolderConfig(tfds.core.BuilderConfig):
-    """The content of a prepared copy of a folder. The config's name contains a digest of it."""
+    """The content of a prepared copy of a folder. The config's name contains a digest of it.
+
+    Attributes:
+      folder: path of the folder.
+      splits: the files of each split.
+      class_names: the classes, in the order of the labels.
+      skip_bad: whether files that are not images are left out.
+      remarks: lines about files that are not used.
+    """
 
     folder: str = ""
     splits: Dict[str, List[ImageFile]] = dataclasses.field(default_factory=dict)
     class_names: Tuple[str, ...] = ()
     skip_bad: bool = False
+    remarks: Tuple[str, ...] = ()
 
 
 class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -82,48 +93,71 @@ def is_folder(dataset: str) -> bool:
     return dataset.startswith(PREFIX)
 
 
-def builder(folder: str, *, labels: bool, on_bad_image: str, data_dir: Optional[str]) -> Folder:
+def builder(
+    folder: str, *, labels: bool, on_bad_image: str, data_dir: Optional[str], class_level: Optional[int] = None
+) -> Folder:
     """Returns the data set of a folder. It is prepared already if it was before and no file has changed since.
 
     There are three layouts: FOLDER/train/CLASS/* with FOLDER/test/CLASS/* or FOLDER/validation/CLASS/*; FOLDER/CLASS/*;
-    FOLDER/* without classes. Files in nested folders belong to the class above them. Without images for evaluation,
-    about a fifth of each class becomes 'test'; see `folder_layout.hold_out`.
+    FOLDER/* without classes. The first level below the split is the class, a deeper one its subclass. Without images
+    for evaluation, about a fifth of each class becomes 'test'; see `folder_layout.hold_out`.
 
     Args:
       folder: path; may be a gs:// address.
       labels: whether the images must have classes.
       on_bad_image: what to do about a file that is not an image: 'stop' or 'skip'.
       data_dir: where TFDS keeps prepared data; None for TFDS's default.
+      class_level: number of the level of folders that are classes; see `folder_layout.arrange`.
 
     Raises:
       ArgumentError: the folder does not exist, or its images cannot be trained on. Names the option `dataset`.
     """
     folder = os.path.expanduser(folder)
-    splits = arrange(folder, list_names(folder), labels=labels)
+    listing = list_files(folder)
+    splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level)
+    if listing.passed_over:
+        example = printable(listing.passed_over[0])
+        remarks.append(f"Passed over, hidden or of the system: {len(listing.passed_over)}, e.g. {example}")
     class_names = tuple(sorted({file.label for file in splits["train"]} - {""}))
     digest = hashlib.sha256(repr((class_names, on_bad_image)).encode())
     for split, members in splits.items():
         for file in members:
-            digest.update(repr((split, file.label, file.name, *_stamp(file.path))).encode())
+            digest.update(repr((split, file.label, file.name, *_stamp(folder, file))).encode())
     title = re.sub(r"\W+", "_", os.path.basename(os.path.abspath(folder)))
+    title = title.encode()[:LONGEST_TITLE].decode(errors="ignore")
     config = FolderConfig(
         name=f"{title}-{digest.hexdigest()[:16]}",
         folder=folder,
         splits=splits,
         class_names=class_names,
         skip_bad=on_bad_image == "skip",
+        remarks=tuple(remarks),
     )
     return Folder(config=config, data_dir=data_dir)
 
 
-def report_skipped(folder: Folder) -> None:
-    """Prints on stderr the first skipped files, which were not images, and their number."""
-    skipped = folder.info.metadata["skipped"]
+def report(folder: Folder) -> None:
+    """Prints on stderr the classes with their numbers of images, and which files were skipped or not used."""
+    config, skipped = folder.builder_config, folder.info.metadata["skipped"]
+    for line in config.remarks:
+        print(line, file=sys.stderr)
     for name, reason in skipped[:NAMED]:
-        print(f"Skipped {name}: {reason}", file=sys.stderr)
+        print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
     if skipped:
-        path = folder.builder_config.folder
-        print(f"Files of {path} that are not images, skipped: {len(skipped)}", file=sys.stderr)
+        print(printable(f"Files of {config.folder} that are not images, skipped: {len(skipped)}"), file=sys.stderr)
+    if config.class_names:
+        print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
+
+
+def _class_counts(config: FolderConfig, skipped: Set[str]) -> str:
+    """Returns a line with the first classes: name, and the numbers of images to train on and held out."""
+    counts = {name: [0, 0] for name in config.class_names}
+    for split, files in config.splits.items():
+        for file in files:
+            counts[file.label][split != "train"] += file.name not in skipped
+    shown = [f"{name} {train} + {held_out}" for name, (train, held_out) in list(counts.items())[:NAMED]]
+    more = f" and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
+    return f"Classes, with images for training + held out: {', '.join(shown)}{more}"
 
 
 def report_dark(folder: Folder) -> None:
@@ -160,10 +194,16 @@ def _read(
         return None, pixels.reason(error)
 
 
-def _stamp(path: str) -> Tuple[int, int]:
-    """Returns size in bytes and time of change in nanoseconds; −1 for both if the file is a broken link."""
+def _stamp(folder: str, file: ImageFile) -> Tuple[int, int]:
+    """Returns size in bytes and time of change in nanoseconds; −1 for both if the file is a broken link.
+
+    Raises:
+      ArgumentError: the file cannot be looked at. Names the option `dataset`.
+    """
     try:
-        status = tf.io.gfile.stat(path)
+        status = tf.io.gfile.stat(file.path)
     except tf.errors.NotFoundError:
         return -1, -1
+    except tf.errors.OpError as error:
+        raise unusable(folder, f"{file.name} cannot be read ({why(error)})") from error
     return status.length, status.mtime_nsec

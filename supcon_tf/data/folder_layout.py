@@ -3,122 +3,160 @@
 import collections
 import hashlib
 import os
-import sys
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-import tensorflow as tf
+from supcon_tf.data import folder_levels
+from supcon_tf.data.folder_files import PREFIX, unusable
+from supcon_tf.data.folder_levels import Placed
+from supcon_tf.errors import NAME_ONLY, printable
 
-from supcon_tf.errors import ArgumentError
-
-PREFIX = "folder:"  # how the name of a folder as a data set begins
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-    "testing": "test",
-}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-HIDDEN = ("thumbs.db", "desktop.ini", "__macosx")
+TABLE_SUFFIXES = (".csv", ".tsv")
 
 
 class ImageFile(NamedTuple):
-    """A file: its path, its name relative to the user's folder, and its class (empty if it has none)."""
+    """A file: its path, its name relative to the user's folder, its class and subclass; each is empty without one."""
 
     path: str
     name: str
     label: str
+    subclass: str = ""
 
 
-def list_names(folder: str) -> List[str]:
-    """Returns the sorted names, relative to the folder, of all files below it that are not hidden.
+class Layout(NamedTuple):
+    """What was recognised in a folder.
 
-    Raises:
-      ArgumentError: the folder does not exist, is empty, or has a name that is not UTF-8. Names the option `dataset`.
+    Attributes:
+      splits: the files of each split that has any.
+      remarks: lines about files that are not used.
     """
-    if not tf.io.gfile.isdir(folder):
-        exists = tf.io.gfile.exists(folder)
-        raise _unusable(folder, "is a file, not a folder" if exists else "there is no such folder")
-    names = []
-    try:
-        for directory, _, files in tf.io.gfile.walk(folder):
-            inside = directory[len(folder) :].strip("/")
-            names += [os.path.join(inside, file) for file in files]
-    except UnicodeDecodeError as error:
-        raise _unusable(folder, f"the name {error.object!r} is not UTF-8") from error
-    names = sorted(name for name in names if not any(map(_is_hidden, name.split("/"))))
-    if not names:
-        raise _unusable(folder, "the folder is empty")
-    return names
+
+    splits: Dict[str, List[ImageFile]]
+    remarks: List[str]
 
 
-def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or part.lower() in HIDDEN
-
-
-def arrange(folder: str, names: Sequence[str], *, labels: bool) -> Dict[str, List[ImageFile]]:
+def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Optional[int] = None) -> Layout:
     """Recognises the layout of a folder, and from it the split and the class of each file.
 
     Args:
       folder: path of the folder.
-      names: its files, as from `list_names`.
+      names: its files, relative to it.
       labels: whether the images must have classes.
-
-    Returns:
-      The files of each split that has any.
+      class_level: number of the level of folders below the split that are the classes; 0 if there are none. None takes
+        the first level, unless it looks like something else.
 
     Raises:
       ArgumentError: the images cannot be trained on. Names the option `dataset`.
     """
-    paths = [name.split("/") for name in names]
-    tops = sorted({path[0] for path in paths if len(path) > 1})
-    roles = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
-    train_has_folders = any(len(path) > 2 and roles.get(path[0]) == "train" for path in paths)
-    # 'train' may also be a class, beside cars and ships.
-    by_split = train_has_folders or ("train" in roles.values() and len(roles) == len(tops))
-    depth = 1 if by_split else 0
-    if by_split and len(set(roles.values())) < len(roles):
-        raise _unusable(folder, f"two of the folders {', '.join(roles)} mean the same split; keep one")
+    roles = folder_levels.find_splits(folder, [tuple(name.split("/")) for name in names])
+    placed = folder_levels.below_splits(roles, names)
+    remarks: List[str] = []
+    left_out: Set[str] = set()
+    if not class_level:
+        for split in placed:
+            for remove in (folder_levels.without_annotations, folder_levels.without_copies):
+                placed[split], rejected = remove(placed[split])
+                remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
+                left_out.update(file.name for _, files in rejected for file in files)
+    if class_level == 0:
+        return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
+    if class_level is None:
+        for files in placed.values():
+            folder_levels.check_levels(folder, files)
 
-    splits: Dict[str, List[ImageFile]] = {"train": [], "validation": [], "test": []}
-    unused = []
-    for name, path in zip(names, paths):
-        split = roles.get(path[0]) if by_split else "train"
-        if split and len(path) > depth + 1:
-            splits[split].append(ImageFile(os.path.join(folder, name), name, path[depth].strip()))
-        elif name.lower().endswith(IMAGE_SUFFIXES):
-            unused.append(name)
-
+    depth = (class_level or 1) - 1
+    spelling: Dict[str, str] = {}
+    splits = {split: _with_classes(folder, files, depth, spelling) for split, files in placed.items()}
     if not labels and len({file.label for file in splits["train"]}) < 2:
-        chosen = [name for name, path in zip(names, paths) if not by_split or roles.get(path[0]) == "train"]
-        return {"train": [ImageFile(os.path.join(folder, name), name, "") for name in chosen]}
-    train_folder = next((top for top in tops if by_split and roles.get(top) == "train"), "")
-    nested = any(len(path) > depth + 2 for path in paths)
-    _check_classes(folder, splits, train_folder, nested=nested)
+        return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
+    nested = any(len(file.path) > depth + 2 for files in placed.values() for file in files)
+    train_folder = next((top for top, split in roles.items() if split == "train"), "")
+    _check_classes(folder, splits, train_folder, nested=nested, tables=_tables(names))
+    used = {file.name for files in splits.values() for file in files} | left_out
+    unused = [name for name in names if name not in used and name.lower().endswith(IMAGE_SUFFIXES)]
     if unused:
-        print(f"Images outside the folders of classes, not used: {len(unused)}, e.g. {unused[0]}", file=sys.stderr)
+        remarks.append(_remark("images outside the folders of classes", unused))
     if not splits["test"] and not splits["validation"]:
         splits["train"], splits["test"] = hold_out(splits["train"])
-    return {split: files for split, files in splits.items() if files}
+        if not splits["test"]:
+            if labels:
+                raise unusable(
+                    folder,
+                    "no class has a second image, so none can be held out for evaluation; add images, or train without "
+                    "classes with {mode}",
+                    mode="simclr",
+                )
+            return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
+    return Layout({split: files for split, files in splits.items() if files}, remarks)
 
 
-def _check_classes(folder: str, splits: Dict[str, List[ImageFile]], train_folder: str, *, nested: bool) -> None:
+def _remark(reason: str, names: Sequence[str]) -> str:
+    return printable(f"Not used, {reason}: {len(names)}, e.g. {names[0]}")
+
+
+def _tables(names: Sequence[str]) -> List[str]:
+    return [name for name in names if name.lower().endswith(TABLE_SUFFIXES)]
+
+
+def _without_classes(folder: str, files: Sequence[Placed]) -> List[ImageFile]:
+    return [ImageFile(os.path.join(folder, name), name, "") for name, _ in files]
+
+
+def _with_classes(folder: str, files: Sequence[Placed], depth: int, spelling: Dict[str, str]) -> List[ImageFile]:
+    """Returns the files that lie in a folder of a class.
+
+    Args:
+      folder: path of the user's folder.
+      files: the files of a split.
+      depth: number of folders between the split and the class.
+      spelling: key of a class → its name as it is written first. Gets further classes.
+
+    Raises:
+      ArgumentError: a name cannot be that of a class.
+    """
+    found = []
+    for name, path in files:
+        if len(path) > depth + 1:
+            label = spelling.setdefault(folder_levels.same_name(path[depth]), path[depth].strip())
+            if not label or label != printable(label):
+                problem = "is blank" if not label else "has a line break or a control character"
+                raise unusable(folder, f"the name of the class folder '{path[depth]}' {problem}; rename it")
+            subclass = path[depth + 1] if len(path) > depth + 2 else ""
+            found.append(ImageFile(os.path.join(folder, name), name, label, subclass))
+    return found
+
+
+def _check_classes(
+    folder: str, splits: Dict[str, List[ImageFile]], train_folder: str, *, nested: bool, tables: Sequence[str]
+) -> None:
     """Raises ArgumentError unless there are two classes or more, and images to train on for each class."""
     classes = {file.label for file in splits["train"]}
+    table = f"; each class needs a folder of its own, and {tables[0]} is not read" if tables else ""
     if not classes:
         where = os.path.join(folder, train_folder) if train_folder else folder
-        raise _unusable(folder, f"no folders of classes in {where}; without classes, use {{mode}}", mode="simclr")
+        raise unusable(folder, f"no folders of classes in {where}{table}; without classes, use {{mode}}", mode="simclr")
     if len(classes) == 1:
         (only,) = classes
-        hint = f"; did you mean {PREFIX}{os.path.join(folder, only)}?" if nested else ""
-        raise _unusable(folder, f"there is only one class, '{only}'{hint}")
+        hint = table
+        if nested and not train_folder:
+            hint = f"; did you mean {PREFIX}{os.path.join(folder, only)}?"
+        elif nested:
+            hint = "; if the folders below it are the classes, give {class_level}"
+        raise unusable(folder, f"there is only one class, '{only}'{hint}", class_level=NAME_ONLY)
     for split, files in splits.items():
         unknown = sorted({file.label for file in files} - classes)
         if unknown:
-            raise _unusable(folder, f"'{split}' has the class '{unknown[0]}', but there is no such image to train on")
+            similar = _similar(unknown[0], classes)
+            but = (
+                f"'train' has '{similar}'; give both the same name" if similar else "there is no such image to train on"
+            )
+            raise unusable(folder, f"'{split}' has the class '{unknown[0]}', but {but}")
+
+
+def _similar(name: str, classes: Set[str]) -> Optional[str]:
+    """Returns the class whose name differs only in capital letters, or None."""
+    return next((one for one in sorted(classes) if one.casefold() == name.casefold()), None)
 
 
 def hold_out(files: Iterable[ImageFile]) -> Tuple[List[ImageFile], List[ImageFile]]:
@@ -144,8 +182,3 @@ def hold_out(files: Iterable[ImageFile]) -> Tuple[List[ImageFile], List[ImageFil
 def _chance(name: str) -> float:
     """Returns a number in [0, 1) that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-
-
-def _unusable(folder: str, problem: str, **others: Any) -> ArgumentError:
-    """Returns the error about a folder, which is the value of the option `dataset`."""
-    return ArgumentError("dataset", PREFIX + folder, problem, **others)

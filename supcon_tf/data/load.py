@@ -12,6 +12,7 @@ from supcon_tf.config import DataOptions
 from supcon_tf.data import folder
 from supcon_tf.data.features import choose_features, is_sequence_of_classes
 from supcon_tf.data.find import find_builder
+from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.prepare import prepare_data, quiet_tfds, set_known_sizes
 from supcon_tf.data.splits import choose_splits
 from supcon_tf.errors import UserError, arguments_called
@@ -72,7 +73,7 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
         if not builder.info.splits:
             (prepare_data if prepare else set_known_sizes)(options, builder)
         if isinstance(builder, folder.Folder) and prepare:
-            folder.report_skipped(builder)
+            folder.report(builder)
             folder.report_dark(builder)
         try:
             train, validation, evaluation = choose_splits(options, builder, label_key)
@@ -113,14 +114,29 @@ def load_unlabelled(options: DataOptions, *, prepare: bool = True) -> ImageData:
     Raises:
       ArgumentError, UserError: under the conditions of `load`.
     """
+    name = str(options.unlabelled)
     whole = dataclasses.replace(
-        options, dataset=str(options.unlabelled), train_split=None, validation_split="none", eval_split=None
+        options,
+        dataset=name,
+        train_split=None,
+        validation_split="none",
+        eval_split=None,
+        # Another folder than that of `dataset` holds nothing out. The folder of `dataset` holds out the same images.
+        class_level=options.class_level if _same_folder(name, options.dataset) else 0,
     )
     with arguments_called(dataset="unlabelled"):
         data = load(whole, labels=False, prepare=prepare)
     splits = data.builder.info.splits
     split = next((name for name in UNLABELLED_SPLITS if name in splits), "train")
     return dataclasses.replace(data, train_split=split, eval_split=None)
+
+
+def _same_folder(dataset: str, other: str) -> bool:
+    """Returns whether two names of data sets stand for one folder."""
+    if not folder.is_folder(dataset) or not folder.is_folder(other):
+        return False
+    paths = (os.path.expanduser(name[len(PREFIX) :]) for name in (dataset, other))
+    return len({path if "://" in path else os.path.realpath(path) for path in paths}) == 1
 
 
 def is_multi_label(options: DataOptions) -> bool:

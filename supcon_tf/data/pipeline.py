@@ -146,8 +146,3 @@ def evaluation_batches(
 def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:
     """Returns the number of batches of `evaluation_batches`."""
     return -(-data.num_examples(split) // batch_size)
-
-
-def _pair(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """One int64 that is another for each (seed, epoch); both are under 2³¹."""
-    return tf.constant(seed << 32, tf.int64) + tf.cast(epoch, tf.int64)

@@ -1,9 +1,11 @@
 """Downloads a data set and writes it into the data directory, as TensorFlow Datasets (TFDS) does."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
+import tempfile
 import warnings
 from typing import Iterator, List
 
@@ -15,9 +17,12 @@ from tensorflow_datasets.core.utils import tqdm_utils
 from supcon_tf import storage
 from supcon_tf.config import DataOptions
 from supcon_tf.data import catalogue, folder, source_files, unfinished
-from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called
+from supcon_tf.data.folder_files import why
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called, printable
 
 NOT_FOUND = (AssertionError, FileNotFoundError, tf.errors.NotFoundError)  # what builders raise without their files
+
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> None:
@@ -31,7 +36,8 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
       ArgumentError: files are missing and cannot be downloaded, the data directory cannot be written, or TFDS failed.
       UserError: the data directory holds an incomplete copy.
     """
-    print(f"Preparing {options.dataset} in {builder.data_dir} ...", file=sys.stderr, flush=True)
+    _check_writable(builder)
+    print(printable(f"Preparing {options.dataset} in {builder.data_dir} ..."), file=sys.stderr, flush=True)
     unfinished.remove_leftovers(os.path.dirname(os.path.abspath(builder.data_dir)))
     manual_dir = None
     if options.source_files and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
@@ -57,6 +63,32 @@ def prepare_data(options: DataOptions, builder: tfds.core.DatasetBuilder) -> Non
     if not finished.exists():
         raise UserError(f"{builder.data_dir}: holds an incomplete copy of {options.dataset}; delete that folder")
     builder.info.read_from_directory(builder.data_dir)
+
+
+def _check_writable(builder: tfds.core.DatasetBuilder) -> None:
+    """Raises ArgumentError, which names the option `data_dir`, unless files can be written there."""
+    root = os.fspath(builder.data_dir_root)
+    try:
+        tf.io.gfile.makedirs(root)
+        if "://" not in root:
+            with tempfile.TemporaryFile(dir=root):
+                pass
+    except (OSError, tf.errors.OpError) as error:
+        raise _not_writable(builder, error) from error
+
+
+def _is_about_writing(builder: tfds.core.DatasetBuilder, error: Exception) -> bool:
+    """Returns whether an error is about a file below the data directory that cannot be written."""
+    if isinstance(error, (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)):
+        return os.fspath(builder.data_dir_root) in str(error)
+    below = str(getattr(error, "filename", None) or "").startswith(os.fspath(builder.data_dir_root))
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or (isinstance(error, OSError) and error.errno in NOT_WRITABLE and below)
+
+
+def _not_writable(builder: tfds.core.DatasetBuilder, error: Exception) -> ArgumentError:
+    problem = f"cannot be written ({why(error)}); give another {{data_dir}}"
+    return ArgumentError("data_dir", os.fspath(builder.data_dir_root), problem, data_dir=NAME_ONLY)
 
 
 def set_known_sizes(options: DataOptions, builder: tfds.core.DatasetBuilder) -> None:
@@ -90,6 +122,8 @@ def _not_prepared(
 ) -> ArgumentError:
     """Returns the error that says why the data set could not be prepared, and what to do about it."""
     name = options.dataset
+    if _is_about_writing(builder, error):
+        return _not_writable(builder, error)
     if out_of_reach:
         files = source_files.describe(builder, out_of_reach)
         if options.source_files:

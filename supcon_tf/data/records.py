@@ -82,6 +82,18 @@ def find_damaged_file(data: ImageData, split: str) -> Optional[Tuple[str, str]]:
     return None
 
 
+def part_of(parts: Sequence[FilePart], start: int, stop: int) -> Tuple[FilePart, ...]:
+    """Returns the parts of files that hold the examples of `parts` from number `start` up to `stop`, exclusive."""
+    found, before = [], 0
+    for part in parts:
+        skipped = max(start - before, 0)
+        take = min(part.take, stop - before) - skipped
+        if take > 0:
+            found.append(FilePart(part.path, part.skip + skipped, take, part.first + skipped))
+        before += part.take
+    return tuple(found)
+
+
 def columns(parts: Sequence[FilePart]) -> tf.data.Dataset:
     """Returns the parts as a `tf.data` data set of `FilePart`s of tensors."""
     return tf.data.Dataset.from_tensor_slices(FilePart._make(map(list, zip(*parts))))

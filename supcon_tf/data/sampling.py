@@ -5,6 +5,8 @@ from typing import Sequence
 import numpy as np
 import tensorflow as tf
 
+ORDER_VERSION = 2  # changes when a seed gives another order of training images than before
+DEFAULT_GRAPH_SEED = 87654321  # TensorFlow's own first seed, with which tf.data shuffles
 # Second half of the seeds for draws that concern no single example. Examples have seeds from 0 on.
 CLASS_ORDER, IMAGE_ORDER, BATCH_ORDER, LABEL_NOISE = -1, -2, -3, -4
 
@@ -60,6 +62,32 @@ def label_shifts(examples: int, probability: float, num_classes: int, seed: int)
 def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """Returns a different int64 for each (seed of the run, epoch); both must be below 2³¹."""
     return tf.constant(seed << 32, tf.int64) + tf.cast(epoch, tf.int64)
+
+
+def shuffled(examples: tf.data.Dataset, buffer: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Shuffles the examples of an epoch, in another order for each (seed of the run, epoch).
+
+    `tf.data.Dataset.shuffle` keeps one seed modulo 2³¹ − 1, so that different pairs would share an order. The op under
+    it takes two seeds of 64 bits. With seed 0 both give the same order.
+
+    Args:
+      examples: the examples in the order of the files.
+      buffer: number of examples to draw from.
+      seed: seed of the run.
+      epoch: number of the pass, a scalar int64.
+    """
+    first_seed = tf.constant(DEFAULT_GRAPH_SEED + seed, tf.int64)
+    variant = tf.raw_ops.ShuffleDatasetV3(
+        input_dataset=tf.data.experimental.to_variant(examples),
+        buffer_size=tf.constant(buffer, tf.int64),
+        seed=first_seed,
+        seed2=tf.cast(epoch, tf.int64),
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        reshuffle_each_iteration=False,
+        output_types=tf.nest.flatten(tf.nest.map_structure(lambda spec: spec.dtype, examples.element_spec)),
+        output_shapes=tf.nest.flatten(tf.nest.map_structure(lambda spec: spec.shape, examples.element_spec)),
+    )
+    return tf.data.experimental.from_variant(variant, examples.element_spec)
 
 
 def balanced_epoch(

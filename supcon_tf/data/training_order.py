@@ -8,7 +8,6 @@ import functools
 from typing import Callable, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from supcon_tf.data import records, sampling
 from supcon_tf.data.steps import StepSchedule
@@ -25,14 +24,14 @@ class Pool(NamedTuple):
 
     Attributes:
       shared: whether all pipelines draw from the same images and take their shares of every batch.
-      split: the images; a slice of the training images if they are not shared.
+      parts: parts of the files that hold the images.
       first: index of the first of these images.
       size: number of images in one pass.
       batch_size: number of images to draw for a step.
     """
 
     shared: bool
-    split: str
+    parts: Tuple[records.FilePart, ...]
     first: int
     size: int
     batch_size: int
@@ -51,25 +50,29 @@ def in_training_order(
       context: number of this input pipeline, and the number of pipelines.
     """
     pool = _choose_pool(images, steps, context)
-    parts = records.file_parts(images.data, pool.split, pool.first)
+    parts = pool.parts
     all_epochs = functools.partial(_all_epochs, pool=pool, steps=steps, start_step=start_step, context=context)
     buffer = max(min(pool.size, SHUFFLE_BYTES * images.size // images.bytes), pool.batch_size)
 
     def shuffled_files(epoch: tf.Tensor) -> tf.data.Dataset:
-        return _shuffled(records.columns(parts), epoch, seed, len(parts))
+        return sampling.shuffled(records.columns(parts), len(parts), seed, epoch)
 
     if steps.classes_per_batch is not None:
         positions = all_epochs(_balanced(images, steps, seed))
     elif pool.shared:
-        positions = all_epochs(lambda epoch: _shuffled(tf.data.Dataset.range(pool.size), epoch, seed, pool.size))
+        positions = all_epochs(
+            lambda epoch: sampling.shuffled(tf.data.Dataset.range(pool.size), pool.size, seed, epoch)
+        )
     else:
-        indices = all_epochs(lambda epoch: _shuffled(records.indices(shuffled_files(epoch)), epoch, seed, buffer))
+        indices = all_epochs(
+            lambda epoch: sampling.shuffled(records.indices(shuffled_files(epoch)), buffer, seed, epoch)
+        )
         positions = indices.map(lambda epoch, index: (epoch, index - pool.first))
     if images.in_memory(pool.size):
         return _from_memory(images, pool, parts, positions)
     if pool.shared:
         return _from_files(images, positions)
-    as_read = all_epochs(lambda epoch: _shuffled(records.read(shuffled_files(epoch)), epoch, seed, buffer))
+    as_read = all_epochs(lambda epoch: sampling.shuffled(records.read(shuffled_files(epoch)), buffer, seed, epoch))
     return as_read.map(
         lambda epoch, index, record: (epoch, index, *records.parse(images.data, record)),
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -79,18 +82,13 @@ def in_training_order(
 
 def _choose_pool(images: TrainingImages, steps: StepSchedule, context: tf.distribute.InputContext) -> Pool:
     """Returns all images if they are few, or chosen one by one; else this pipeline's part."""
-    split = images.data.train_split
+    parts = records.file_parts(images.data, images.data.train_split)
     if images.bytes <= SMALL_BYTES or images.kept is not None or steps.classes_per_batch is not None:
-        return Pool(True, split, 0, images.size, steps.batch_size)
+        return Pool(True, parts, 0, images.size, steps.batch_size)
     pipelines, number = context.num_input_pipelines, context.input_pipeline_id
-    part = tfds.even_splits(split, pipelines, drop_remainder=True)[number]
     size = images.size // pipelines
-    return Pool(False, part, number * size, size, steps.batch_size // pipelines)
-
-
-def _shuffled(examples: tf.data.Dataset, epoch: tf.Tensor, seed: int, buffer: int) -> tf.data.Dataset:
-    """Shuffles the examples of an epoch."""
-    return examples.shuffle(buffer, seed=sampling.epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+    own = records.part_of(parts, number * size, (number + 1) * size)
+    return Pool(False, own, number * size, size, steps.batch_size // pipelines)
 
 
 def _balanced(images: TrainingImages, steps: StepSchedule, seed: int) -> OfEpoch:

@@ -5,11 +5,12 @@
 Each of the four only fills in what those before it leave open.
 """
 
+import sys
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from supcon_tf import config as config_lib
-from supcon_tf.data import catalogue, load
-from supcon_tf.errors import ArgumentError
+from supcon_tf.data import catalogue, load, sampling
+from supcon_tf.errors import ArgumentError, as_keyword
 from supcon_tf.run import weights
 
 LARGEST_DEFAULT_IMAGE = 224
@@ -19,6 +20,7 @@ LARGEST_DEFAULT_IMAGE = 224
 DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "flip", "image_size", "stem", "whitening", "train_split")
 # Options that earlier versions left open in the record of a run and decided each time
 ONCE_LEFT_OPEN = ("flip", "image_size")
+ORDER = "order_version"  # name, in the record of a run, of the version of the order of its images
 
 
 class Resolved(NamedTuple):
@@ -119,6 +121,26 @@ def image_shape(options: config_lib.DataOptions, data: load.ImageData) -> Tuple[
     """Returns height, width and channels of what the encoder sees, from resolved options."""
     assert options.image_size is not None
     return options.image_size, options.image_size, data.image_shape[2]
+
+
+def warn_of_other_order(config: config_lib.Config, record: Mapping[str, Any]) -> None:
+    """Prints a warning if the rest of a run sees its images in another order than an earlier version would show them.
+
+    Seed 0 has the same order in all versions.
+    """
+    options = config.data
+    changed = {
+        "seed": config.run.seed if config.run.seed else None,
+        "unlabelled": options.unlabelled if (options.unlabelled or "").startswith("folder:") else None,
+        "train_split": options.train_split if "+" in (options.train_split or "") else None,
+    }
+    given = [as_keyword(name, value) for name, value in changed.items() if value is not None]
+    if given and record.get(ORDER) != sampling.ORDER_VERSION:
+        print(
+            "Warning: the run was begun by an earlier version; what is left of it may see its images in another order, "
+            f"because of {' and '.join(given)}",
+            file=sys.stderr,
+        )
 
 
 def check_single_label(config: config_lib.Config) -> None:

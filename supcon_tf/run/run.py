@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute, storage
-from supcon_tf.data import load
+from supcon_tf.data import coverage, load, sampling
 from supcon_tf.data import whitening as whitening_lib
-from supcon_tf.errors import UserError
+from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, redo, resolve, schedule, stages, weights
 from supcon_tf.run.context import Experiment
@@ -72,12 +72,14 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
     total_steps = _check_before_training(experiment, resumes=record is not None)
     with batches.bad_images_named(config.data, data, unlabelled):
+        coverage.check_classes(images)
         constants = weights.whitening_constants(config, record, lambda: whitening_lib.measure(images))
     found = {
         "prepared_data": data.builder.info.full_name,
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
         "class_names": list(data.class_names),
+        resolve.ORDER: sampling.ORDER_VERSION,
     }
     outdated = redo.outdated(run_dir, config, record, anew=anew)
     if config.run.redo:
@@ -89,7 +91,9 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         distribute.all_reduce_max(strategy, [0])  # and finds what is left
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
-        print(_heading(experiment), file=sys.stderr, flush=True)
+        if record is not None:
+            resolve.warn_of_other_order(config, record)
+        print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return dataclasses.replace(experiment, whitening=constants)
 
 

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 
 import numpy as np
 import PIL.Image
@@ -154,9 +155,14 @@ def test_train_may_be_a_class(tmp_path):
 def test_hidden_files_are_ignored_and_images_outside_the_classes_are_mentioned(tmp_path, capsys):
     write(tmp_path, "a/1.png", "a/2.png", "b/1.png", "b/2.png", "cover.png")
     write(tmp_path, "a/.DS_Store", "b/Thumbs.db", ".git/x/y", "__MACOSX/a/1.png", "README.md", content=b"-")
-    found = names(build(tmp_path))
+    builder = build(tmp_path)
+    found = names(builder)
     assert found["train"] | found["test"] == {("a/1.png", "a"), ("a/2.png", "a"), ("b/1.png", "b"), ("b/2.png", "b")}
-    assert capsys.readouterr().err.count("\n") == 1
+    folder.report(builder)
+    unused, passed_over, classes = capsys.readouterr().err.splitlines()
+    assert unused == "Not used, images outside the folders of classes: 1, e.g. cover.png"
+    assert passed_over == "Passed over, hidden or of the system: 4, e.g. .git"
+    assert classes == "Classes, with images for training + held out: a 1 + 1, b 1 + 1"
 
 
 @pytest.mark.parametrize(
@@ -270,15 +276,16 @@ def test_skipped_files_are_named_and_counted_now_and_later(tmp_path, capsys):
     first = prepared(root, on_bad_image="skip")
     assert sum(info.num_examples for info in first.info.splits.values()) == 80
     assert sorted(name for name, _ in first.info.metadata["skipped"]) == sorted(bad)
-    folder.report_skipped(first)
-    said = capsys.readouterr().err.splitlines()
+    folder.report(first)
+    *said, classes = capsys.readouterr().err.splitlines()
     assert len(said) == 11
+    assert classes.startswith("Classes") and sum(map(int, re.findall(r"\d+", classes))) == 80
     assert all(line.startswith("Skipped ") and line.split()[1].rstrip(":") in bad for line in said[:10])
     assert said[10].endswith("skipped: 70")
     later = build(root, on_bad_image="skip")
     assert later.info.splits["train"].num_examples
-    folder.report_skipped(later)
-    assert capsys.readouterr().err.splitlines() == said
+    folder.report(later)
+    assert capsys.readouterr().err.splitlines() == [*said, classes]
 
 
 def test_a_split_without_a_good_image_is_rejected(tmp_path):

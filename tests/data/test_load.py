@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import socket
 
 import numpy as np
@@ -294,7 +295,7 @@ def test_another_process_may_be_quicker(tmp_path, monkeypatch):
 
 def test_a_data_directory_that_cannot_be_written_is_to_blame(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ArgumentError, match=r"^data_dir='.*/file': cannot be written \(Not a directory\); "):
+    with pytest.raises(ArgumentError, match=r"^data_dir='.*/file': cannot be written \(.*\); "):
         load.load(config.DataOptions(data_dir=str(tmp_path / "file")), labels=True)
 
 
@@ -353,6 +354,17 @@ def test_unlabelled_images_are_all_trained_on(pictures, tmp_path):
     assert (data.train_split, data.validation_split, data.eval_split) == ("train", None, None)
     with pytest.raises(ArgumentError, match="no folders of classes"):
         load.load(options, labels=True)
+
+
+def test_class_folders_of_unlabelled_images_are_all_trained_on(pictures, tmp_path):
+    """A folder that is not that of the labelled images holds nothing out; the same folder holds out the same images."""
+    data_dir = str(tmp_path / "data")
+    options = config.DataOptions(dataset="digits", unlabelled=f"folder:{pictures}", data_dir=data_dir)
+    data = load.load_unlabelled(options)
+    assert (data.num_examples(data.train_split), data.label_key) == (6, None)
+    same = dataclasses.replace(options, dataset=f"folder:{pictures}/.")
+    labelled = load.load(same, labels=True)
+    assert load.load_unlabelled(same).builder.data_path == labelled.builder.data_path
 
 
 def test_unlabelled_images_are_a_whole_split_without_its_labels(digits_dir, capfd):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf import config
-from supcon_tf.data import load, memory, pipeline, records, training_images, training_order
+from supcon_tf.data import load, memory, pipeline, records, sampling, training_images, training_order
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from tests import voc
@@ -71,6 +71,47 @@ def test_seeds_differ_in_order_and_in_randomness(digits):
     one, other = batches(digits, EPOCHS)[0][0], batches(digits, EPOCHS, seed=4)[0][0]
     assert np.any(one[:, 65] != other[:, 65])
     assert one[0, 64] != other[0, 64]
+
+
+def order(seed, epoch, examples=100):
+    """Returns the order of an epoch, drawn inside a graph as training draws it."""
+    epochs = tf.data.Dataset.range(epoch, epoch + 1)
+    shuffled = epochs.flat_map(lambda e: sampling.shuffled(tf.data.Dataset.range(examples), examples, seed, e))
+    return tuple(shuffled.as_numpy_iterator())
+
+
+def test_no_two_pairs_of_seed_and_epoch_share_an_order():
+    pairs = [(seed, epoch) for seed in (0, 1, 2, 3, 2**31 - 1) for epoch in range(8)]
+    assert len({order(*pair) for pair in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 9])
+def test_the_order_of_seed_0_is_that_of_version_0_1(epoch):
+    epochs = tf.data.Dataset.range(epoch, epoch + 1)
+    shuffled = epochs.flat_map(
+        lambda e: tf.data.Dataset.range(100).shuffle(100, seed=e, reshuffle_each_iteration=False)
+    )
+    assert order(0, epoch) == tuple(shuffled.as_numpy_iterator())
+
+
+@pytest.mark.parametrize("worker", [0, 1, 2])
+def test_workers_resume_exactly_where_the_training_images_are_several_slices(digits_dir, monkeypatch, worker):
+    monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
+    slices = "train[:100]+train[200:311]+validation[:50]"  # their remainders by 3 add up
+    options = config.DataOptions(
+        dataset="digits", data_dir=digits_dir, train_split=slices, eval_split="test", validation_split="none"
+    )
+    images = TrainingImages(load.load(options, labels=True), cache="off")
+    epochs, context = StepSchedule(30, images.size, 3), tf.distribute.InputContext(3, worker, 3)
+
+    def seen(start):
+        examples = training_order.in_training_order(images, epochs, 0, start, context)
+        return [(int(epoch), int(index)) for epoch, index, _, _ in examples.as_numpy_iterator()]
+
+    whole = seen(0)
+    assert seen(17) == whole[170:]
+    of_pass = images.size // 3
+    assert {index for _, index in whole[:of_pass]} == set(range(worker * of_pass, (worker + 1) * of_pass))
 
 
 @pytest.mark.parametrize("pipelines, replicas", [(2, 2), (2, 4)])

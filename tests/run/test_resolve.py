@@ -6,6 +6,7 @@ import json
 import pytest
 
 from supcon_tf import config as config_lib
+from supcon_tf.config import constraints
 from supcon_tf.data import catalogue
 from supcon_tf.data.load import ImageData
 from supcon_tf.errors import ArgumentError
@@ -158,3 +159,31 @@ def test_label_noise_needs_labels():
     data = ImageData(None, "image", None, (), (8, 8, 3), "train", None, None)
     with pytest.raises(ArgumentError, match="label_noise=0.1: the images of mine have no labels"):
         resolve.check_label_noise(config_lib.DataOptions(dataset="mine", label_noise=0.1), data)
+
+
+@pytest.mark.parametrize(
+    ("values", "record", "warns"),
+    [
+        ({"seed": 0}, {}, False),
+        ({"seed": 1}, {}, True),
+        ({"seed": 1}, {resolve.ORDER: 2}, False),
+        ({"unlabelled": "folder:/x"}, {}, True),
+        ({"train_split": "train[:1]+train[2:]"}, {}, True),
+    ],
+)
+def test_a_run_of_an_earlier_version_says_that_its_order_changes(values, record, warns, capsys):
+    resolve.warn_of_other_order(config_lib.from_values({"mode": "supcon", **values}), record)
+    assert capsys.readouterr().err.startswith("Warning: the run was begun by an earlier version") is warns
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"dataset": "digits", "class_level": 1}, "class_level=1: works with dataset='folder:PATH' only"),
+        ({"run_dir": "/x/\udcff"}, "run_dir=.*is not UTF-8"),
+        ({"dataset": "folder:/x", "class_level": 0}, "class_level=0: means images without classes, which need mode"),
+    ],
+)
+def test_class_levels_and_paths_that_cannot_be_used_are_refused(values, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        constraints.check(config_lib.from_values({"mode": "supcon", **values}))

@@ -16,6 +16,13 @@ class DataOptions:
         "folder:PATH. The folder holds PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*. Mode 'simclr' also "
         "accepts PATH/* without classes.",
     )
+    class_level: Optional[int] = option(
+        None,
+        "Level of the folders of folder:PATH that are the classes, counted from 1 below the split, or below PATH where "
+        "there are no splits. Folders of one name at that level are one class. 0: the images have no classes, for mode "
+        "'simclr'. Default: the first level, unless it looks like splits or repeats itself; the run then stops.",
+        minimum=0,
+    )
     data_dir: Optional[str] = option(
         None,
         "Folder where TensorFlow Datasets keeps prepared data. Default: ~/tensorflow_datasets.",

@@ -1,0 +1,166 @@
+"""Recognises what the levels of folders stand for: splits, classes, or neither."""
+
+import collections
+import re
+import unicodedata
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from supcon_tf.data.folder_files import unusable
+from supcon_tf.errors import NAME_ONLY
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("validation", "validate", "valid", "val", "valset", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset", "holdout"), "test"),
+}
+# Words that a split's name may have besides, as in 'training_set' and 'seg_train'
+FILLING = ("set", "split", "data", "dataset", "images", "image", "imgs", "img", "seg", "folder")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
+ANNOTATION_FOLDERS = (
+    *("annotations", "annotation", "labels", "masks", "trimaps", "xmls", "bboxes", "bounding_boxes", "ground_truth"),
+    *("imagesets", "segmentations", "segmentationclass", "segmentationobject"),
+)
+SHOWN = 3  # number of names in a message
+
+Path = Tuple[str, ...]  # the parts of a file's name below the folder, or below its split
+
+
+class Placed(NamedTuple):
+    """A file of a split: its name relative to the user's folder, and the parts of this name below the split."""
+
+    name: str
+    path: Path
+
+
+class Rejected(NamedTuple):
+    """Files of a split that are no images of a class, and why."""
+
+    reason: str
+    files: List[Placed]
+
+
+def split_of(name: str) -> Optional[str]:
+    """Returns the split that a folder's name stands for, or None.
+
+    >>> split_of("training_set"), split_of("seg_test"), split_of("Val"), split_of("trains")
+    ('train', 'test', 'validation', None)
+    """
+    words = [word for word in re.split(r"[\W_]+", name.lower()) if word and word not in FILLING]
+    return SPLIT_NAMES.get(words[0]) if len(words) == 1 else None
+
+
+def find_splits(folder: str, paths: Sequence[Path]) -> Dict[str, str]:
+    """Returns top folder → the split it holds; nothing if the folder is not divided into splits.
+
+    Raises:
+      ArgumentError: two folders mean the same split. Names the option `dataset`.
+    """
+    tops = sorted({path[0] for path in paths if len(path) > 1})
+    roles = {top: split for top, split in ((top, split_of(top)) for top in tops) if split}
+    train_has_folders = any(len(path) > 2 and roles.get(path[0]) == "train" for path in paths)
+    # 'train' may also be a class, beside cars and ships.
+    if not train_has_folders and not ("train" in roles.values() and len(roles) == len(tops)):
+        return {}
+    if len(set(roles.values())) < len(roles):
+        raise unusable(folder, f"two of the folders {_listed(roles)} mean the same split; keep one")
+    return roles
+
+
+def below_splits(roles: Dict[str, str], names: Sequence[str]) -> Dict[str, List[Placed]]:
+    """Returns the files of each split. All files are to train on if the folder is not divided into splits.
+
+    A split that holds nothing but a folder for the same split, as in training_set/training_set/CLASS, counts once.
+    """
+    splits: Dict[str, List[Placed]] = {"train": [], "validation": [], "test": []}
+    for name in names:
+        path = tuple(name.split("/"))
+        if not roles:
+            splits["train"].append(Placed(name, path))
+        elif path[0] in roles:
+            splits[roles[path[0]]].append(Placed(name, path[1:]))
+    for split in splits if roles else ():
+        while _repeats(split, splits[split]):
+            splits[split] = [Placed(name, path[1:]) for name, path in splits[split] if len(path) > 1]
+    return splits
+
+
+def _repeats(split: str, files: Sequence[Placed]) -> bool:
+    tops = {path[0] for _, path in files if len(path) > 1}
+    return len(tops) == 1 and split_of(*tops) == split
+
+
+def without_annotations(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
+    """Removes folders of annotations that lie beside a folder 'images'."""
+    tops = {path[0] for _, path in files if len(path) > 1}
+    images = [top for top in sorted(tops) if top.lower() in IMAGE_FOLDERS]
+    annotations = [top for top in sorted(tops) if top.lower() in ANNOTATION_FOLDERS]
+    if not images or not annotations:
+        return list(files), []
+    rest = [file for file in files if file.path[0] not in annotations]
+    left_out = [file for file in files if file.path[0] in annotations]
+    return rest, [Rejected(f"annotations beside '{images[0]}'", left_out)]
+
+
+def without_copies(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
+    """Removes a folder whose files have the same names as files beside it, as in CLASS/* and again/CLASS/*."""
+    here = {path for _, path in files}
+    rest, rejected = list(files), []
+    for top in _repeating(files):
+        copies = [file for file in files if file.path[0] == top]
+        if all(file.path[1:] in here for file in copies):
+            rest = [file for file in rest if file.path[0] != top]
+            rejected.append(Rejected(f"a copy of the folders beside '{top}'", copies))
+    return rest, rejected
+
+
+def check_levels(folder: str, files: Sequence[Placed]) -> None:
+    """Checks that the first level of folders can be classes.
+
+    Raises:
+      ArgumentError: the level repeats, or its folders have the same subfolders, as splits have. Names `dataset`.
+    """
+    for top in _repeating(files):
+        names = _listed(sorted(_subfolders(files)[top]))
+        raise unusable(
+            folder,
+            f"'{top}' repeats the folders {names} beside it; remove one of the two, or give {{class_level}} (1: "
+            f"'{top}' is a class too)",
+            class_level=NAME_ONLY,
+        )
+    nested = {top: below for top, below in _subfolders(files).items() if below}
+    common = set.intersection(*nested.values()) if len(nested) > 1 else set()
+    if len(common) > 1:
+        raise unusable(
+            folder,
+            f"the folders {_listed(sorted(nested))} hold folders of the same names, {_listed(sorted(common))}; if they "
+            "are splits, call them train and test; otherwise give {class_level} (1: the former are the classes, 2: the "
+            "latter)",
+            class_level=NAME_ONLY,
+        )
+
+
+def _subfolders(files: Sequence[Placed]) -> Dict[str, Set[str]]:
+    """Returns top folder → names of its subfolders."""
+    found: Dict[str, Set[str]] = collections.defaultdict(set)
+    for _, path in files:
+        if len(path) > 1:
+            found[path[0]].update(path[1:-1][:1])
+    return found
+
+
+def _repeating(files: Sequence[Placed]) -> List[str]:
+    """Returns the top folders that hold nothing but folders with names of folders beside them."""
+    below = _subfolders(files)
+    with_files = {path[0] for _, path in files if len(path) == 2}
+    return [top for top in sorted(below) if below[top] and top not in with_files and below[top] <= below.keys() - {top}]
+
+
+def same_name(name: str) -> str:
+    """Returns a key that is equal for class names that look alike: of one Unicode form, without outer blanks."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _listed(names: Any) -> str:
+    """Lists a few names, and counts the others."""
+    shown = [f"'{name}'" for name in list(names)[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,191 @@
+import os
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supcon_tf.data import folder_files, folder_layout, folder_levels
+from supcon_tf.errors import ArgumentError, printable
+
+
+def arrange(names, **options):
+    """Returns split → set of (name, class), and the remarks."""
+    layout = folder_layout.arrange("/x", sorted(names), **{"labels": True, **options})
+    found = {split: {(file.name, file.label) for file in files} for split, files in layout.splits.items()}
+    return found, layout.remarks
+
+
+def of_classes(prefix, classes=("cats", "dogs"), count=3):
+    return [f"{prefix}{name}/{i}.jpg" for name in classes for i in range(count)]
+
+
+def classes_of(found):
+    return {split: {label for _, label in files} for split, files in found.items()}
+
+
+PAIRS_OF_NAMES = [
+    *[("train", "test"), ("training_set", "test_set"), ("seg_train", "seg_test"), ("Training", "Testing")],
+    *[("train-images", "test-images"), ("trainset", "testset"), ("train_data", "test_data")],
+]
+
+
+@pytest.mark.parametrize(("train", "test"), PAIRS_OF_NAMES)
+@pytest.mark.parametrize("repeated", [False, True])
+def test_split_folders_are_not_classes_even_if_they_repeat(train, test, repeated):
+    above = {name: f"{name}/{name}/" if repeated else f"{name}/" for name in (train, test)}
+    found, remarks = arrange([*of_classes(above[train]), *of_classes(above[test], count=2)])
+    assert classes_of(found) == {"train": {"cats", "dogs"}, "test": {"cats", "dogs"}}
+    assert {split: len(files) for split, files in found.items()} == {"train": 6, "test": 4}
+    assert remarks == []
+
+
+def test_a_copy_of_the_classes_one_level_deeper_is_not_used_and_mentioned():
+    found, remarks = arrange([*of_classes("", ("no", "yes")), *of_classes("yesno/", ("no", "yes"))])
+    assert classes_of(found) == {"train": {"no", "yes"}, "test": {"no", "yes"}}
+    assert sum(map(len, found.values())) == 6
+    (remark,) = remarks
+    assert "a copy of the folders beside 'yesno': 6" in remark
+
+
+def test_images_beside_annotations_are_no_classes():
+    names = ["images/1.jpg", "images/2.jpg", "annotations/trimaps/1.png", "labels.csv"]
+    with pytest.raises(ArgumentError, match=r"only one class, 'images'; .*labels\.csv is not read"):
+        arrange(names)
+    found, (remark,) = arrange(names[:3], labels=False)
+    assert found == {"train": {("images/1.jpg", ""), ("images/2.jpg", "")}}
+    assert "annotations/trimaps/1.png" in remark
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        ([*of_classes("2020/"), *of_classes("2021/")], "'2020', '2021' hold folders of the same names, 'cats', 'dogs'"),
+        (
+            [*of_classes("pets_a/"), *of_classes("pets_b/"), *of_classes("", ("more",))],
+            "hold folders of the same names",
+        ),
+        ([*of_classes(""), *of_classes("again/"), "again/cats/9.jpg"], "'again' repeats the folders 'cats', 'dogs'"),
+        ([*of_classes("train/a/"), *of_classes("train/b/"), *of_classes("test/", "ab")], "of the same names"),
+        (["train/Cat/1.jpg", "train/Dog/1.jpg", "test/cat/1.jpg"], "class 'cat', but 'train' has 'Cat'"),
+        (["a/1.jpg", "b/1.jpg", "c/1.jpg"], "no class has a second image"),
+        ([*of_classes("train/images/"), *of_classes("test/images/")], "only one class, 'images'; .*class_level"),
+        (of_classes("", ("a\nb", "c")), "a line break"),
+        (of_classes("", ("a\u2028b", "c")), "a line break"),
+        (of_classes("", (" ", "c")), "is blank"),
+    ],
+)
+def test_ambiguous_levels_are_refused_by_name(names, complaint):
+    with pytest.raises(ArgumentError, match=complaint) as error:
+        arrange(names)
+    assert error.value.argument == "dataset"
+
+
+def test_class_level_says_which_level_is_the_class():
+    names = [*of_classes("2020/"), *of_classes("2021/")]
+    assert classes_of(arrange(names, class_level=1)[0])["train"] == {"2020", "2021"}
+    assert classes_of(arrange(names, class_level=2)[0])["train"] == {"cats", "dogs"}
+    assert arrange(names, class_level=0, labels=False)[0] == {"train": {(name, "") for name in names}}
+
+
+def test_a_deeper_folder_is_the_subclass():
+    names = ["cat/old/1.jpg", "cat/young/2.jpg", "dog/1.jpg", "dog/2.jpg"]
+    splits = folder_layout.arrange("/x", names, labels=True).splits
+    kept = {(file.label, file.subclass) for files in splits.values() for file in files}
+    assert kept == {("cat", "old"), ("cat", "young"), ("dog", "")}
+
+
+def test_names_in_two_unicode_forms_are_one_class():
+    cafe = {form: unicodedata.normalize(form, "café") for form in ("NFC", "NFD")}
+    assert cafe["NFC"] != cafe["NFD"]
+    found, _ = arrange([*of_classes("train/", (cafe["NFC"], "bar")), *of_classes("test/", (cafe["NFD"], "bar"))])
+    assert classes_of(found) == {"train": {cafe["NFC"], "bar"}, "test": {cafe["NFC"], "bar"}}
+
+
+SEGMENT = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=6)
+NAMES = st.lists(st.sampled_from(["train", "test", "a", "b", "images"]) | SEGMENT, min_size=1, max_size=4).map("/".join)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sets(NAMES, min_size=1, max_size=12), st.booleans(), st.sampled_from([None, 0, 1, 2]))
+def test_any_folder_is_arranged_or_refused_in_one_line(names, labels, class_level):
+    if class_level == 0:
+        labels = False
+    try:
+        layout = folder_layout.arrange("/x", sorted(names), labels=labels, class_level=class_level)
+    except ArgumentError as error:
+        assert len(printable(str(error)).splitlines()) == 1
+        return
+    used = [file.name for files in layout.splits.values() for file in files]
+    assert len(used) == len(set(used)) and set(used) <= names  # no image is on two sides
+    classes = {split: {file.label for file in files} for split, files in layout.splits.items()}
+    if labels:
+        assert "" not in classes["train"] and len(classes["train"]) > 1
+    for found in classes.values():
+        assert found <= classes["train"]  # no held-out class lacks training images
+    assert all(len(remark.splitlines()) == 1 for remark in layout.remarks)
+    for files in layout.splits.values():
+        for file in files:
+            assert not file.label or file.label in map(str.strip, parts_of(file.name))
+
+
+def parts_of(name):
+    """Returns the parts of a name, in all Unicode forms that count as equal."""
+    return [unicodedata.normalize(form, part) for part in name.split("/") for form in ("NFC", "NFD")] + name.split("/")
+
+
+def write(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"-")
+
+
+def test_what_a_system_keeps_for_itself_is_passed_over(tmp_path):
+    write(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    write(tmp_path, "@eaDir/1.jpg", "cat/@eaDir/1.jpg/THUMB.jpg", "#recycle/2.jpg", "$RECYCLE.BIN/3.jpg", "cat/Icon\r")
+    write(tmp_path, "__MACOSX/cat/1.jpg", ".ipynb_checkpoints/1.jpg", "lost+found/x", "System Volume Information/x")
+    os.mkfifo(tmp_path / "dog/pipe.png")
+    listing = folder_files.list_files(str(tmp_path))
+    assert listing.names == ["cat/1.jpg", "dog/1.jpg"]
+    assert len(listing.passed_over) == 10
+
+
+def test_a_link_that_leads_back_is_named_and_other_links_are_followed(tmp_path):
+    write(tmp_path, "a/1.jpg", "b/1.jpg")
+    write(tmp_path.parent / "elsewhere", "2.jpg")
+    (tmp_path / "c").symlink_to(tmp_path.parent / "elsewhere")
+    assert folder_files.list_files(str(tmp_path)).names == ["a/1.jpg", "b/1.jpg", "c/2.jpg"]
+    (tmp_path / "a/all").symlink_to("..")
+    with pytest.raises(ArgumentError, match="the link 'a/all' leads back"):
+        folder_files.list_files(str(tmp_path))
+
+
+def test_names_that_are_not_utf8_are_named_safely(tmp_path):
+    write(tmp_path, "a/1.jpg")
+    with open(os.fsencode(tmp_path) + b"/a/\xff.jpg", "wb"):
+        pass
+    with pytest.raises(ArgumentError, match=re.escape(r"b'a/\xff.jpg' is not UTF-8")):
+        folder_files.list_files(str(tmp_path))
+    with pytest.raises(ArgumentError, match="the path is not UTF-8") as error:
+        folder_files.list_files(os.fsdecode(os.fsencode(tmp_path) + b"/\xfe"))
+    printable(str(error.value)).encode()
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    write(tmp_path, "a/1.jpg", "b/1.jpg")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ArgumentError, match=r"its folder 'b' cannot be read \(Permission denied\)"):
+        folder_files.list_files(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["toys", "a b", "mytest", "trainer", "images", "2020"])
+def test_other_names_are_no_splits(name):
+    assert folder_levels.split_of(name) is None
