@@ -112,7 +112,7 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
         known = nearest(error.flagname, (*flag_values, "help"))
         hint = f"did you mean --{known}?" if known else "--help lists all options"
         raise UserError(f"--{error.flagname}: no such option; {hint}") from None
-    except absl_flags.Error as error:  # a flag without its value, or a flagfile that cannot be read
+    except (absl_flags.Error, ValueError) as error:  # no value, a value after --no..., a flagfile that cannot be read
         raise UserError(" ".join(str(error).split())) from None
     if positional:
         raise UserError(f"unexpected argument '{positional[0]}'; every option starts with --")

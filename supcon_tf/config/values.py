@@ -113,7 +113,7 @@ def value_text(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         short = f"{value:.10g}"
-        return short if float(short) == value else repr(value)
+        return short if math.isclose(float(short), value, rel_tol=1e-15) else repr(value)
     return ",".join(map(value_text, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -13,7 +13,7 @@ def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 
     On CPUs, ReLU turns NaN into 0. The loss would be finite, and the weights NaN after the step.
     """
-    if not images.dtype.is_floating:
+    if not tf.as_dtype(images.dtype).is_floating:
         return embeddings
     finite = tf.reduce_all(tf.math.is_finite(images), axis=[1, 2, 3])
     return tf.where(finite[:, tf.newaxis], embeddings, tf.cast(float("nan"), embeddings.dtype))

@@ -110,6 +110,30 @@ def has_started(run_dir: RunDir, stage: str) -> bool:
     return checkpoints.exist(run_dir.checkpoints(stage))
 
 
+def check_order(
+    config: config_lib.Config, run_dir: RunDir, training: Tuple[str, ...], total_steps: Mapping[str, int]
+) -> None:
+    """Checks that each stage finds what it needs: a stage that is asked for too, or finished by an earlier command.
+
+    Args:
+      config: the options.
+      run_dir: the folder of the run.
+      training: the stages that train in the run; see `trained_stages`.
+      total_steps: stage → number of its steps.
+
+    Raises:
+      ArgumentError: a stage would not find what it needs.
+    """
+    stages, last = config.run.stages, training[-1]
+    needs: Dict[str, Tuple[str, ...]] = {"evaluate": (last,), "export": (last,)}
+    if not has_started(run_dir, last):  # otherwise it resumes from its own checkpoint
+        needs[last] = training[:-1]
+    for stage in stages:
+        for needed in needs.get(stage, ()):
+            if needed not in stages:
+                require_finished(run_dir, needed, total_steps[needed], needed_by=stage)
+
+
 def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by: str) -> None:
     """Checks that a training stage is finished.
 

@@ -19,6 +19,7 @@ def parse(*arguments):
 
 # Flags that another must be given with.
 NEEDED = {
+    "class_level": ["--dataset=folder:x"],
     "decay_epochs": ["--schedule=exponential"],
     "decay_rate": ["--schedule=piecewise", "--decay_epochs=3"],
     "encoder_weights": ["--encoder=keras:VGG16"],
@@ -117,6 +118,7 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
         (("--mode=ce", "--dataset=digits", "--eval_crop=x"), "--eval_crop=x: must be a number"),
+        (("--mode=ce", "--dataset=digits", "--nojit_compile=1"), "--nojit_compile=1 does not take an argument"),
         (("--mode=ce", "--dataset=digits", "--jit_compile=maybe"), "--jit_compile=maybe: must be true or false"),
         (
             ("--mode=ce", "--dataset=digits", "--projection_layers=1,x"),

@@ -23,7 +23,7 @@ def element_of(kind, choices):
     if kind is int:
         return st.integers(-2, 2**33)
     if kind is float:
-        return st.one_of(st.floats(), st.floats(0, 2), st.integers(0, 300))
+        return st.one_of(st.floats(), st.floats(0, 2), st.integers(0, 300)).map(lambda number: float(f"{number:.14g}"))
     return WORDS
 
 

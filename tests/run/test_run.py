@@ -206,3 +206,22 @@ def test_a_run_leaves_the_global_precision_policy_as_it_was(tmp_path, monkeypatc
     with pytest.raises(OSError, match="disk full"):
         run_lib.run(config, experiment.strategy)
     assert keras.mixed_precision.global_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"stages": ("pretrain", "evaluate")}, "stages='evaluate': needs the finished stage 'linear'"),
+        ({"stages": ("pretrain", "export")}, "stages='export': needs the finished stage 'linear'"),
+        ({"stages": ("linear",)}, "stages='linear': needs the finished stage 'pretrain'"),
+        ({"mode": "ce", "stages": ("evaluate",)}, "stages='evaluate': needs the finished stage 'pretrain'"),
+        (
+            {"linear_warmup_epochs": 0.99, "linear_batch_size": 10},
+            "linear_warmup_epochs=0.99: leaves no step for the decay",
+        ),
+    ],
+)
+def test_what_a_later_stage_lacks_is_said_before_any_training(options, complaint, tmp_path):
+    with pytest.raises(UserError, match=complaint):
+        prepare(tmp_path, **options)
+    assert not (tmp_path / "run").exists()
