@@ -90,7 +90,9 @@ def arguments_called(**names: str) -> Iterator[None]:
     """Renames the arguments that a passing `UserError` names, from a function's names to the caller's.
 
     >>> with arguments_called(name="encoder"):
-    ...     build_encoder(options.encoder, image_shape)  # its complaint about `name` becomes one about `encoder`
+    ...     raise ArgumentError("name", "resnet5", "no such encoder")
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: encoder='resnet5': no such encoder
     """
     try:
         yield

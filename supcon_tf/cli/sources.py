@@ -11,7 +11,7 @@ from supcon_tf.errors import ArgumentError, UserError, as_keyword
 def recipe_named(sources: Mapping[str, str], values: Mapping[str, Any]) -> Iterator[None]:
     """Writes a passing `UserError` as the command line does, with the recipe after each value that comes from it.
 
-    >>> with recipe_named({"mix": "recipe mine"}, {"mix": "mixup"}):
+    >>> with recipe_named({"mix": "recipe mine"}, {"mix": "mixup", "learn_temperature": True}):
     ...     raise ArgumentError("learn_temperature", True, "contradicts {mix}", mix="mixup")
     Traceback (most recent call last):
     supcon_tf.errors.UserError: --learn_temperature: contradicts --mix=mixup (recipe mine)

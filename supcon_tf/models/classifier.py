@@ -91,9 +91,12 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
 class Classifier(keras.Model):
     """Linear classifier on an encoder, for linear evaluation (Khosla et al., 2020, Sec. 3) or cross-entropy training.
 
-    >>> model = Classifier(build_encoder("resnet18", (32, 32, 3)), num_classes=10, freeze_encoder=False)
+    >>> from supcon_tf.models import build_encoder
+    >>> images, labels = tf.zeros([4, 8, 8, 3], tf.uint8), tf.constant([0, 1, 2, -1])  # -1: unlabelled
+    >>> model = Classifier(build_encoder("small", (8, 8, 3), width=0.25), num_classes=3, freeze_encoder=False)
     >>> model.compile("sgd", CrossEntropy(), weighted_metrics=[Accuracy("top1")])
-    >>> model.fit(images, labels)  # [batch, height, width, channels], [batch]
+    >>> sorted(model.fit(images, labels, verbose=0).history)
+    ['loss', 'top1']
 
     Args:
       encoder: maps images `[batch, height, width, channels]` to embeddings `[batch, dim]`.

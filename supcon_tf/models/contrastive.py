@@ -29,9 +29,15 @@ class ContrastiveModel(keras.Model):
     It can also train a linear classifier on the embedding, behind a stop-gradient. The classifier's accuracy shows what
     the encoder has learned so far and does not change what the encoder learns.
 
-    >>> model = ContrastiveModel(build_encoder("resnet18", (32, 32, 3)), ProjectionHead((512, 128)), num_classes=10)
+    >>> from supcon_tf.losses import SupConLoss
+    >>> from supcon_tf.models import ProjectionHead, build_encoder
+    >>> views, labels = tf.zeros([4, 2, 8, 8, 3], tf.uint8), tf.constant([0, 1, 1, -1])  # 2 views; -1: unlabelled
+    >>> encoder = build_encoder("small", (8, 8, 3), width=0.25)
+    >>> model = ContrastiveModel(encoder, ProjectionHead((16, 8)), num_classes=2)
     >>> model.compile("sgd", SupConLoss(temperature=0.1))
-    >>> model.fit(dataset)  # of (views [batch, views, height, width, channels], labels [batch])
+    >>> history = model.fit(views, labels, verbose=0).history
+    >>> "loss" in history and "online_accuracy" in history
+    True
 
     `supcon_tf/models/loss_protocol.py` says what a loss may offer beyond `keras.losses.Loss`.
 

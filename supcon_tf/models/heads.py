@@ -12,8 +12,8 @@ from supcon_tf.models.normalization import batch_normalization
 def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
     """Returns vectors `[..., dim]` divided by their length, in float32. Zero stays zero, with a finite gradient.
 
-    >>> l2_normalize(tf.constant([3.0, 4.0])).numpy().tolist()
-    [0.6, 0.8]
+    >>> l2_normalize(tf.constant([3.0, 4.0])).numpy()
+    array([0.6, 0.8], dtype=float32)
     """
     return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1)
 

@@ -22,6 +22,7 @@ def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 def embed(encoder: keras.Model, images: tf.Tensor, *, normalize: bool, training: bool) -> tf.Tensor:
     """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]`.
 
+    >>> from supcon_tf.models import build_encoder
     >>> embed(build_encoder("small", (8, 8, 3)), tf.zeros([2, 8, 8, 3]), normalize=True, training=False).shape
     TensorShape([2, 128])
 

@@ -18,9 +18,7 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     The path may be a gs:// address. The file may have any format that training reads, and its pixels are the same as in
     training. For any other file the function raises a UserError that names the file.
 
-    >>> classify = load_classifier("runs/mine/saved_model")
-    >>> classify("IMAGE.png")
-    ('7', 0.98)
+    For example, `load_classifier("runs/mine/saved_model")("IMAGE.png")` returns `("7", 0.98)`.
 
     Args:
       saved_model: folder of the SavedModel, or a gs:// address.
