@@ -112,12 +112,12 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
     replicas = strategy.num_replicas_in_sync
     for stage in set(training) & set(config.run.stages):
         schedule.learning_rate_schedule(config, stage, experiment.steps(stage))  # for its complaints
-    weights.check_order(config, experiment.run_dir, training, total_steps)
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     own = config_lib.fingerprint(config, without=OF_EACH_WORKER)
     largest, negated_smallest = distribute.all_reduce_max(strategy, [own, -own])
     if largest != -negated_smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
+    weights.check_order(config, experiment.run_dir, training, total_steps)
     if not resumes:
         weights.check_warm_start(config.model, experiment.data.class_names)
     return total_steps

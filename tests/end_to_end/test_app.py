@@ -211,8 +211,8 @@ def assert_close(metrics, expected):
 
 
 def test_the_cpu_can_be_split_into_devices(digits_dir, tmp_path):
-    done = app(*supcon_arguments(digits_dir, tmp_path), "--cpu_devices=2", "--stages=export")
-    assert done.returncode == 2 and "2 replicas" in done.stderr
+    done = app(*supcon_arguments(digits_dir, tmp_path), "--cpu_devices=2", "--batch_size=33")
+    assert done.returncode == 2 and "must be a multiple of the 2 replicas" in done.stderr
 
 
 @pytest.fixture
