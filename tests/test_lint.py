@@ -18,6 +18,7 @@ MODULES = [
     "run_dir",
     "run_lock",
     "batch",
+    "storage",
     "errors",
     "addons",
     "shapes",
