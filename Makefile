@@ -17,7 +17,7 @@ test: .venv/dev  ## run the tests that take ten minutes; PYTEST_ARGS are further
 	$(tests) $(PYTEST_ARGS)
 
 test-all: .venv/dev  ## run the slow tests too
-	$(tests) -m "not recipes" $(PYTEST_ARGS)
+	$(tests) -m "not recipes and not campaign" $(PYTEST_ARGS)
 
 lint: .venv/dev  ## check style, types, lengths and the order of imports
 	$(python) -m ruff check .

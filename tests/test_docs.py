@@ -47,6 +47,7 @@ NOT_HERE = {
     r"^make tpu": "compiles for hours, in an environment of its own",
     r"benchmarks/\w+\.py --python=": "needs an environment with other libraries",
     r"^tensorboard ": "serves until it is stopped",
+    r"pytest tests/faults -m campaign": "takes minutes to an hour; a few of its cases run in tests/faults",
 }
 
 # Commands that a test of their own runs, in processes with several devices.

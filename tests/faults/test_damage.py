@@ -93,7 +93,7 @@ def test_a_damaged_record_or_checkpoint_is_survived_or_named(reference, unfinish
     check(reference, unfinished, [f"run/checkpoints/pretrain/{newest}"], ["flipped"], tmp_path / "checkpoint")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 @pytest.mark.parametrize("damage", [lose_examples, empty])
 def test_a_file_that_has_lost_examples_is_named(reference, tmp_path, split, damage):
@@ -109,13 +109,13 @@ def test_a_file_that_has_lost_examples_is_named(reference, tmp_path, split, dama
     assert f"{file} is damaged (" in ended.lines[0] or f"{file.parent}: a file is damaged (" in ended.lines[0]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_any_damaged_file_of_an_unfinished_run_is_survived_or_named(reference, unfinished, tmp_path, damage):
     check(reference, unfinished, names(unfinished), [damage], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_any_damaged_file_of_a_finished_run_is_survived_or_named(reference, finished, tmp_path, damage):
     check(reference, finished, names(finished), [damage], tmp_path)

@@ -57,7 +57,7 @@ def points(seed, count, number):
     return [1 + int((part + chance.random()) * count / number) for part in range(number)]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("error", [KILL, errno.ENOSPC, errno.EIO])
 def test_a_fault_at_any_change_of_the_run_is_survived(supcon, tmp_path, error, seed):
@@ -74,7 +74,7 @@ def test_a_fault_at_any_change_of_the_run_is_survived(supcon, tmp_path, error, s
     supcon.check_ends_equal(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("error", [KILL, errno.ENOSPC])
 def test_a_fault_at_any_change_of_the_prepared_data_is_survived(reference, tmp_path, error):
     def prepare(folder, error, at):
@@ -107,7 +107,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_small_disk_is_named_and_a_larger_one_lets_the_run_end(reference, small_disk):
     folder, resize = small_disk
     for size in ("64k", "256k"):
@@ -173,7 +173,7 @@ def test_a_second_process_is_refused_and_the_first_ends_as_if_alone(reference, t
     reference.check_equal(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_two_processes_that_prepare_the_same_data_both_train(reference, tmp_path):
     data = tmp_path / "data"
     folders = [tmp_path / "a", tmp_path / "b"]
@@ -185,7 +185,7 @@ def test_two_processes_that_prepare_the_same_data_both_train(reference, tmp_path
     assert leftovers(data) == []
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_memory_and_open_files_do_not_grow_over_thousands_of_steps(reference, tmp_path):
     argv = [*reference.argv(tmp_path), "--pretrain_epochs=1000", "--checkpoint_minutes=10", "--stages=pretrain"]
     process = reference.server.start(argv)
