@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import re
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -124,20 +124,11 @@ class RunDir:
         recorded = self.record() if record is None and self._has_saved() else record
         if recorded is None:
             return None
-        changed = {
-            name: both
-            for name, both in config_lib.differences(recorded, config).items()
-            if config_lib.first_stage(name, config.run.mode) == "pretrain"
-        }
+        changed = config_lib.differences(recorded, config, stage="pretrain")
         if changed:
-            listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
-            raise ArgumentError(
-                "run_dir",
-                self.path,
-                f"holds a run with other options: {', '.join(listed)}; give another {{run_dir}} or the earlier options",
-                run_dir=NAME_ONLY,
-                **{name: now for name, (now, _) in changed.items()},
-            )
+            listed, values = changes_in_words(changed)
+            problem = f"holds a run with other options: {listed}; give another {{run_dir}} or the earlier options"
+            raise ArgumentError("run_dir", self.path, problem, run_dir=NAME_ONLY, **values)
         if recorded["prepared_data"] != found["prepared_data"]:
             raise ArgumentError(
                 "dataset",
@@ -182,6 +173,19 @@ class RunDir:
 
     def _has_saved(self) -> bool:
         return tf.io.gfile.exists(os.path.join(self.path, "checkpoints"))
+
+
+def changes_in_words(changed: Mapping[str, Tuple[Any, Any]]) -> Tuple[str, Dict[str, Any]]:
+    """Lists changed options for the problem of an ArgumentError.
+
+    Args:
+      changed: name → (value now, value then).
+
+    Returns:
+      The list, and the values that its references stand for.
+    """
+    listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
+    return ", ".join(listed), {name: now for name, (now, _) in changed.items()}
 
 
 def default_path(config: config_lib.Config) -> str:

@@ -42,6 +42,7 @@ from supcon_tf.config.options import (
     encoder_options,
     is_path,
     name_in_stage,
+    with_later_stages,
 )
 from supcon_tf.config.record import differences, digest, fingerprint, first_stage, identity, recorded
 from supcon_tf.config.values import (
@@ -106,4 +107,5 @@ __all__ = [
     "recorded",
     "value_text",
     "values",
+    "with_later_stages",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from supcon_tf.config.options import Config
 from supcon_tf.config.values import options, values
@@ -71,18 +71,20 @@ def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
     return {**defaults, **old}
 
 
-def differences(old: Mapping[str, Any], config: Config) -> Dict[str, Tuple[Any, Any]]:
+def differences(old: Mapping[str, Any], config: Config, *, stage: Optional[str] = None) -> Dict[str, Tuple[Any, Any]]:
     """Returns name → (value now, value then) for each option in which `config` differs from the record of a run.
 
     Args:
       old: the content of the run's `config.json`.
       config: the options now.
+      stage: only options whose first stage is this one; see `first_stage`. None for all options.
 
     Raises:
       UserError: the record is from before version 0.1.
     """
     now, before = _as_json(identity(config)), recorded(old)
-    return {name: (now[name], before[name]) for name in now if now[name] != before[name]}
+    names = [name for name in now if now[name] != before[name]]
+    return {name: (now[name], before[name]) for name in names if stage in (None, first_stage(name, config.run.mode))}
 
 
 def _as_json(options_by_name: Mapping[str, Any]) -> Dict[str, Any]:

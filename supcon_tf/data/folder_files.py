@@ -34,7 +34,7 @@ SYSTEM_NAMES = (
 
 
 class Listing(NamedTuple):
-    """What a folder holds.
+    """Holds what was found in a folder.
 
     Attributes:
       names: sorted names of the files, relative to the folder.

@@ -25,7 +25,7 @@ class ImageFile(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What was recognised in a folder.
+    """Holds what was recognised in a folder.
 
     Attributes:
       splits: the files of each split that has any.
@@ -110,7 +110,7 @@ def _with_classes(folder: str, files: Sequence[Placed], depth: int, spelling: Di
       folder: path of the user's folder.
       files: the files of a split.
       depth: number of folders between the split and the class.
-      spelling: key of a class → its name as it is written first. Gets further classes.
+      spelling: key of a class → its name in the first spelling. Gets further classes.
 
     Raises:
       ArgumentError: a name cannot be that of a class.

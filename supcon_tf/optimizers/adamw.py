@@ -38,8 +38,8 @@ class AdamW(keras.optimizers.AdamW):
 
     def build(self, var_list: List[tf.Variable]) -> None:
         if not getattr(self, "_built", False):
-            found = weight_sets.positions("exclude_from_weight_decay", self.excluded, var_list)
-            positions = sorted(found | weight_sets.biases(var_list))
+            argument = "exclude_from_weight_decay"
+            positions = weight_sets.positions_with_biases(argument, self.excluded, var_list)
             self.exclude_from_weight_decay(var_list=[var_list[position] for position in positions])
             self.excluded = positions
         super().build(var_list)

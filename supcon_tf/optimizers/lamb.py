@@ -56,8 +56,8 @@ class LAMB(keras.optimizers.Optimizer):
         if not getattr(self, "_built", False):
             self._momentums = [self.add_variable_from_reference(weight, "m") for weight in var_list]
             self._velocities = [self.add_variable_from_reference(weight, "v") for weight in var_list]
-            found = weight_sets.positions("exclude_from_weight_decay", self.excluded, var_list)
-            self.excluded = sorted(found | weight_sets.biases(var_list))
+            argument = "exclude_from_weight_decay"
+            self.excluded = weight_sets.positions_with_biases(argument, self.excluded, var_list)
             self._built = True
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:

@@ -45,11 +45,14 @@ def positions(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Vari
     return frozenset(found)
 
 
-def biases(weights: Sequence[tf.Variable]) -> FrozenSet[int]:
-    """Returns the positions of the biases: weights that their layer calls 'bias'."""
-    return frozenset(
-        position for position, weight in enumerate(weights) if weight.name.split("/")[-1].split(":")[0] == "bias"
-    )
+def positions_with_biases(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Variable]) -> List[int]:
+    """Returns the sorted positions of the chosen weights and of the biases, which their layer calls 'bias'.
+
+    Args, Raises: as for `positions`.
+    """
+    names = [weight.name.split("/")[-1].split(":")[0] for weight in weights]
+    biases = {position for position, name in enumerate(names) if name == "bias"}
+    return sorted(positions(argument, chosen, weights) | biases)
 
 
 def as_config(chosen: Sequence[Chosen]) -> List[Union[str, int]]:

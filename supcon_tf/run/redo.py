@@ -1,11 +1,11 @@
 """Finds which results of an earlier command are out of date, and discards those that the option `redo` names."""
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from supcon_tf import config as config_lib
 from supcon_tf.errors import ArgumentError
 from supcon_tf.run import weights
-from supcon_tf.run_dir import RunDir, read_json, remove, write_json
+from supcon_tf.run_dir import RunDir, changes_in_words, read_json, remove, write_json
 
 
 def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]]) -> bool:
@@ -17,7 +17,7 @@ def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Map
     if record is None or "pretrain" not in config.run.redo:
         return False
     finished = weights.is_finished(run_dir, "pretrain", record["total_steps"].get("pretrain"))
-    return finished or bool(_changed(config, record, "pretrain"))
+    return finished or bool(config_lib.differences(record, config, stage="pretrain"))
 
 
 def outdated(
@@ -38,22 +38,19 @@ def outdated(
         return config_lib.STAGES
     if record is None:
         return ()
-    changed = _changed(config, record, "linear")
-    redone = _with_later(config.run.redo)
+    changed = config_lib.differences(record, config, stage="linear")
+    redone = config_lib.with_later_stages(config.run.redo)
     if changed and weights.has_started(run_dir, "linear") and "linear" not in redone:
-        listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
-        raise ArgumentError(
-            "run_dir",
-            run_dir.path,
-            f"its stage 'linear' was trained with other options: {', '.join(listed)}; add {{redo}} to train that stage "
-            "anew on the same encoder, or give the earlier options",
-            redo=("linear",),
-            **{name: now for name, (now, _) in changed.items()},
-        )
-    if "linear" in redone and not changed:
-        finished = weights.is_finished(run_dir, "linear", record["total_steps"].get("linear"))
-        return tuple(stage for stage in redone if stage != "pretrain" and (stage != "linear" or finished))
-    return tuple(stage for stage in redone if stage != "pretrain")
+        listed, values = changes_in_words(changed)
+        problem = f"its stage 'linear' was trained with other options: {listed}; add {{redo}} to train that stage "
+        advice = "anew on the same encoder, or give the earlier options"
+        raise ArgumentError("run_dir", run_dir.path, problem + advice, redo=("linear",), **values)
+    if not redone:
+        return ()
+    resumed = {"pretrain"}  # otherwise the run would start anew
+    if not changed and not weights.is_finished(run_dir, "linear", record["total_steps"].get("linear")):
+        resumed.add("linear")
+    return tuple(stage for stage in redone if stage not in resumed)
 
 
 def discard(run_dir: RunDir, stages: Tuple[str, ...]) -> None:
@@ -63,18 +60,6 @@ def discard(run_dir: RunDir, stages: Tuple[str, ...]) -> None:
             for path in _results(run_dir, stage):
                 remove(path)
             _discard_curves(run_dir, stage)
-
-
-def _changed(config: config_lib.Config, record: Mapping[str, Any], stage: str) -> Dict[str, Tuple[Any, Any]]:
-    """Returns name → (value now, value then) of the changed options that matter from `stage` on, not before it."""
-    differences = config_lib.differences(record, config)
-    return {name: both for name, both in differences.items() if config_lib.first_stage(name, config.run.mode) == stage}
-
-
-def _with_later(stages: Tuple[str, ...]) -> Tuple[str, ...]:
-    """Returns the stages from the first one of `stages` on."""
-    first = min((config_lib.STAGES.index(stage) for stage in stages), default=len(config_lib.STAGES))
-    return config_lib.STAGES[first:]
 
 
 def _results(run_dir: RunDir, stage: str) -> Tuple[str, ...]:

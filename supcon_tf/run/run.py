@@ -108,10 +108,12 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
     """
     config, strategy = experiment.config, experiment.strategy
     training = weights.trained_stages(config, experiment.last_training_stage, experiment.run_dir)
-    total_steps = {stage: experiment.steps(stage).total_steps for stage in training}
+    steps = {stage: experiment.steps(stage) for stage in training}
+    total_steps = {stage: of_stage.total_steps for stage, of_stage in steps.items()}
     replicas = strategy.num_replicas_in_sync
-    for stage in set(training) & set(config.run.stages):
-        schedule.learning_rate_schedule(config, stage, experiment.steps(stage))  # for its complaints
+    for stage in training:
+        if stage in config.run.stages:
+            schedule.learning_rate_schedule(config, stage, steps[stage])  # for its complaints
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     own = config_lib.fingerprint(config, without=OF_EACH_WORKER)
     largest, negated_smallest = distribute.all_reduce_max(strategy, [own, -own])

@@ -113,7 +113,7 @@ def has_started(run_dir: RunDir, stage: str) -> bool:
 def check_order(
     config: config_lib.Config, run_dir: RunDir, training: Tuple[str, ...], total_steps: Mapping[str, int]
 ) -> None:
-    """Checks that each stage finds what it needs: a stage that is asked for too, or finished by an earlier command.
+    """Checks that each stage finds what it needs: a stage that is asked for too, or finished before and not discarded.
 
     Args:
       config: the options.
@@ -128,10 +128,15 @@ def check_order(
     needs: Dict[str, Tuple[str, ...]] = {"evaluate": (last,), "export": (last,)}
     if not has_started(run_dir, last):  # otherwise it resumes from its own checkpoint
         needs[last] = training[:-1]
+    discarded = config_lib.with_later_stages(config.run.redo)
     for stage in stages:
         for needed in needs.get(stage, ()):
-            if needed not in stages:
-                require_finished(run_dir, needed, total_steps[needed], needed_by=stage)
+            if needed in stages:
+                continue
+            if needed in discarded:
+                problem = f"discards the stage '{needed}', which '{stage}' needs; add it to {{stages}}"
+                raise ArgumentError("redo", config.run.redo, problem, stages=stages)
+            require_finished(run_dir, needed, total_steps[needed], needed_by=stage)
 
 
 def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by: str) -> None:

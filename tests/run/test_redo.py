@@ -126,6 +126,14 @@ def test_a_change_that_concerns_the_encoder_is_refused_before_anything_is_discar
     assert content(path, ".") == before
 
 
+def test_a_stage_that_would_be_discarded_and_missed_is_named_before_anything_is_discarded(again):
+    path, repeat = again
+    before = content(path, ".")
+    with pytest.raises(ArgumentError, match="discards the stage 'linear', which 'evaluate' needs; add it to stages="):
+        repeat(redo=("pretrain",), stages=("pretrain", "evaluate"))
+    assert content(path, ".") == before
+
+
 def test_all_may_be_done_anew_with_other_options(again):
     path, repeat = again
     encoder = content(path, "checkpoints/pretrain")

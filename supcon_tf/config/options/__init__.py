@@ -1,7 +1,7 @@
 """Every option, declared once: one file for each class of options; `Config` joins the classes."""
 
 from supcon_tf.config.options.augment import CROP_MIN_AREA, EVAL_CROP, AugmentOptions
-from supcon_tf.config.options.config import TRAINING_STAGES, Config, name_in_stage
+from supcon_tf.config.options.config import TRAINING_STAGES, Config, name_in_stage, with_later_stages
 from supcon_tf.config.options.data import DataOptions
 from supcon_tf.config.options.hardware import HardwareOptions
 from supcon_tf.config.options.loss import LossOptions
@@ -29,4 +29,5 @@ __all__ = [
     "encoder_options",
     "is_path",
     "name_in_stage",
+    "with_later_stages",
 ]

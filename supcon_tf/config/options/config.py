@@ -1,7 +1,9 @@
 """All options of a run together."""
 
 import dataclasses
+from typing import Sequence, Tuple
 
+from supcon_tf.config.choices import STAGES
 from supcon_tf.config.field import group
 from supcon_tf.config.options.augment import AugmentOptions
 from supcon_tf.config.options.data import DataOptions
@@ -26,6 +28,16 @@ def name_in_stage(stage: str, field: str) -> str:
     if stage == "linear":
         return f"linear_{field}"
     return "pretrain_epochs" if field == "epochs" else field
+
+
+def with_later_stages(stages: Sequence[str]) -> Tuple[str, ...]:
+    """Returns the stages from the first one of `stages` on; none if there is none.
+
+    >>> with_later_stages(["evaluate"])
+    ('evaluate', 'export')
+    """
+    first = min((STAGES.index(stage) for stage in stages), default=len(STAGES))
+    return STAGES[first:]
 
 
 @dataclasses.dataclass(frozen=True)

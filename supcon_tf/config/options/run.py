@@ -26,7 +26,7 @@ class RunOptions:
     )
     redo: Tuple[str, ...] = option(
         (),
-        "Stages of an earlier run in --run_dir to do anew, with all later ones. Their results are discarded. "
+        "Stages of an earlier run in --run_dir to repeat, with all later ones. Their results are discarded. "
         "--redo=linear trains the classifier again on the same encoder, with other options of that stage if given.",
         choices=STAGES,
         identity=False,
