@@ -72,9 +72,6 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
         image_key, label_key, no_difficult_key = choose_features(options.dataset, builder, labels=labels)
         if not builder.info.splits:
             (prepare_data if prepare else set_known_sizes)(options, builder)
-        if isinstance(builder, folder.Folder) and prepare:
-            folder.report(builder)
-            folder.report_dark(builder)
         try:
             train, validation, evaluation = choose_splits(options, builder, label_key)
         except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:  # it looks at some labels
@@ -96,6 +93,13 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
         multi_label=label_key is not None and is_sequence_of_classes(features[label_key]),
         no_difficult_key=no_difficult_key,
     )
+
+
+def report(data: ImageData) -> None:
+    """Prints on stderr what was recognised in a user's folder; nothing for any other data set."""
+    if isinstance(data.builder, folder.Folder):
+        folder.report(data.builder)
+        folder.report_dark(data.builder)
 
 
 def data_dir(options: DataOptions) -> str:

@@ -70,9 +70,12 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
+    if experiment.chief:
+        for its in (data, *([unlabelled.data] if unlabelled else [])):
+            load.report(its)
     total_steps = _check_before_training(experiment, resumes=record is not None)
     with batches.bad_images_named(config.data, data, unlabelled):
-        coverage.check_classes(images)
+        warnings = coverage.check_classes(images)
         constants = weights.whitening_constants(config, record, lambda: whitening_lib.measure(images))
     found = {
         "prepared_data": data.builder.info.full_name,
@@ -91,6 +94,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         distribute.all_reduce_max(strategy, [0])  # and finds what is left
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
+        print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
         if record is not None:
             resolve.warn_of_other_order(config, record)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)

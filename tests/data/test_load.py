@@ -341,6 +341,7 @@ def test_a_folder_is_loaded_like_any_data_set(pictures, tmp_path, capsys):
     options = config.DataOptions(dataset=f"folder:{pictures}", data_dir=str(tmp_path / "data"), on_bad_image="skip")
     for _ in range(2):
         data = load.load(options, labels=True)
+        load.report(data)
         assert data.class_names == ("a", "b", "flat")
         assert (data.train_split, data.eval_split) == ("train", "test")
         assert data.num_examples("train") + data.num_examples("test") == 6
