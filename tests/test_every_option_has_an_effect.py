@@ -168,9 +168,8 @@ def observe(digits_dir, tmp_path_factory):
             experiment = run_lib.prepare(config, tf.distribute.OneDeviceStrategy("/cpu:0"))
             final = (experiment.data.eval_split, experiment.data.num_examples(experiment.data.eval_split))
             yield final, experiment.evaluation_view(gradient).numpy().tolist()
-            builders = [stages.build_pretraining, stages.build_linear_training]
-            for build_training in reversed(builders) if linear_first else builders:
-                training = build_training(experiment)
+            for stage in ("linear", "pretrain") if linear_first else ("pretrain", "linear"):
+                training = stages.build_training(experiment, stage)
                 yield seen_in(training.model, training.stage)
 
     return run
@@ -291,9 +290,9 @@ def test_encoder_weights_are_read(tmp_path, pictures):
     given = {"dataset": f"folder:{pictures}", "encoder": "keras:MobileNet", "encoder_width": 1.0, "image_size": 32}
     missing = str(tmp_path / "missing.h5")
     experiment = prepare(tmp_path, **given, encoder_weights=missing)
-    stages.build_linear_training(experiment)  # its weights come from a checkpoint
+    stages.build_training(experiment, "linear")  # its weights come from a checkpoint
     with pytest.raises(UserError, match=r"missing\.h5"):
-        stages.build_linear_training(experiment, encoder_weights=True)
+        stages.build_training(experiment, "linear", encoder_weights=True)
 
 
 def test_a_model_with_a_lambda_layer_must_be_trusted(tmp_path, pictures):
@@ -302,8 +301,8 @@ def test_a_model_with_a_lambda_layer_must_be_trusted(tmp_path, pictures):
     keras.Model(images, keras.layers.Flatten()(keras.layers.Lambda(lambda x: x)(images))).save(path)
     given = {"dataset": f"folder:{pictures}", "encoder": path, "encoder_width": 1.0, "image_size": 8}
     with pytest.raises(UserError, match="contains a Lambda layer"):
-        stages.build_linear_training(prepare(tmp_path / "a", **given))
-    stages.build_linear_training(prepare(tmp_path / "b", **given, trust_model=True))
+        stages.build_training(prepare(tmp_path / "a", **given), "linear")
+    stages.build_training(prepare(tmp_path / "b", **given, trust_model=True), "linear")
 
 
 RECORD = {

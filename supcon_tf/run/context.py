@@ -47,11 +47,6 @@ class Experiment:
         return len(self.data.class_names)
 
     @property
-    def online_classes(self) -> int:
-        """Number of classes of the online classifier; 0, for none, where an image has no class or several."""
-        return 0 if self.data.multi_label else self.num_classes
-
-    @property
     def chief(self) -> bool:
         """True if this process writes files and prints."""
         return distribute.is_chief(self.strategy)

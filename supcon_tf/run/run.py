@@ -31,7 +31,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
       Interrupted: the process was asked to stop; the same command resumes the run.
     """
     stage_functions: Dict[str, Callable[[Experiment], None]] = {
-        "pretrain": stages.train_with_cross_entropy if config.run.mode == "ce" else stages.pretrain,
+        "pretrain": stages.pretrain,
         "linear": stages.train_linear_classifier,
         "evaluate": stages.evaluate,
         "export": stages.export,

@@ -1,7 +1,7 @@
 """Runs the stages, in their order: pretrain, linear, evaluate, export."""
 
 import os
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -10,37 +10,21 @@ from supcon_tf import config as config_lib
 from supcon_tf import evaluation
 from supcon_tf.errors import arguments_called
 from supcon_tf.models.precision import precision_policy
-from supcon_tf.run import batches, build, schedule, weights
+from supcon_tf.run import batches, build, weights
 from supcon_tf.run.context import Experiment
+from supcon_tf.run.stage_builders import Training, build_classifier_training, build_contrastive_training
 from supcon_tf.run_dir import read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from supcon_tf.training import tensorboard
-from supcon_tf.training.callbacks import ContrastiveWarnings
-from supcon_tf.training.fit import Stage, fit
-
-
-class Training(NamedTuple):
-    """A training stage that is ready to run.
-
-    Attributes:
-      model: the compiled model, with fresh weights.
-      stage: what to train on and for how long.
-      callbacks: callbacks of this stage alone.
-    """
-
-    model: keras.Model
-    stage: Stage
-    callbacks: Sequence[keras.callbacks.Callback] = ()
+from supcon_tf.training.fit import fit
 
 
 def pretrain(experiment: Experiment) -> None:
-    """Trains encoder and projection head with the contrastive loss (Khosla et al., 2020, Sec. 3.1)."""
-    _train(experiment, "pretrain", build_pretraining)
+    """Trains encoder and projection head with the contrastive loss (Khosla et al., 2020, Sec. 3.1).
 
-
-def train_with_cross_entropy(experiment: Experiment) -> None:
-    """Trains encoder and classifier together with cross-entropy: the baseline."""
-    _train(experiment, "pretrain", build_cross_entropy_training)
+    Trains encoder and classifier together with cross-entropy, the baseline, in mode 'ce'.
+    """
+    _train(experiment, "pretrain")
 
 
 def train_linear_classifier(experiment: Experiment) -> None:
@@ -49,95 +33,7 @@ def train_linear_classifier(experiment: Experiment) -> None:
     The encoder comes from the stage 'pretrain'. Without that stage the options name it: linear evaluation by transfer.
     """
     if experiment.last_training_stage == "linear":
-        _train(experiment, "linear", build_linear_training)
-
-
-def build_pretraining(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
-    """Builds the contrastive stage. Reads `encoder_weights` if asked to, but no other weights."""
-    config, data = experiment.config, experiment.data
-    augmentation = batches.make_augmentation(
-        config.augment,
-        experiment.image_shape[0],
-        experiment.num_classes,
-        accelerated=experiment.accelerated,
-        microbatch_size=config.training.microbatch_size,
-    )
-    steps = experiment.steps("pretrain")
-    learning_rate = schedule.learning_rate_schedule(config, "pretrain", steps)
-    with experiment.strategy.scope():
-        model = build.make_contrastive_model(
-            config,
-            experiment.image_shape,
-            experiment.online_classes or None,
-            whitening=experiment.whitening,
-            augmentation=augmentation.on_device,
-            encoder_weights=encoder_weights,
-        )
-        optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
-        build.compile_contrastive_model(model, optimizer, config)
-    stage = Stage(
-        "pretrain",
-        steps,
-        batches.training_batches(
-            experiment.images,
-            augmentation,
-            steps,
-            seed=config.run.seed,
-            unlabelled=experiment.unlabelled,
-            with_labels=not data.multi_label,
-        ),
-        learning_rate,
-        shown={"loss": "loss", "online_accuracy": "online accuracy"},
-        validation=_validation(experiment) if experiment.online_classes else None,
-    )
-    return Training(model, stage, [ContrastiveWarnings()] if model.diagnostics else [])
-
-
-def build_cross_entropy_training(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
-    """Builds the stage 'pretrain' of mode 'ce'."""
-    return _build_classifier_training(experiment, "pretrain", encoder_weights)
-
-
-def build_linear_training(experiment: Experiment, *, encoder_weights: bool = False) -> Training:
-    """Builds the stage 'linear'."""
-    return _build_classifier_training(experiment, "linear", encoder_weights)
-
-
-def _build_classifier_training(experiment: Experiment, name: str, encoder_weights: bool) -> Training:
-    """Builds the stage `name` of a classifier."""
-    config, data = experiment.config, experiment.data
-    augmentation = batches.make_augmentation(
-        batches.classifier_options(config.augment, name),
-        experiment.image_shape[0],
-        experiment.num_classes,
-        accelerated=experiment.accelerated,
-    )
-    steps = experiment.steps(name)
-    learning_rate = schedule.learning_rate_schedule(config, name, steps)
-    with experiment.strategy.scope():
-        model = build.make_classifier(
-            config,
-            experiment.image_shape,
-            experiment.num_classes,
-            stage=name,
-            whitening=experiment.whitening,
-            augmentation=augmentation.on_device,
-            encoder_weights=encoder_weights,
-        )
-        optimizer = build.make_optimizer(config.stage(name), config.training, model, learning_rate)
-        smoothing = config.training.label_smoothing
-        build.compile_classifier(
-            model, optimizer, config.hardware, label_smoothing=smoothing, multi_label=data.multi_label
-        )
-    stage = Stage(
-        name,
-        steps,
-        batches.training_batches(experiment.images, augmentation, steps, seed=config.run.seed),
-        learning_rate,
-        shown={"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"},
-        validation=_validation(experiment),
-    )
-    return Training(model, stage)
+        _train(experiment, "linear")
 
 
 def _validation(experiment: Experiment) -> Optional[Tuple[tf.data.Dataset, int]]:
@@ -154,7 +50,21 @@ def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dat
     )
 
 
-def _train(experiment: Experiment, name: str, build_training: Callable[..., Training]) -> None:
+def build_training(experiment: Experiment, name: str, *, encoder_weights: bool = False) -> Training:
+    """Builds a training stage of a run; `encoder_weights` as for `stage_builders.build_contrastive_training`."""
+    steps, shape, strategy = experiment.steps(name), experiment.image_shape, experiment.strategy
+    given: Dict[str, Any] = {
+        "whitening": experiment.whitening,
+        "validation": _validation(experiment),
+        "encoder_weights": encoder_weights,
+    }
+    config, images = experiment.config, experiment.images
+    if name == "linear" or config.run.mode == "ce":
+        return build_classifier_training(config, name, images, steps, shape, strategy, **given)
+    return build_contrastive_training(config, images, steps, shape, strategy, unlabelled=experiment.unlabelled, **given)
+
+
+def _train(experiment: Experiment, name: str) -> None:
     """Builds a training stage, gives the model its initial weights and trains it, unless the stage is done."""
     config, run_dir = experiment.config, experiment.run_dir
     if weights.is_finished(run_dir, name, experiment.steps(name).total_steps):
@@ -162,7 +72,7 @@ def _train(experiment: Experiment, name: str, build_training: Callable[..., Trai
     start = weights.initial_weights(config, run_dir, name)
     if start.pretrained_here:
         experiment.require("pretrain", needed_by=name)
-    model, stage, callbacks = build_training(experiment, encoder_weights=start.encoder_weights)
+    model, stage, callbacks = build_training(experiment, name, encoder_weights=start.encoder_weights)
     with experiment.strategy.scope():
         weights.load_initial_weights(start, config.model, run_dir, model, experiment.data.class_names)
     names = ("learning_rate", "warmup_epochs")
