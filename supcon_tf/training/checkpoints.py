@@ -4,6 +4,7 @@ A checkpoint is identified by its files, `ckpt-STEP.index` and `ckpt-STEP.data-â
 after a fault of the disk, is passed over: the newest one that can be read counts.
 """
 
+import functools
 import os
 import re
 import tempfile
@@ -130,10 +131,10 @@ class Found(NamedTuple):
 
 
 def look(directory: str) -> Found:
-    """Looks for the newest checkpoint in `directory` that can be read, which takes as long as reading it."""
+    """Looks for the newest checkpoint in `directory` that can be read. The first look takes as long as reading it."""
     damaged: Dict[str, str] = {}
     for path in _paths(directory):
-        reason = _damage(path)
+        reason = _damage(path, _stamps(path))
         if reason is None:
             return Found(path, damaged)
         damaged[path] = reason
@@ -230,8 +231,26 @@ def _paths(directory: str) -> List[str]:
     return [os.path.join(directory, f"ckpt-{step}") for step in found]
 
 
-def _damage(path: str) -> Optional[str]:
-    """Reads a checkpoint, whose parts have checksums. Returns what is wrong with it, or None."""
+def _stamps(path: str) -> Tuple[Tuple[str, int, int], ...]:
+    """Returns name, size and time of change of the files of a checkpoint."""
+    directory, name = os.path.split(path)
+    files = sorted(file for file in tf.io.gfile.listdir(directory) if file.startswith(f"{name}."))
+    found = [(file, tf.io.gfile.stat(os.path.join(directory, file))) for file in files]
+    return tuple((file, status.length, status.mtime_nsec) for file, status in found)
+
+
+@functools.lru_cache(maxsize=16)
+def _damage(path: str, stamps: Tuple[Tuple[str, int, int], ...]) -> Optional[str]:
+    """Reads a checkpoint, whose parts have checksums. Returns what is wrong with it, or None.
+
+    Reads it once for as long as its files stay what they are: a run looks several times, and each look at a large model
+    in a bucket would take seconds.
+
+    Args:
+      path: the checkpoint.
+      stamps: says when its files have changed.
+    """
+    del stamps
     try:
         reader = tf.compat.v1.train.NewCheckpointReader(path)
         for name in reader.get_variable_to_shape_map():

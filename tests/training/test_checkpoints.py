@@ -163,6 +163,19 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, file, 
     assert kept == ["ckpt-3.index", "ckpt-4.index"]
 
 
+def test_a_checkpoint_is_read_once_for_all_looks_until_its_files_change(tmp_path, monkeypatch):
+    saved_twice(tmp_path)
+    opened = []
+    reader = tf.compat.v1.train.NewCheckpointReader
+    monkeypatch.setattr(tf.compat.v1.train, "NewCheckpointReader", lambda path: opened.append(path) or reader(path))
+    assert [latest_step(str(tmp_path)) for _ in range(3)] == [2, 2, 2]
+    assert opened == [str(tmp_path / "ckpt-2")]
+    damaged = tmp_path / "ckpt-2.data-00000-of-00001"
+    flip_a_byte(damaged)  # the size stays
+    os.utime(damaged, (0, 0))  # TensorFlow tells times of change in whole seconds
+    assert latest_step(str(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", b'model_checkpoint_path: "ckpt-9"', None])
 def test_the_list_of_checkpoints_is_not_needed(tmp_path, content):
     """TensorFlow's file `checkpoint` may be empty, wrong or missing: the checkpoints are those whose files exist."""
