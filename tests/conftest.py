@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the first import of
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow.python.framework import ops as tensorflow_ops
 
 from supcon_tf import config
 from supcon_tf.data import load
@@ -29,8 +30,14 @@ def fresh_start():
 
 @pytest.fixture(autouse=True, scope="module")
 def memory_given_back(request):
-    """Graphs that a module keeps go when it ends; they are what makes a test process grow to many gigabytes."""
+    """Graphs that a module keeps go when it ends; they are what makes a test process grow to many gigabytes.
+
+    TensorFlow registers the gradient of each traced call of `tf.custom_gradient` under a name of its own, for good, and
+    with it the graph around the call. Keras' optimizers make one such call in each step that is traced.
+    """
     yield
+    for name in [name for name in gradients if name.startswith("CustomGradient-")]:
+        del gradients[name]
     for value in vars(request.module).values():
         if hasattr(value, "cache_clear"):
             value.cache_clear()
@@ -43,6 +50,7 @@ def memory_given_back(request):
     memory_then[0] = memory_of_process()
 
 
+gradients = tensorflow_ops.gradient_registry._registry
 memory_then = [2**30]  # what the process had when some was given back for the last time
 
 

@@ -22,6 +22,8 @@ def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], f
     if existing is not None and not force:
         return existing
     functions: Dict[Tuple[tf.TensorShape, ...], Callable[[Any], Any]] = {}
+    if name == "train_function":
+        build_optimizer(model)
 
     def run(iterator: Any) -> Any:
         parts = tf.nest.flatten(iterator.element_spec, expand_composites=True)
@@ -33,3 +35,10 @@ def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], f
 
     setattr(model, name, run)
     return run
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Creates the variables of a compiled model's optimizer. TensorFlow traces a step twice that creates variables."""
+    if hasattr(model.optimizer, "build"):  # Keras' legacy optimizers have no such method
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import NAME_ONLY, UserError, first_line
+from supcon_tf.models.functions_by_shape import build_optimizer
 
 # TensorFlow raises these where a checkpoint is damaged, and where it holds something else.
 DAMAGED = (tf.errors.OpError, IndexError, ValueError)
@@ -36,8 +37,7 @@ class Checkpoints:
 
     def __init__(self, model: keras.Model, directory: str, *, chief: bool = True) -> None:
         self._model = model
-        with model.distribute_strategy.scope():
-            model.optimizer.build(model.trainable_variables)  # so that `restore` can check that each finds its value
+        build_optimizer(model)  # so that `restore` can check that each variable finds its value
         checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
         self._found = look(directory)
         self._checkpoint = checkpoint

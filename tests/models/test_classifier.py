@@ -3,13 +3,14 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.models import Accuracy, Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy, build_encoder
+from supcon_tf.models import Accuracy, Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy
+from tests.models.tiny import tiny_encoder
 
 SHAPE = (8, 8, 1)
 
 
 def make_classifier(**options):
-    return Classifier(build_encoder("small", SHAPE, width=0.25), 4, **options)
+    return Classifier(tiny_encoder(SHAPE), 4, **options)
 
 
 def make_batch():

@@ -6,13 +6,14 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, NTXentLoss, SupConLoss
-from supcon_tf.models import Classifier, ContrastiveModel, CrossEntropy, ProjectionHead, build_encoder
+from supcon_tf.models import Accuracy, Classifier, ContrastiveModel, CrossEntropy, ProjectionHead, build_encoder
+from tests.models.tiny import tiny_encoder
 
 SHAPE = (8, 8, 3)
 
 
 def make_model(seed=0, sync=False, **options):
-    encoder = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync, seed=seed)
+    encoder = tiny_encoder(SHAPE, synchronized=sync, seed=seed)
     head = ProjectionHead((16, 8), seed=seed)
     return ContrastiveModel(encoder, head, num_classes=3, weight_decay=1e-3, seed=seed, **options)
 
@@ -149,6 +150,29 @@ def test_first_step_on_two_replicas_equals_that_on_one():
     for first, one, two in zip(start, weights[1], weights[2]):
         scale = np.abs(one - first).max() or 1.0
         np.testing.assert_allclose((two - first) / scale, (one - first) / scale, atol=2e-4)
+
+
+def test_a_step_is_traced_once_although_the_optimizer_has_no_variables_yet():
+    views, labels = make_batch()
+    traced = []
+
+    class Counted(ContrastiveModel):
+        def train_step(self, data):
+            traced.append("contrastive")
+            return super().train_step(data)
+
+    class CountedClassifier(Classifier):
+        def train_step(self, data):
+            traced.append("classifier")
+            return super().train_step(data)
+
+    model = Counted(tiny_encoder(SHAPE), ProjectionHead((8, 4)), num_classes=3)
+    model.compile(keras.optimizers.Adam(), SupConLoss())
+    model.fit(views, labels, batch_size=6, verbose=0)
+    classifier = CountedClassifier(model.encoder, 3, freeze_encoder=False)
+    classifier.compile(keras.optimizers.Adam(), CrossEntropy(), weighted_metrics=[Accuracy()])
+    classifier.fit(views[:, 0], labels, batch_size=6, verbose=0)
+    assert traced == ["contrastive", "classifier"]
 
 
 def test_temperature_is_learned_by_its_own_gradient_on_several_replicas():
@@ -346,7 +370,7 @@ def test_float_labels_of_one_column_train_like_integers(classes):
     views, labels = make_batch()
     logs = []
     for given in (labels, tf.cast(labels, tf.float32)[:, tf.newaxis]):
-        model = ContrastiveModel(build_encoder("small", SHAPE, width=0.25), ProjectionHead((8, 4)), num_classes=classes)
+        model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)), num_classes=classes)
         model.compile("sgd", SupConLoss())
         logs.append(model.train_on_batch(views, given, return_dict=True))
     assert logs[0] == logs[1]

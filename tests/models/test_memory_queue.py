@@ -7,15 +7,16 @@ from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import MixedSupConLoss, SupConLoss
-from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import ContrastiveModel, ProjectionHead
 from tests.losses import oracle
+from tests.models.tiny import tiny_encoder
 
 SHAPE = (8, 8, 3)
 IMAGES, VIEWS, DIM = 8, 2, 6
 
 
 def make_model(queue_size=20, momentum=0.9, sync=False, **options):
-    encoder = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync)
+    encoder = tiny_encoder(SHAPE, synchronized=sync)
     return ContrastiveModel(
         encoder,
         ProjectionHead((12, DIM)),
@@ -179,7 +180,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_queue_and_labels_keep_step_in_every_form_of_labels(form):
-    model = ContrastiveModel(build_encoder("small", SHAPE, width=0.25), ProjectionHead((12, DIM)), queue_size=24)
+    model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((12, DIM)), queue_size=24)
     model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1, memory=model.memory))
     views, labels = batches(2)
     for step in range(2):

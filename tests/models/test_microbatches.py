@@ -7,8 +7,9 @@ from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import SupConLoss
-from supcon_tf.models import ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import ContrastiveModel, ProjectionHead
 from supcon_tf.models.replay import make_replayable, replayed
+from tests.models.tiny import tiny_encoder
 
 SHAPE = (8, 8, 3)
 IMAGES = 16
@@ -25,7 +26,7 @@ def plain_encoder():
 
 
 def norm_encoder(sync=False):
-    return build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=sync)
+    return tiny_encoder(SHAPE, synchronized=sync)
 
 
 def make_model(encoder, **options):
