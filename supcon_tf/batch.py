@@ -12,7 +12,8 @@ A batch is a dict with these tensors:
     mixing   `[batch, 3]` float32: the random numbers that mix each image with a partner. Only between the two halves.
 
 Keras calls `train_step` and `test_step` with `(x, y[, weights])` when a user calls `model.fit(views, labels)`.
-`to_batch` turns these into a batch at the entrance of both steps. Nothing behind the entrance sees another form.
+`to_batch` turns these into a batch at the entrance of both steps, and brings labels of other forms in a dict to these.
+Nothing behind the entrance sees another form.
 """
 
 from typing import Any, ContextManager, Dict, List, Optional
@@ -29,7 +30,7 @@ Batch = Dict[str, tf.Tensor]
 
 
 def to_batch(data: Any, *, distributions: bool) -> Batch:
-    """Returns what Keras gives to a step as a batch. A batch of the pipeline is returned unchanged.
+    """Returns what Keras gives to a step as a batch.
 
     >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
     >>> batch = to_batch((images, tf.constant([[0.0, 1.0], [0.0, 0.0]])), distributions=False)
@@ -37,20 +38,22 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     (TensorShape([2, 1, 8, 8, 3]), [1, -1])
 
     Args:
-      data: a batch, or `(x, y)` or `(x, y, weights)`. `x` is views `[batch, views, height, width, channels]` or images
-        `[batch, height, width, channels]`, which become one view each. `y` is labels as `class_indices` takes them.
-        Weights are `[batch]` or `[batch, 1]`, or `[batch, classes]` for images with several classes.
+      data: `(x, y)` or `(x, y, weights)`, or a dict with the keys `views`, `labels` and, if there are any, `weights`.
+        `x` is views `[batch, views, height, width, channels]` or images `[batch, height, width, channels]`, which
+        become one view each. `y` is labels as `class_indices` takes them. Weights are `[batch]` or `[batch, 1]`, or
+        `[batch, classes]` for images with several classes. Other keys of a dict are kept.
       distributions: whether labels `[batch, classes]` are kept. Otherwise they must be one-hot and become class
         numbers.
 
     Raises:
       ArgumentError: there are no labels, or images or labels have the wrong shape or type.
     """
-    if isinstance(data, dict):
-        if "views" not in data or "labels" not in data:
-            raise ValueError(f"a batch with the keys {', '.join(map(str, data))}: needs 'views' and 'labels'")
-        return data
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    others: Batch = {}
+    if isinstance(x, dict) and y is None:
+        if "views" not in x or "labels" not in x:
+            raise ValueError(f"a batch with the keys {', '.join(map(str, x))}: needs 'views' and 'labels'")
+        others, x, y, weights = x, x["views"], x["labels"], x.get("weights")
     if isinstance(x, (list, tuple, dict)) or x is None:
         raise ValueError(f"x is of type {type(x).__name__}: must be one tensor; tf.stack([a, b], axis=1) joins views")
     views = tf.convert_to_tensor(x)
@@ -62,7 +65,7 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     labels = tf.convert_to_tensor(y)
     if not (distributions and labels.shape.rank == 2 and labels.shape[1] != 1):
         labels = class_indices(labels, size_of(views, 0))
-    batch = {"views": views if views.shape.rank == 5 else views[:, tf.newaxis], "labels": labels}
+    batch = {**others, "views": views if views.shape.rank == 5 else views[:, tf.newaxis], "labels": labels}
     if weights is not None:
         weights = tf.cast(weights, tf.float32)
         batch["weights"] = tf.reshape(weights, [-1]) if weights.shape[-1] == 1 else weights

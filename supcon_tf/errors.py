@@ -1,7 +1,9 @@
-"""Errors that the user can mend, and the hint that goes with a wrong name."""
+"""Errors that the user can mend, checks of single arguments, and the hint that goes with a wrong name."""
 
 import contextlib
 import difflib
+import math
+import numbers
 import re
 import unicodedata
 from typing import Any, Callable, Iterable, Iterator, Optional
@@ -102,6 +104,93 @@ def arguments_called(**names: str) -> Iterator[None]:
         if not isinstance(error, ArgumentError):
             raise UserError(problem, **others) from error
         raise ArgumentError(names.get(error.argument, error.argument), error.value, problem, **others) from error
+
+
+def check_number(
+    argument: str,
+    value: Any,
+    *,
+    above: Optional[float] = None,
+    minimum: Optional[float] = None,
+    maximum: Optional[float] = None,
+    below: Optional[float] = None,
+) -> None:
+    """Raises ArgumentError unless a value is a finite number within the bounds.
+
+    >>> check_number("momentum", 2, minimum=0, below=1)
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: momentum=2: must be below 1
+
+    Args:
+      argument: name of the argument.
+      value: its value.
+      above, below: exclusive bounds; None for no bound.
+      minimum, maximum: inclusive bounds.
+    """
+    number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number):
+        raise ArgumentError(argument, value, "must be a finite number")
+    if above is not None and number <= above:
+        raise ArgumentError(argument, value, f"must be above {above}")
+    if minimum is not None and number < minimum:
+        raise ArgumentError(argument, value, f"must be at least {minimum}")
+    if maximum is not None and number > maximum:
+        raise ArgumentError(argument, value, f"must be at most {maximum}")
+    if below is not None and number >= below:
+        raise ArgumentError(argument, value, f"must be below {below}")
+
+
+def check_whole(argument: str, value: Any, minimum: Optional[int] = None) -> None:
+    """Raises ArgumentError unless a value is a whole number of an integer type, and at least `minimum`.
+
+    >>> check_whole("num_views", 0, 1)
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: num_views=0: must be a whole number, at least 1
+    """
+    if not is_whole(value) or (minimum is not None and value < minimum):
+        least = "" if minimum is None else f", at least {minimum}"
+        raise ArgumentError(argument, value, f"must be a whole number{least}")
+
+
+def is_whole(value: Any) -> bool:
+    """Returns whether a value is a whole number of an integer type; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
+    """Raises ArgumentError unless a value is one of the choices.
+
+    >>> check_choice("stem", "smal", ("imagenet", "small"))
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: stem='smal': must be one of imagenet, small; did you mean small?
+    """
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        hint = did_you_mean(value, known) if isinstance(value, str) else ""
+        raise ArgumentError(argument, value, f"must be one of {', '.join(known)}{hint}")
+
+
+def check_flags(**flags: Any) -> None:
+    """Raises ArgumentError unless each argument is True or False.
+
+    >>> check_flags(normalize="no")
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: normalize='no': must be True or False
+    """
+    for argument, value in flags.items():
+        if value not in (True, False):
+            raise ArgumentError(argument, value, "must be True or False")
+
+
+def check_function(argument: str, value: Any, *, optional: bool = False) -> None:
+    """Raises ArgumentError unless a value can be called; `optional` allows None.
+
+    >>> check_function("augmentation", "simclr", optional=True)
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: augmentation='simclr': must be a function or None
+    """
+    if not callable(value) and not (optional and value is None):
+        raise ArgumentError(argument, value, f"must be a function{' or None' if optional else ''}")
 
 
 def printable(text: str) -> str:

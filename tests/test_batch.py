@@ -44,9 +44,27 @@ def test_labels_of_64_bits_stay_exact():
     assert labels.numpy().tolist() == [2**33, -1, 5]
 
 
-def test_a_batch_of_the_pipeline_is_taken_unchanged():
-    batch = {"views": IMAGES[:, tf.newaxis], "labels": LABELS, "numbers": tf.zeros([3, 1, 8])}
-    assert to_batch(batch, distributions=False) is batch
+def test_a_batch_of_the_pipeline_keeps_all_its_parts():
+    batch = {"views": IMAGES[:, tf.newaxis], "labels": LABELS, "weights": tf.ones([3]), "numbers": tf.zeros([3, 1, 8])}
+    made = to_batch(batch, distributions=False)
+    assert made.keys() == batch.keys()
+    for name, part in batch.items():
+        assert made[name].dtype == part.dtype
+        np.testing.assert_array_equal(made[name], part)
+
+
+@pytest.mark.parametrize("distributions", [False, True])
+@pytest.mark.parametrize("weights", [None, tf.ones([3, 1], tf.int32)])
+@pytest.mark.parametrize("labels", [LABELS[:, tf.newaxis], tf.one_hot(LABELS, 3), tf.cast(LABELS, tf.int8)])
+def test_a_dict_becomes_the_batch_that_a_tuple_becomes(labels, weights, distributions):
+    expected = to_batch((IMAGES, labels, weights), distributions=distributions)
+    given = {"views": IMAGES, "labels": labels, **({} if weights is None else {"weights": weights})}
+    for data in (given, (given,)):  # Keras wraps what is no data set in a tuple
+        made = to_batch(data, distributions=distributions)
+        assert made.keys() == expected.keys()
+        for name, part in expected.items():
+            assert made[name].dtype == part.dtype
+            np.testing.assert_array_equal(made[name], part)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +106,7 @@ LABEL_DOORS = {
     "class_indices": lambda labels: class_indices(labels, 3),
     "likeliest_classes": likeliest_classes,
     "to_batch": lambda labels: to_batch((IMAGES, labels), distributions=False),
+    "to_batch of a dict": lambda labels: to_batch({"views": IMAGES, "labels": labels}, distributions=False),
     "to_batch with distributions": lambda labels: to_batch((IMAGES, labels), distributions=True),
 }
 

@@ -6,8 +6,10 @@ from typing import Dict, Optional, Tuple
 import tensorflow as tf
 
 from supcon_tf.augment import mixing, on_device, views
+from supcon_tf.augment.arguments import check_steps
 from supcon_tf.batch import Batch
-from supcon_tf.config import AugmentOptions
+from supcon_tf.config import AugmentOptions, check_values
+from supcon_tf.errors import ArgumentError, check_flags, check_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Augmentation:
       device_steps: steps that the device may take, from 'jitter', 'grey' and 'blur'; see `steps_for_device`.
       num_classes: number of classes, for the labels of mixed images.
       microbatch_size: number of images that the device finishes at a time; None for the whole batch.
+
+    Raises:
+      ArgumentError: an argument or an option is not allowed.
     """
 
     options: AugmentOptions
@@ -39,6 +44,18 @@ class Augmentation:
     device_steps: Tuple[str, ...] = ()
     num_classes: int = 0
     microbatch_size: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        views.policy_of_each_view(self.options, self.num_views)
+        check_whole("image_size", self.image_size, 1)
+        check_flags(flip=self.flip)
+        check_steps("device_steps", self.device_steps)
+        check_whole("num_classes", self.num_classes, 0)
+        if self.options.mix != "none" and not self.num_classes:
+            problem = "must be the number of classes with {mix}, whose labels are distributions"
+            raise ArgumentError("num_classes", self.num_classes, problem, mix=self.options.mix)
+        if self.microbatch_size is not None:
+            check_whole("microbatch_size", self.microbatch_size, 1)
 
     @property
     def policies(self) -> Tuple[str, ...]:
@@ -109,7 +126,12 @@ def steps_for_device(options: AugmentOptions, *, accelerated: bool) -> Tuple[str
     Args:
       options: with `augment_on_device` and `blur_on_device`.
       accelerated: whether the device is a GPU or TPU, which 'auto' depends on.
+
+    Raises:
+      ArgumentError: an argument or an option is not allowed.
     """
+    check_values(vars(options))
+    check_flags(accelerated=accelerated)
     colours = options.augment_on_device == "on" or (options.augment_on_device == "auto" and accelerated)
     blur = colours if options.blur_on_device == "auto" else options.blur_on_device == "on"
     return (("jitter", "grey") if colours else ()) + (("blur",) if blur else ())

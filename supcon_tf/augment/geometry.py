@@ -2,6 +2,9 @@
 
 import tensorflow as tf
 
+from supcon_tf.augment.arguments import check_shape
+from supcon_tf.errors import check_number, check_whole
+
 
 def crop_boxes(
     height: tf.Tensor, width: tf.Tensor, uniforms: tf.Tensor, min_area: float, max_area: float, max_aspect: float
@@ -94,10 +97,17 @@ def evaluation_view(images: tf.Tensor, image_size: int, crop: float) -> tf.Tenso
 
     Returns:
       `[batch, image_size, image_size, channels]` uint8, rounded to nearest; without `batch` for one image.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
+    check_whole("image_size", image_size, 1)
+    check_number("crop", crop, above=0, maximum=1)
     images = tf.convert_to_tensor(images)
     if images.shape.rank == 3:
         return evaluation_view(images[tf.newaxis], image_size, crop)[0]
+    shapes = "[batch, height, width, channels] or [height, width, channels]"
+    check_shape("images", images, [None] * 4, shapes)
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     shorter = tf.cast(tf.minimum(height, width), tf.float32)
     side = tf.maximum(tf.cast(tf.round(crop * shorter), tf.int32), 1)

@@ -4,8 +4,9 @@ from typing import Tuple
 
 import tensorflow as tf
 
+from supcon_tf.augment.arguments import check_shape
 from supcon_tf.config import MIXES
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import check_choice, check_number
 
 NUMBERS = 3  # length of the vector that `draw_numbers` returns
 
@@ -19,7 +20,11 @@ def draw_numbers(seed: tf.Tensor, alpha: float) -> tf.Tensor:
     Args:
       seed: `[2]` integers, the seed of the image's views.
       alpha: the share comes from Beta(alpha, alpha): near a half for a large alpha, near 0 or 1 for a small one.
+
+    Raises:
+      ArgumentError: `alpha` is not above 0.
     """
+    check_number("alpha", alpha, above=0)
     own = tf.cast(seed, tf.int64) + [0, 1 << 42]  # a stream that differs from those of all views
     first, second = tf.unstack(tf.random.stateless_gamma([2], own, alpha))
     # Both may underflow to 0 for a tiny alpha. Then 1 is as right as 0.
@@ -39,6 +44,11 @@ def mix(views: tf.Tensor, labels: tf.Tensor, numbers: tf.Tensor, kind: str) -> T
 
     The label is λ·y_image + (1 − λ)·y_partner in both. All views of an image are mixed alike.
 
+    >>> views, labels = tf.constant([10, 30], tf.uint8, [2, 1, 1, 1, 1]), tf.eye(2)
+    >>> views, labels = mix(views, labels, tf.constant([[0.75, 0.5, 0.5], [0.5, 0.5, 0.5]]), "mixup")
+    >>> views[:, 0, 0, 0, 0].numpy().tolist(), labels.numpy().tolist()
+    ([15, 20], [[0.75, 0.25], [0.5, 0.5]])
+
     Args:
       views: `[batch, views, side, side, channels]` uint8.
       labels: `[batch, classes]` float32, a distribution in each row, or zeros for an unlabelled image.
@@ -49,10 +59,12 @@ def mix(views: tf.Tensor, labels: tf.Tensor, numbers: tf.Tensor, kind: str) -> T
       Views and labels with the same shapes and types.
 
     Raises:
-      ArgumentError: `kind` is another word.
+      ArgumentError: `kind` is another word, or a shape does not fit.
     """
-    if kind not in MIXES or kind == "none":
-        raise ArgumentError("kind", kind, f"must be one of {', '.join(MIXES[1:])}")
+    check_choice("kind", kind, MIXES[1:])
+    check_shape("views", views, [None] * 5, "[batch, views, side, side, channels]")
+    check_shape("labels", labels, [None, None], "distributions [batch, classes]")
+    check_shape("numbers", numbers, [None, NUMBERS], f"[batch, {NUMBERS}]")
     side = views.shape[-2]
     share, row, column = tf.unstack(numbers, axis=1)
     images = tf.cast(views, tf.float32)

@@ -9,7 +9,9 @@ from typing import Optional, Sequence
 import tensorflow as tf
 
 from supcon_tf.augment import blur, colour
-from supcon_tf.augment.views import split_numbers
+from supcon_tf.augment.arguments import check_shape, check_steps
+from supcon_tf.augment.views import NUMBERS, split_numbers
+from supcon_tf.errors import check_choice, check_whole
 
 
 def finish(
@@ -17,16 +19,31 @@ def finish(
 ) -> tf.Tensor:
     """Takes the steps that were left to the device, for each view that its numbers choose.
 
+    >>> views, is_grey = tf.constant([[[[[200, 0, 0]]]]], tf.uint8), [[[0.0, 0, 0, 0, 0, 0, 1, 0]]]
+    >>> finish(views, tf.constant(is_grey), steps=["grey"], style="torchvision").numpy().tolist()
+    [[[[[60, 60, 60]]]]]
+
     Args:
-      views: `[batch, views, side, side, channels]` uint8 with static side.
-      numbers: `[batch, views, NUMBERS]` float32, from `views.views_for_device`.
+      views: `[batch, views, side, side, channels]` uint8 with static side; for one view also without the axis `views`.
+      numbers: `[batch, views, NUMBERS]` float32, without that axis if the views are, from `views.views_for_device`.
       steps: the steps that at least one view may need, from 'jitter', 'grey' and 'blur'.
       style: style of the jitter, one of `colour.STYLES`.
       at_a_time: number of images in memory as float32 at a time; it must divide the batch. None for all.
 
     Returns:
       Views of the same shape and type.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
+    rank = 4 if len(views.shape) == 4 else 5
+    check_shape("views", views, [None] * rank, "[batch, views, side, side, channels] or [batch, side, side, channels]")
+    numbers_shape = [*views.shape[:-3], NUMBERS]
+    check_shape("numbers", numbers, numbers_shape, f"{numbers_shape} beside views of shape {views.shape}")
+    check_steps("steps", steps)
+    check_choice("style", style, colour.STYLES)
+    if at_a_time is not None:
+        check_whole("at_a_time", at_a_time, 1)
     if at_a_time is not None:
         in_parts = [tf.reshape(x, [-1, at_a_time, *x.shape[1:]]) for x in (views, numbers)]
         parts = tf.map_fn(

@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.augment import autoaugment, blur, colour, geometry, randaugment
-from supcon_tf.config import CROP_MIN_AREA, EVAL_CROP, AugmentOptions
-from supcon_tf.errors import ArgumentError, did_you_mean
+from supcon_tf.augment.arguments import check_shape
+from supcon_tf.config import CROP_MIN_AREA, EVAL_CROP, AugmentOptions, check_values
+from supcon_tf.errors import ArgumentError, check_flags, check_whole, did_you_mean
 
 # Policy → the steps after the random crop, in order. Half of the views are mirrored.
 POLICIES: Dict[str, Tuple[str, ...]] = {
@@ -71,7 +72,11 @@ def augmented_views(
 
     Returns:
       `[num_views, image_size, image_size, channels]` uint8, rounded to nearest.
+
+    Raises:
+      ArgumentError: an argument or an option is not allowed.
     """
+    check_flags(flip=flip)
     return views_for_device(
         image, seed, num_views=num_views, image_size=image_size, options=options, flip=flip, device_steps=()
     )["views"]
@@ -98,13 +103,13 @@ def views_for_device(
       `[num_views, NUMBERS]` float32, for `on_device.finish`.
 
     Raises:
-      ArgumentError: no policy has this name.
+      ArgumentError: an argument or an option is not allowed.
     """
+    check_whole("image_size", image_size, 1)
     image = to_uint8(tf.convert_to_tensor(image))
+    check_shape("image", image, [None, None, None], "[height, width, channels]")
+    check_shape("seed", tf.convert_to_tensor(seed), [2], "[2]")
     policies = policy_of_each_view(options, num_views)
-    for policy in policies:
-        if policy not in (*POLICIES, "none"):
-            raise ArgumentError("augment", policy, f"no such policy{did_you_mean(policy, POLICIES)}")
     drawn = draw_parameters(image, seed, policies, options, flip)
     parameters_by_view = [ViewParameters(*parameters) for parameters in zip(*map(tf.unstack, drawn))]
 
@@ -128,7 +133,23 @@ def views_for_device(
 
 
 def policy_of_each_view(options: AugmentOptions, num_views: int) -> Tuple[str, ...]:
-    """Returns the policy of each view. A single policy holds for all views."""
+    """Returns the policy of each view. A single policy holds for all views.
+
+    >>> policy_of_each_view(AugmentOptions(augment=("simclr", "autoaugment")), num_views=2)
+    ('simclr', 'autoaugment')
+
+    Raises:
+      ArgumentError: an option is not allowed, `num_views` is not a whole number above 0, or there are several policies,
+        but fewer than views.
+    """
+    check_whole("num_views", num_views, 1)
+    for policy in options.augment:
+        if policy not in (*POLICIES, "none"):
+            raise ArgumentError("augment", policy, f"no such policy{did_you_mean(policy, POLICIES)}")
+    check_values({name: value for name, value in vars(options).items() if name != "augment"})
+    if 1 != len(options.augment) < num_views:
+        problem = "must hold one policy for all views, or one for each of {num_views}"
+        raise ArgumentError("augment", options.augment, problem, num_views=num_views)
     return options.augment * num_views if len(options.augment) == 1 else options.augment[:num_views]
 
 

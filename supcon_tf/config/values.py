@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 from supcon_tf.config import constraints
 from supcon_tf.config.field import Option, options_of
 from supcon_tf.config.options import Config, PlanOptions
-from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, did_you_mean
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, check_number, did_you_mean
 
 
 def options() -> Iterator[Option]:
@@ -134,8 +134,9 @@ def _check_value(option: Option, value: Any) -> None:
     for element in elements:
         if option.metadata["choices"] and element not in option.metadata["choices"]:
             _check_other_choice(option, value, element)
-        if isinstance(element, (int, float)):
-            _check_number(option, element)
+        if isinstance(element, (int, float)) and not isinstance(element, bool):
+            bounds = {name: option.metadata[name] for name in ("above", "minimum", "maximum")}
+            check_number(option.name, element, **bounds)
 
 
 def _check_other_choice(option: Option, value: Any, element: Any) -> None:
@@ -149,16 +150,3 @@ def _check_other_choice(option: Option, value: Any, element: Any) -> None:
         return
     hint = did_you_mean(str(element), option.metadata["choices"]) or one_of
     raise ArgumentError(option.name, element, f"unknown{hint}")
-
-
-def _check_number(option: Option, number: float) -> None:
-    """Raises ArgumentError unless the number is finite and within the option's bounds."""
-    rules = option.metadata
-    if not math.isfinite(number):
-        raise ArgumentError(option.name, number, "must be a finite number")
-    if rules["above"] is not None and number <= rules["above"]:
-        raise ArgumentError(option.name, number, f"must be above {rules['above']}")
-    if rules["minimum"] is not None and number < rules["minimum"]:
-        raise ArgumentError(option.name, number, f"must be at least {rules['minimum']}")
-    if rules["maximum"] is not None and number > rules["maximum"]:
-        raise ArgumentError(option.name, number, f"must be at most {rules['maximum']}")

@@ -2,8 +2,9 @@
 
 from typing import Any, Dict, Mapping
 
+from supcon_tf.errors import ArgumentError
 from supcon_tf.evaluation.classifier import evaluate_classifier
-from supcon_tf.evaluation.inputs import EvaluationInputs, Evaluator
+from supcon_tf.evaluation.inputs import EvaluationInputs, Evaluator, check_dict
 from supcon_tf.evaluation.multi_label import evaluate_multi_label
 
 EVALUATORS: Dict[str, Evaluator] = {
@@ -18,13 +19,30 @@ TOP_LEVEL = ("classifier", "multi_label")
 def evaluate(inputs: EvaluationInputs, evaluators: Mapping[str, Evaluator] = EVALUATORS) -> Dict[str, Dict[str, Any]]:
     """Runs evaluators in their order.
 
+    >>> import tensorflow as tf
+    >>> from supcon_tf.models import Classifier, build_encoder
+    >>> model = Classifier(build_encoder("small", (8, 8, 3)), num_classes=2, freeze_encoder=True)
+    >>> images, labels = tf.zeros([4, 1, 8, 8, 3], tf.uint8), tf.constant([0, 1, 1, 0])
+    >>> batches = tf.data.Dataset.from_tensors({"views": images, "labels": labels, "weights": tf.ones([4])})
+    >>> inputs = EvaluationInputs(model, held_out=lambda: (batches, 1), class_names=["cat", "dog"])
+    >>> evaluate(inputs)["classifier"]["top1"]
+    0.5
+
     Args:
       inputs: the model and the held-out images.
       evaluators: name → evaluator.
 
     Returns:
       Name → figures, for each evaluator that applies.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
+    if not isinstance(inputs, EvaluationInputs):
+        raise ArgumentError("inputs", inputs, "must be EvaluationInputs")
+    check_dict("evaluators", evaluators)
+    if not all(map(callable, evaluators.values())):
+        raise ArgumentError("evaluators", evaluators, "must hold functions")
     results = {name: evaluator(inputs) for name, evaluator in evaluators.items()}
     return {name: figures for name, figures in results.items() if figures is not None}
 
@@ -37,7 +55,11 @@ def as_metrics(results: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
 
     Args:
       results: evaluator → figures, as `evaluate` returns them.
+
+    Raises:
+      ArgumentError: `results` is no dict.
     """
+    check_dict("results", results)
     metrics: Dict[str, Any] = {}
     for name, figures in results.items():
         metrics.update(figures if name in TOP_LEVEL else {name: dict(figures)})
@@ -49,7 +71,11 @@ def scalars(metrics: Mapping[str, Any]) -> Dict[str, float]:
 
     >>> scalars({"top1": 0.9, "confusion_matrix": [[1]], "knn": {"top1": 0.8}})
     {'top1': 0.9, 'knn/top1': 0.8}
+
+    Raises:
+      ArgumentError: `metrics` is no dict.
     """
+    check_dict("metrics", metrics)
     found: Dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):

@@ -1,12 +1,25 @@
 """The inputs of evaluators: a model and held-out images. Batches are taken apart only here."""
 
 import dataclasses
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch
+from supcon_tf.errors import ArgumentError, check_flags, check_function
+
+
+def check_names(argument: str, names: Any) -> None:
+    """Raises ArgumentError unless an argument is a list of names."""
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(argument, names, "must be a list of names")
+
+
+def check_dict(argument: str, value: Any) -> None:
+    """Raises ArgumentError unless an argument is a dict."""
+    if not isinstance(value, Mapping):
+        raise ArgumentError(argument, value, "must be a dict")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +32,29 @@ class EvaluationInputs:
       held_out: returns distributed batches of the held-out images, and their number.
       class_names: in the order of the labels; empty where the images have no labels.
       multi_label: whether an image may have several classes, or none.
+
+    >>> from supcon_tf.models import Classifier, build_encoder
+    >>> model = Classifier(build_encoder("small", (8, 8, 3)), num_classes=2, freeze_encoder=True)
+    >>> images, labels = tf.zeros([4, 1, 8, 8, 3], tf.uint8), tf.constant([0, 1, 1, 0])
+    >>> batches = tf.data.Dataset.from_tensors({"views": images, "labels": labels, "weights": tf.ones([4])})
+    >>> EvaluationInputs(model, held_out=lambda: (batches, 1), class_names=["cat", "dog"]).num_classes
+    2
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     model: keras.Model
     held_out: Callable[[], Tuple[tf.data.Dataset, int]]
     class_names: Sequence[str]
     multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, keras.Model):
+            raise ArgumentError("model", self.model, "must be a Keras model")
+        check_function("held_out", self.held_out)
+        check_names("class_names", self.class_names)
+        check_flags(multi_label=self.multi_label)
 
     @property
     def num_classes(self) -> int:

@@ -12,7 +12,7 @@ from tensorflow import keras
 from supcon_tf.addons import tensorflow_addons
 from supcon_tf.batch import class_indices
 from supcon_tf.distribute import gather
-from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags
 from supcon_tf.losses.classes import image_classes
 from supcon_tf.losses.inputs import projections_by_view
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
@@ -48,6 +48,7 @@ class NPairsLoss(keras.losses.Loss):
     ) -> None:
         super().__init__(reduction=reduction, name=name)
         check_temperature(temperature)
+        check_flags(normalize=normalize)
         self.temperature = temperature
         self.normalize = normalize
 
@@ -85,6 +86,9 @@ class TripletLoss(keras.losses.Loss):
     Args:
       normalize: L2-normalises the projections first.
       reduction, name: as for any `keras.losses.Loss`.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class TripletLoss(keras.losses.Loss):
         name: str = "triplet_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
+        check_flags(normalize=normalize)
         self.normalize = normalize
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,8 @@ from typing import Any, Callable, Dict, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.config import LossOptions
+from supcon_tf import config
+from supcon_tf.errors import check_choice, check_flags
 from supcon_tf.losses.baselines import NPairsLoss, TripletLoss
 from supcon_tf.losses.contrastive import NTXentLoss, SupConLoss
 from supcon_tf.losses.mixed import MixedSupConLoss
@@ -16,7 +17,7 @@ from supcon_tf.losses.temperature import Temperature
 
 
 def make_contrastive_loss(
-    options: LossOptions,
+    options: config.LossOptions,
     *,
     mode: str,
     normalize: bool,
@@ -27,7 +28,7 @@ def make_contrastive_loss(
     """Builds the loss of mode 'supcon' or 'simclr'.
 
     >>> make_contrastive_loss(
-    ...     LossOptions(), mode="simclr", normalize=True, mix="none", temperature=0.5, memory=None
+    ...     config.LossOptions(), mode="simclr", normalize=True, mix="none", temperature=0.5, memory=None
     ... ).name
     'nt_xent_loss'
 
@@ -38,13 +39,21 @@ def make_contrastive_loss(
       mix: 'none', or how images are mixed; mixed images have soft labels.
       temperature: τ: the model's, if it learns one, otherwise that of the options.
       memory: a function that returns the three tensors of a `Memory`, the model's queue; None without one.
+
+    Raises:
+      ArgumentError: an argument or an option is not allowed.
     """
+    check_choice("contrastive_loss", options.contrastive_loss, LOSSES)
+    config.check_values({name: value for name, value in vars(options).items() if name != "contrastive_loss"})
+    check_choice("mode", mode, ("supcon", "simclr"))
+    check_choice("mix", mix, config.MIXES)
+    check_flags(normalize=normalize)
     make = LOSSES[options.contrastive_loss]
     return make(options, mode=mode, normalize=normalize, mix=mix, temperature=temperature, memory=memory)
 
 
 def _make_supcon(
-    options: LossOptions,
+    options: config.LossOptions,
     *,
     mode: str,
     normalize: bool,
@@ -69,12 +78,12 @@ def _make_supcon(
 
 
 def _make_n_pairs(
-    options: LossOptions, *, normalize: bool, temperature: Temperature, **unused: object
+    options: config.LossOptions, *, normalize: bool, temperature: Temperature, **unused: object
 ) -> keras.losses.Loss:
     return NPairsLoss(temperature, normalize=normalize)
 
 
-def _make_triplet(options: LossOptions, *, normalize: bool, **unused: object) -> keras.losses.Loss:
+def _make_triplet(options: config.LossOptions, *, normalize: bool, **unused: object) -> keras.losses.Loss:
     return TripletLoss(normalize=normalize)
 
 

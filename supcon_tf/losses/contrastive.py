@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import UNLABELLED, class_indices
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import ArgumentError, check_flags
 from supcon_tf.losses.diagnostics import label_diagnostics
 from supcon_tf.losses.functional import check_options, supervised_contrastive_loss
 from supcon_tf.losses.inputs import Memory, check_concrete
@@ -60,6 +60,7 @@ class SupConLoss(keras.losses.Loss):
         super().__init__(reduction=reduction, name=name)
         check_temperature(temperature)
         check_options(summation, denominator, positives_cap, anchors, tile_size, memory is not None)
+        check_flags(scale_by_temperature=scale_by_temperature, normalize=normalize)
         if memory is not None and not callable(memory):
             raise ArgumentError("memory", type(memory).__name__, "must be a function that returns a Memory")
         self.temperature = temperature

@@ -1,13 +1,12 @@
 """The supervised contrastive loss as a pure function."""
 
-import numbers
 from typing import Optional, Union
 
 import tensorflow as tf
 
 from supcon_tf import config
 from supcon_tf.batch import class_indices
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import ArgumentError, check_choice, check_flags, check_whole
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.inputs import Memory, contrasts_of_memory, projections_by_view
 from supcon_tf.losses.temperature import check_temperature, temperature_now
@@ -74,6 +73,9 @@ def supervised_contrastive_loss(
     """
     check_temperature(temperature)
     check_options(summation, denominator, positives_cap, anchors, tile_size, memory is not None)
+    check_flags(scale_by_temperature=scale_by_temperature, normalize=normalize)
+    if memory is not None and not isinstance(memory, Memory):
+        raise ArgumentError("memory", type(memory).__name__, "must be a Memory of three tensors, or None")
     z = projections_by_view(projections, normalize)
     if memory is not None:
         of_memory = class_indices(memory.labels, size_of(memory.projections, 0))
@@ -106,10 +108,10 @@ def check_options(
         ("denominator", denominator, config.DENOMINATORS),
         ("anchors", anchors, config.ANCHORS),
     ):
-        if value not in allowed:
-            raise ArgumentError(argument, value, f"must be one of {', '.join(allowed)}")
-    for argument, number, least in (("positives_cap", positives_cap, 0), ("tile_size", tile_size, 1)):
-        if number is not None and not (isinstance(number, numbers.Integral) and number >= least):
-            raise ArgumentError(argument, number, f"must be a whole number, at least {least}")
+        check_choice(argument, value, allowed)
+    if positives_cap is not None:
+        check_whole("positives_cap", positives_cap, 0)
+    if tile_size is not None:
+        check_whole("tile_size", tile_size, 1)
     if has_memory and positives_cap is not None:
         raise ArgumentError("positives_cap", positives_cap, "cannot be combined with a memory; use None")

@@ -10,6 +10,12 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError
 class Memory(NamedTuple):
     """Holds past projections, which every anchor is compared with in addition to the batch.
 
+    >>> from supcon_tf.losses import supervised_contrastive_loss
+    >>> memory = Memory(tf.constant([[1.0, 0.0]]), labels=tf.constant([0]), valid=tf.constant([True]))
+    >>> projections = tf.constant([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> print(supervised_contrastive_loss(tf.constant([0]), projections, 1.0, memory=memory).numpy().round(4))
+    [0.7532]
+
     Attributes:
       projections: `[size, dim]`.
       labels: `[size]` integers; −1 for unlabelled.

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import UNLABELLED
 from supcon_tf.distribute import gather
-from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, check_whole
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.inputs import projections_by_view
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
@@ -61,6 +61,9 @@ class MixedSupConLoss(keras.losses.Loss):
     ) -> None:
         super().__init__(reduction=reduction, name=name)
         check_temperature(temperature)
+        check_flags(scale_by_temperature=scale_by_temperature, normalize=normalize)
+        if tile_size is not None:
+            check_whole("tile_size", tile_size, 1)
         self.temperature = temperature
         self.scale_by_temperature = scale_by_temperature
         self.normalize = normalize

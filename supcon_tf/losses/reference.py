@@ -1,6 +1,7 @@
 """The equations of Khosla et al. (2020), Sec. 3.2, with a matrix of all pairs. Read it beside the paper.
 
-`supervised_contrastive_loss` in `functional.py` gives the same numbers without the matrix; the tests compare the two.
+`supervised_contrastive_loss` in `functional.py` and `MixedSupConLoss` in `mixed.py` give the same numbers without the
+matrix; the tests compare them with this page. It is for class numbers first, then for the soft labels of mixed images.
 This page computes in the type that it is given, and can be differentiated.
 """
 
@@ -77,6 +78,32 @@ def losses_of_views(
     if denominator == "only_negatives":
         counted &= tf.reduce_any(negative, axis=1)
     return tf.reshape(tf.where(counted, losses, 0), [batch, views])
+
+
+def mixed_supervised_contrastive_loss(
+    labels: tf.Tensor,
+    projections: tf.Tensor,
+    temperature: Union[float, tf.Tensor] = 0.1,
+    *,
+    scale_by_temperature: bool = False,
+    normalize: bool = True,
+) -> tf.Tensor:
+    """Returns the loss of each mixed image, `[batch]`, the mean over its views; `labels` y are `[batch, classes]`.
+
+    >>> labels = tf.constant([[1.0, 0.0], [0.3, 0.7]])
+    >>> print(mixed_supervised_contrastive_loss(labels, tf.ones([2, 2, 4])).numpy().round(4))
+    [1.0986 1.0986]
+    """
+    batch, views, dim = tf.unstack(tf.shape(projections))
+    z = tf.reshape(tf.math.l2_normalize(projections, axis=-1) if normalize else projections, [batch * views, dim])
+    y = tf.repeat(tf.cast(labels, z.dtype), views, axis=0)  # of each view
+    s = tf.matmul(z, z, transpose_b=True) / in_type_of(z, temperature)
+    others = ~tf.eye(batch * views, dtype=tf.bool)  # A(i)
+    w = tf.where(others, tf.matmul(y, y, transpose_b=True), 0)  # w_ij = y_i·y_j
+    mean = tf.math.divide_no_nan(tf.reduce_sum(w * s, axis=1), tf.reduce_sum(w, axis=1))
+    losses = tf.reduce_sum(y, axis=1) * (log_sum(s, others)[:, 0] - mean)  # a label may sum to less than 1
+    of_images = tf.reduce_mean(tf.reshape(losses, [batch, views]), axis=1)
+    return in_type_of(of_images, temperature) * of_images if scale_by_temperature else of_images
 
 
 def masks(labels: tf.Tensor, views: tf.Tensor, positives_cap: Optional[int]) -> Tuple[tf.Tensor, tf.Tensor]:

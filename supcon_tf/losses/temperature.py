@@ -5,7 +5,7 @@ from typing import Any, Callable, Union
 
 import tensorflow as tf
 
-from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number
 
 # A number, a scalar tensor or variable, or a function that returns one of these at each evaluation of the loss.
 Temperature = Union[float, tf.Tensor, tf.Variable, Callable[[], Any]]
@@ -13,10 +13,10 @@ Temperature = Union[float, tf.Tensor, tf.Variable, Callable[[], Any]]
 
 def check_temperature(temperature: Temperature) -> None:
     """Raises ArgumentError unless the temperature is a positive number, a tensor, a variable or a function."""
-    if temperature is None or isinstance(temperature, (str, bool)):
+    if isinstance(temperature, numbers.Real) and not isinstance(temperature, bool):
+        check_number("temperature", temperature, above=0)
+    elif not callable(temperature) and not hasattr(temperature, "shape"):
         raise ArgumentError("temperature", temperature, "must be a number, a tensor or a function")
-    if isinstance(temperature, numbers.Real) and not float(temperature) > 0:
-        raise ArgumentError("temperature", temperature, "must be positive")
 
 
 def temperature_now(temperature: Temperature) -> Union[float, tf.Tensor]:

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import NAME_ONLY, ArgumentError, did_you_mean, first_line
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, check_whole, did_you_mean, first_line
+from supcon_tf.models.arguments import check_image_shape
 from supcon_tf.models.foreign import check_trusted
 from supcon_tf.models.initialization import derived_seed
 from supcon_tf.models.wrapped import as_encoder
@@ -61,13 +62,18 @@ def build_application(
       trust_model: whether to read the weights of a .keras file whose model could run code, see `load_encoder`.
 
     Raises:
-      ArgumentError: no model has this name, the images are too small for it, or the weights cannot be read or do not
-        fit.
+      ArgumentError: an argument is not allowed, no model has this name, the images are too small for it, or the weights
+        cannot be read or do not fit.
     """
-    make = getattr(keras.applications, name, None)
+    check_image_shape(image_shape, channels=(1, 3))
+    check_flags(trust_model=trust_model)
+    check_whole("seed", seed)
+    if not isinstance(weights, (str, type(None))):
+        raise ArgumentError("weights", weights, "must be 'imagenet', the path of a file, or None")
+    make = getattr(keras.applications, str(name), None)
     if not callable(make):
         names = [other for other in dir(keras.applications) if callable(getattr(keras.applications, other))]
-        raise ArgumentError("name", name, f"no such model in keras.applications{did_you_mean(name, names)}")
+        raise ArgumentError("name", name, f"no such model in keras.applications{did_you_mean(str(name), names)}")
     shape = (*image_shape[:2], 3)
     try:
         with _python_seed(derived_seed(seed, name)):

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from tensorflow import keras
 
-from supcon_tf.config import ModelOptions, check_encoder_options, is_path
+from supcon_tf.config import ModelOptions, check_encoder_options, check_values, is_path
 from supcon_tf.errors import ArgumentError, arguments_called, did_you_mean
 from supcon_tf.models.applications import build_application
 from supcon_tf.models.classifier import Classifier
@@ -87,6 +87,8 @@ def family_of(encoder: str) -> EncoderFamily:
     Raises:
       ArgumentError: no encoder has this name.
     """
+    if not isinstance(encoder, str):
+        raise ArgumentError("encoder", encoder, "must be the name of an encoder, or the path of a model")
     key = "path" if is_path(encoder) else encoder.partition(":")[0]
     if key not in ENCODERS:
         hint = did_you_mean(encoder, ENCODERS) or f"; there are {', '.join(ENCODERS)}"
@@ -112,6 +114,7 @@ def make_encoder(
       ArgumentError: the encoder does not exist, cannot be read, or does not have an option that is set.
     """
     family = family_of(options.encoder)
+    check_values({name: value for name, value in vars(options).items() if name != "encoder"})
     check_encoder_options(options)
     with _errors_of_options(options):
         return family.build(options, image_shape, whitening, seed)
@@ -138,7 +141,11 @@ def make_contrastive_model(
       whitening: means and standard deviations of images in [-1, 1].
       seed: seed of fresh weights.
       further: arguments of `ContrastiveModel`.
+
+    Raises:
+      ArgumentError: as for `make_encoder` and `ContrastiveModel`.
     """
+    encoder = make_encoder(options, image_shape, whitening=whitening, seed=seed)
     head = ProjectionHead(
         options.projection_layers,
         batch_norm=options.projection_batch_norm,
@@ -148,7 +155,7 @@ def make_contrastive_model(
         seed=seed,
     )
     return ContrastiveModel(
-        make_encoder(options, image_shape, whitening=whitening, seed=seed),
+        encoder,
         head,
         num_classes=num_classes,
         normalize_embedding=options.normalize_embedding,
@@ -175,6 +182,9 @@ def make_classifier(
       options, image_shape, whitening, seed: see `make_contrastive_model`.
       num_classes: number of classes.
       further: arguments of `Classifier`.
+
+    Raises:
+      ArgumentError: as for `make_encoder` and `Classifier`.
     """
     return Classifier(
         make_encoder(options, image_shape, whitening=whitening, seed=seed),

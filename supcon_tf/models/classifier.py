@@ -6,12 +6,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, with_weights
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
+from supcon_tf.models.arguments import check_encoder, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.image_range import warn_of_dark_images
 from supcon_tf.models.normalization import serialized
 from supcon_tf.models.projection import nan_where_not_finite
-from supcon_tf.models.user_model import check_shapes
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -27,10 +28,14 @@ class CrossEntropy(keras.losses.Loss):
 
     Args:
       label_smoothing: share of each label that is spread evenly over all classes (Szegedy et al. 2016).
+
+    Raises:
+      ArgumentError: `label_smoothing` is not from 0 to 1.
     """
 
     def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_number("label_smoothing", label_smoothing, minimum=0, maximum=1)
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -58,18 +63,37 @@ class SigmoidCrossEntropy(keras.losses.Loss):
 
     The mean over images and classes is the mean over images of the sum over classes. So the weights of each class have
     the gradient of a binary classifier trained alone. Sample weights are `[batch, classes]`, 0 for an unknown label.
+
+    >>> round(float(SigmoidCrossEntropy()(tf.constant([[1, 0]]), tf.constant([[0.0, 0.0]]))), 4)  # 2 log 2
+    1.3863
     """
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Returns the loss of each image and class times the number of classes, `[batch, classes]`."""
+        """Returns the loss of each image and class times the number of classes, `[batch, classes]`.
+
+        Raises:
+          ArgumentError: labels and logits differ in shape.
+        """
         labels = tf.cast(y_true, y_pred.dtype)
+        _check_by_class(labels, y_pred)
         return y_pred.shape[-1] * tf.nn.sigmoid_cross_entropy_with_logits(labels, y_pred)
 
 
 class HitAtOne(keras.metrics.Mean):
-    """Share of images that have the class with the largest logit; labels and weights are `[batch, classes]`."""
+    """Share of images that have the class with the largest logit; labels and weights are `[batch, classes]`.
+
+    >>> metric = HitAtOne()
+    >>> _ = metric.update_state(tf.constant([[1, 1], [1, 0]]), tf.constant([[0.0, 9.0], [0.0, 9.0]]))
+    >>> float(metric.result())
+    0.5
+
+    Raises:
+      ArgumentError: labels and logits of an update differ in shape.
+    """
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Optional[tf.Tensor] = None) -> None:
+        y_true = tf.convert_to_tensor(y_true)
+        _check_by_class(y_true, y_pred)
         predicted = tf.argmax(y_pred, axis=1)
         hits = tf.gather(y_true, predicted, batch_dims=1)
         if sample_weight is not None:
@@ -78,7 +102,13 @@ class HitAtOne(keras.metrics.Mean):
 
 
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit."""
+    """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit.
+
+    >>> metric = Accuracy()
+    >>> _ = metric.update_state(tf.constant([1, 0, -1]), tf.constant([[0.0, 9.0], [0.0, 9.0], [0.0, 9.0]]))
+    >>> float(metric.result())
+    0.5
+    """
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Optional[tf.Tensor] = None) -> None:
         classes = likeliest_classes(y_true)
@@ -110,6 +140,9 @@ class Classifier(keras.Model):
       augmentation: finishes a batch on the device at the start of each step, as `Augmentation.on_device` does; None for
         batches that are complete. It is not saved with the model.
       seed: seed of the classifier's weights.
+
+    Raises:
+      ArgumentError: an argument is not allowed, or the encoder's shapes are unknown.
     """
 
     def __init__(
@@ -127,7 +160,16 @@ class Classifier(keras.Model):
         name: str = "classifier",
     ) -> None:
         super().__init__(name=name)
-        check_shapes(encoder)
+        check_encoder(encoder)
+        check_whole("num_classes", num_classes, 1)
+        check_training(
+            weight_decay=weight_decay,
+            augmentation=augmentation,
+            seed=seed,
+            freeze_encoder=freeze_encoder,
+            normalize_embedding=normalize_embedding,
+            decay_normalization=decay_normalization,
+        )
         encoder.trainable = not freeze_encoder
         self.encoder = encoder
         self.freeze_encoder = freeze_encoder
@@ -209,6 +251,13 @@ class Classifier(keras.Model):
     @classmethod
     def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "Classifier":
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"], custom_objects)})
+
+
+def _check_by_class(labels: tf.Tensor, logits: tf.Tensor) -> None:
+    """Raises ArgumentError unless labels have the shape of the logits, `[batch, classes]`."""
+    if not labels.shape.is_compatible_with(logits.shape):
+        problem = f"must be [batch, classes] like the logits of shape {logits.shape}, not of shape {labels.shape}"
+        raise ArgumentError("labels", NAME_ONLY, problem)
 
 
 def _for_keras(batch: Batch) -> Tuple[tf.Tensor, tf.Tensor, Optional[tf.Tensor]]:

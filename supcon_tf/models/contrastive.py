@@ -7,7 +7,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, to_batch
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import ArgumentError, check_number, check_whole
+from supcon_tf.models.arguments import check_encoder, check_layer, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.image_range import warn_of_dark_images
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
@@ -18,7 +19,7 @@ from supcon_tf.models.online_classifier import OnlineClassifier
 from supcon_tf.models.projection import embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.temperature import add_log_temperature
-from supcon_tf.models.user_model import check_keras_file, check_shapes
+from supcon_tf.models.user_model import check_keras_file
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 
 
@@ -60,8 +61,8 @@ class ContrastiveModel(keras.Model):
       seed: seed of the online classifier's weights, and of random layers in microbatches.
 
     Raises:
-      ArgumentError: the encoder's shapes are unknown. With microbatches, a layer must not draw random numbers except
-        by Keras' generator, nor add a loss of its activations.
+      ArgumentError: an argument is not allowed, or the encoder's shapes are unknown. With microbatches, a layer must
+        not draw random numbers except by Keras' generator, nor add a loss of its activations.
     """
 
     def __init__(
@@ -82,7 +83,23 @@ class ContrastiveModel(keras.Model):
         name: str = "contrastive_model",
     ) -> None:
         super().__init__(name=name)
-        check_shapes(encoder)
+        check_encoder(encoder)
+        check_layer("projection_head", projection_head)
+        check_training(
+            weight_decay=weight_decay,
+            augmentation=augmentation,
+            seed=seed,
+            normalize_embedding=normalize_embedding,
+            decay_normalization=decay_normalization,
+        )
+        if num_classes is not None:
+            check_whole("num_classes", num_classes, 1)
+        if learned_temperature is not None:
+            check_number("learned_temperature", learned_temperature, above=0)
+        if microbatch_size is not None:
+            check_whole("microbatch_size", microbatch_size, 1)
+        check_whole("queue_size", queue_size, 0)
+        check_number("momentum_encoder", momentum_encoder, minimum=0, maximum=1)
         self.encoder = encoder
         self.projection_head = projection_head
         self.microbatch_size = microbatch_size

@@ -5,13 +5,16 @@ begin as the identity, because their last batch normalisation begins with a scal
 """
 
 import functools
-from typing import Callable, Dict, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import ArgumentError, did_you_mean
+from supcon_tf.config import STEMS
+from supcon_tf.errors import ArgumentError, check_choice, check_flags, check_number, check_whole, did_you_mean
 from supcon_tf.models import initialization as initial
+from supcon_tf.models.arguments import check_image_shape
 from supcon_tf.models.normalization import batch_normalization
 
 
@@ -87,11 +90,17 @@ def build_encoder(
       seed: seed of the initial weights.
 
     Raises:
-      ArgumentError: no encoder or initialization has this name.
+      ArgumentError: an argument is not allowed.
     """
-    if name not in ARCHITECTURES:
-        hint = did_you_mean(name, ARCHITECTURES) or f"; there are {', '.join(ARCHITECTURES)}"
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        hint = did_you_mean(str(name), ARCHITECTURES) or f"; there are {', '.join(ARCHITECTURES)}"
         raise ArgumentError("name", name, f"no such encoder{hint}")
+    check_image_shape(image_shape)
+    check_number("width", width, above=0)
+    check_choice("stem", stem, STEMS)
+    _check_whitening(whitening, image_shape[2])
+    check_flags(synchronized_batch_norm=synchronized_batch_norm)
+    check_whole("seed", seed)
     block, blocks, channels = ARCHITECTURES[name]
     channels = max(int(width * channels), 1)
     conv = functools.partial(_conv, initialization=initialization, seed=seed)
@@ -109,6 +118,19 @@ def build_encoder(
         x = _group(x, block, number, channels * 2**group, f"group{group + 1}", conv, norm, stride=2 if group else 1)
     embeddings = keras.layers.GlobalAveragePooling2D(dtype=tf.float32, name="embedding")(x)
     return keras.Model(inputs, embeddings, name="encoder")
+
+
+def _check_whitening(whitening: Any, channels: int) -> None:
+    """Raises ArgumentError unless these are means and deviations of each channel, or of all together."""
+    problem = f"must be (means, deviations), finite numbers, 1 or {channels} of each, deviations above 0"
+    try:
+        means, deviations = (np.asarray(part, np.float64) for part in whitening)
+    except (TypeError, ValueError):
+        raise ArgumentError("whitening", whitening, problem) from None
+    sizes = [(1,), (channels,)]
+    fits = means.shape == deviations.shape and means.shape in sizes
+    if not fits or not np.isfinite([means, deviations]).all() or not (deviations > 0).all():
+        raise ArgumentError("whitening", whitening, problem)
 
 
 def _stem(images: tf.Tensor, channels: int, conv: Callable, norm: Callable, *, imagenet: bool) -> tf.Tensor:

@@ -5,6 +5,7 @@ from typing import Any, Dict, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError, check_flags, check_whole, is_whole
 from supcon_tf.models.initialization import derived_seed, initializer_of_projection
 from supcon_tf.models.normalization import batch_normalization
 
@@ -34,6 +35,9 @@ class ProjectionHead(keras.layers.Layer):
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
       initialization: how the weights begin, see `supcon_tf/models/initialization.py`.
       seed: seed of the initial weights.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     def __init__(
@@ -48,6 +52,10 @@ class ProjectionHead(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        if not _are_units(layers):
+            raise ArgumentError("layers", layers, "must be the units of each layer, whole numbers above 0: (512, 128)")
+        check_flags(batch_norm=batch_norm, normalize=normalize, synchronized_batch_norm=synchronized_batch_norm)
+        check_whole("seed", seed)
         self.options = {
             "layers": tuple(layers),
             "batch_norm": batch_norm,
@@ -94,3 +102,9 @@ class ProjectionHead(keras.layers.Layer):
 
     def get_config(self) -> Dict[str, Any]:
         return {**super().get_config(), **self.options}
+
+
+def _are_units(layers: Any) -> bool:
+    """Returns whether these are the numbers of units of one or more layers."""
+    sizes = list(layers) if hasattr(layers, "__iter__") else []
+    return bool(sizes) and all(is_whole(units) and units > 0 for units in sizes)

@@ -1,23 +1,15 @@
 """Encoders that the user brings: a Keras model in a file, with its weights."""
 
+import os
 from typing import Any, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import NAME_ONLY, ArgumentError, first_line
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, first_line
+from supcon_tf.models.arguments import check_image_shape
 from supcon_tf.models.foreign import check_trusted
 from supcon_tf.models.wrapped import as_encoder
-
-
-def check_shapes(encoder: keras.Model) -> None:
-    """Raises ArgumentError unless the shapes of an encoder's images and embeddings are known."""
-    try:
-        encoder.input_shape, encoder.output_shape  # noqa: B018
-    except AttributeError:
-        problem = "is a subclassed model, whose shapes Keras does not know; "
-        advice = "give keras.Model(images, model(images)) with images = keras.Input(image_shape)"
-        raise ArgumentError("encoder", encoder.name, f"{problem}{advice}") from None
 
 
 def check_keras_file(path: Any) -> None:
@@ -34,14 +26,25 @@ def load_encoder(path: str, image_shape: Tuple[int, int, int], *, trust_model: b
     The model gets images from 0 to 255. A feature map is averaged over the image. Any other output `[batch, dim]` is
     the embedding, even that of a classifier.
 
+    >>> images = keras.Input([8, 8, 3])
+    >>> keras.Model(images, keras.layers.Conv2D(4, 3)(images)).save("mine.keras")
+    >>> load_encoder("mine.keras", (8, 8, 3)).output_shape
+    (None, 4)
+
     Args:
       path: a .keras or .h5 file, or the folder of a SavedModel that Keras wrote.
       image_shape: height, width and channels. A grey image becomes three equal channels for a model that takes three.
       trust_model: whether to load a model that could run code or touch files, for example by a Lambda layer.
 
     Raises:
-      ArgumentError: the model cannot be read, could run code, or does not map such images to vectors.
+      ArgumentError: an argument is not allowed, or the model cannot be read, could run code, or does not map such
+        images to vectors.
     """
+    check_image_shape(image_shape)
+    check_flags(trust_model=trust_model)
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError("path", path, "must be the path of a Keras model")
+    path = os.fspath(path)
     if not tf.io.gfile.exists(path):
         raise ArgumentError("path", path, "no such file or folder")
     try:

@@ -5,7 +5,9 @@ from typing import Any, Dict, List, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import check_number
 from supcon_tf.optimizers import weight_sets
+from supcon_tf.optimizers.schedules import check_learning_rate
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -24,6 +26,9 @@ class AdamW(keras.optimizers.AdamW):
       exclude_from_weight_decay: weights that do not decay: variables, their names, or their positions among the trained
         weights.
       kwargs: arguments of `keras.optimizers.AdamW`.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     def __init__(
@@ -33,8 +38,12 @@ class AdamW(keras.optimizers.AdamW):
         exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
         **kwargs: Any,
     ) -> None:
+        check_learning_rate(learning_rate)
+        check_number("weight_decay", weight_decay, minimum=0)
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
-        self.excluded: Sequence[weight_sets.Chosen] = tuple(exclude_from_weight_decay)
+        self.excluded: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
+            "exclude_from_weight_decay", exclude_from_weight_decay
+        )
 
     def build(self, var_list: List[tf.Variable]) -> None:
         if not getattr(self, "_built", False):

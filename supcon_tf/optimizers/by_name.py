@@ -6,11 +6,13 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Union
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import ArgumentError, did_you_mean
+from supcon_tf.errors import check_choice, check_number
+from supcon_tf.optimizers import weight_sets
 from supcon_tf.optimizers.adamw import AdamW
 from supcon_tf.optimizers.lamb import LAMB
 from supcon_tf.optimizers.lars import LARS
 from supcon_tf.optimizers.momentum import SGD, RMSprop
+from supcon_tf.optimizers.schedules import check_learning_rate
 
 LearningRate = Union[float, Callable[[tf.Tensor], tf.Tensor]]  # a number, or a function of the step
 
@@ -28,8 +30,8 @@ class Settings(NamedTuple):
 
     momentum: float
     weight_decay: float
-    undecayed: Sequence[tf.Variable]
-    unadapted: Sequence[tf.Variable]
+    undecayed: Sequence[weight_sets.Chosen]
+    unadapted: Sequence[weight_sets.Chosen]
     common: Dict[str, Any]
 
 
@@ -73,16 +75,20 @@ def make_optimizer(
       clip_norm: largest norm of the gradient of all weights together; None for no limit.
 
     Raises:
-      ArgumentError: the name is unknown.
+      ArgumentError: an argument is not allowed.
     """
-    if name not in OPTIMIZERS:
-        raise ArgumentError("name", name, f"must be one of {', '.join(OPTIMIZERS)}{did_you_mean(name, OPTIMIZERS)}")
+    check_choice("name", name, OPTIMIZERS)
+    check_learning_rate(learning_rate)
+    check_number("momentum", momentum, minimum=0, below=1)
+    check_number("weight_decay", weight_decay, minimum=0)
+    if clip_norm is not None:
+        check_number("clip_norm", clip_norm, above=0)
     settings = Settings(
         momentum,
         weight_decay,
-        undecayed=undecayed,
-        unadapted=unadapted,
-        common={"global_clipnorm": clip_norm} if clip_norm else {},
+        undecayed=weight_sets.as_chosen("undecayed", undecayed),
+        unadapted=weight_sets.as_chosen("unadapted", unadapted),
+        common={} if clip_norm is None else {"global_clipnorm": clip_norm},
     )
     return OPTIMIZERS[name].make(learning_rate, settings)
 

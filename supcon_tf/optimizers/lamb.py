@@ -5,7 +5,9 @@ from typing import Any, Dict, List, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import check_number
 from supcon_tf.optimizers import weight_sets
+from supcon_tf.optimizers.schedules import check_learning_rate
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -32,6 +34,9 @@ class LAMB(keras.optimizers.Optimizer):
       exclude_from_weight_decay: weights for which β is 0 and λ is 1: variables, their names, or their positions among
         the trained weights. Biases are always excluded.
       kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     def __init__(
@@ -46,10 +51,17 @@ class LAMB(keras.optimizers.Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        check_learning_rate(learning_rate)
+        check_number("beta_1", beta_1, minimum=0, below=1)
+        check_number("beta_2", beta_2, minimum=0, below=1)
+        check_number("epsilon", epsilon, minimum=0)
+        check_number("weight_decay", weight_decay, minimum=0)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.decay_in_step = weight_decay  # Keras' own `weight_decay` is not part of the step that is scaled
-        self.excluded: Sequence[weight_sets.Chosen] = tuple(exclude_from_weight_decay)
+        self.excluded: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
+            "exclude_from_weight_decay", exclude_from_weight_decay
+        )
 
     def build(self, var_list: List[tf.Variable]) -> None:
         super().build(var_list)

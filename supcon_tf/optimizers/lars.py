@@ -5,7 +5,9 @@ from typing import Any, Dict, FrozenSet, List, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import check_number
 from supcon_tf.optimizers import weight_sets
+from supcon_tf.optimizers.schedules import check_learning_rate
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -34,6 +36,9 @@ class LARS(keras.optimizers.Optimizer):
         trained weights.
       exclude_from_layer_adaptation: weights for which λ is 1.
       kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
 
     def __init__(
@@ -48,12 +53,20 @@ class LARS(keras.optimizers.Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        check_learning_rate(learning_rate)
+        check_number("momentum", momentum, minimum=0, below=1)
+        check_number("weight_decay", weight_decay, minimum=0)
+        check_number("trust_coefficient", trust_coefficient, above=0)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum = momentum
         self.decay_in_gradient = weight_decay  # Keras' own `weight_decay` does not add to the gradient
         self.trust_coefficient = trust_coefficient
-        self.exclude_from_weight_decay: Sequence[weight_sets.Chosen] = tuple(exclude_from_weight_decay)
-        self.exclude_from_layer_adaptation: Sequence[weight_sets.Chosen] = tuple(exclude_from_layer_adaptation)
+        self.exclude_from_weight_decay: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
+            "exclude_from_weight_decay", exclude_from_weight_decay
+        )
+        self.exclude_from_layer_adaptation: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
+            "exclude_from_layer_adaptation", exclude_from_layer_adaptation
+        )
 
     def build(self, var_list: List[tf.Variable]) -> None:
         super().build(var_list)

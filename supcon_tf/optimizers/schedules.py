@@ -1,13 +1,22 @@
 """Learning rates as functions of the step."""
 
 import math
+import numbers
 from typing import Any, Dict, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.config import SCHEDULES
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import ArgumentError, check_choice, check_number
+
+
+def check_learning_rate(learning_rate: Any) -> None:
+    """Raises ArgumentError unless a learning rate is a number from 0 on, a schedule, a function or a tensor."""
+    if isinstance(learning_rate, numbers.Real):
+        check_number("learning_rate", learning_rate, minimum=0)
+    elif not callable(learning_rate) and not hasattr(learning_rate, "shape"):
+        raise ArgumentError("learning_rate", learning_rate, "must be a number, a schedule or a tensor")
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -24,15 +33,15 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     (1.0, 2.0)
 
     Args:
-      peak: learning rate at step `warmup_steps`.
+      peak: learning rate at step `warmup_steps`, at least 0.
       warmup_steps: number of warm-up steps; may be 0.
       total_steps: number of steps of the stage, with the warm-up.
       decay: 'cosine', 'exponential', 'piecewise' or 'constant'.
       decay_rate: factor for 'exponential' and 'piecewise'.
-      decay_steps: one number of steps for 'exponential', any for 'piecewise'; may be fractions.
+      decay_steps: one number of steps for 'exponential', one or more for 'piecewise'; may be fractions.
 
     Raises:
-      ArgumentError: no steps are left for the decay, or the decay is unknown or cannot use `decay_steps`.
+      ArgumentError: an argument is not allowed, no steps are left for the decay, or it cannot use `decay_steps`.
     """
 
     def __init__(
@@ -44,13 +53,22 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         decay_rate: float = 0.1,
         decay_steps: Sequence[float] = (),
     ) -> None:
+        check_number("peak", peak, minimum=0)
+        check_number("warmup_steps", warmup_steps)
+        check_number("total_steps", total_steps)
         if not 0 <= warmup_steps < total_steps:
             problem = "must be at least 0 and less than {total_steps}"
             raise ArgumentError("warmup_steps", warmup_steps, problem, total_steps=total_steps)
-        if decay not in SCHEDULES:
-            raise ArgumentError("decay", decay, f"must be one of {', '.join(SCHEDULES)}")
+        check_choice("decay", decay, SCHEDULES)
+        check_number("decay_rate", decay_rate, above=0)
+        if not isinstance(decay_steps, (list, tuple)):
+            raise ArgumentError("decay_steps", decay_steps, "must be a list of numbers")
+        for number in decay_steps:
+            check_number("decay_steps", number, above=0)
         if decay == "exponential" and len(decay_steps) != 1:
             raise ArgumentError("decay_steps", tuple(decay_steps), "must be one number with {decay}", decay=decay)
+        if decay == "piecewise" and not decay_steps:
+            raise ArgumentError("decay_steps", (), "must hold at least one number with {decay}", decay=decay)
         self.peak = peak
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps

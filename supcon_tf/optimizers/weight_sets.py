@@ -3,7 +3,7 @@
 Names do not identify weights: two weights may share one, and the copies on other replicas have names of their own.
 """
 
-from typing import FrozenSet, List, Sequence, Union
+from typing import Any, FrozenSet, List, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -11,6 +11,22 @@ from supcon_tf.errors import ArgumentError
 
 # A weight, its name, or its position in the list of weights that the optimizer is built for
 Chosen = Union[tf.Variable, str, int]
+
+
+def as_chosen(argument: str, given: Any) -> Tuple[Chosen, ...]:
+    """Returns an optimizer's argument that holds weights as a tuple.
+
+    >>> as_chosen("undecayed", "bias")
+    Traceback (most recent call last):
+    supcon_tf.errors.ArgumentError: undecayed='bias': must be a list of variables, names or positions
+
+    Raises:
+      ArgumentError: it is not a list of variables, names or positions.
+    """
+    chosen = tuple(given) if hasattr(given, "__iter__") and not isinstance(given, str) else None
+    if chosen is None or not all(isinstance(one, (str, int)) or hasattr(one, "name") for one in chosen):
+        raise ArgumentError(argument, given, "must be a list of variables, names or positions")
+    return chosen
 
 
 def positions(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Variable]) -> FrozenSet[int]:

@@ -105,19 +105,19 @@ def test_other_images_become_what_tensorflow_decodes_to_the_same_pixels(content,
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "error", "complaint"),
     [
-        b"",
-        b"no image at all",
-        file_content(picture(RGB), "JPEG")[:-60],
-        file_content(picture(RGB), "PNG")[:-60],
-        file_content(picture(RGB), "WEBP")[:60],
-        file_content(picture(GREY.astype(np.float32)), "TIFF"),
-        file_content(picture(GREY.astype(np.int32) * 1000), "TIFF"),
+        (b"", PIL.UnidentifiedImageError, "cannot identify"),
+        (b"no image at all", PIL.UnidentifiedImageError, "cannot identify"),
+        (file_content(picture(RGB), "JPEG")[:-60], OSError, "truncated"),
+        (file_content(picture(RGB), "PNG")[:-60], OSError, "cannot identify|truncated"),
+        (file_content(picture(RGB), "WEBP")[:60], OSError, "cannot identify|decoder|truncated"),
+        (file_content(picture(GREY.astype(np.float32)), "TIFF"), ValueError, "floating-point pixels"),
+        (file_content(picture(GREY.astype(np.int32) * 1000), "TIFF"), ValueError, "pixels of more than 16 bits"),
     ],
 )
-def test_content_that_cannot_be_decoded_is_rejected(content):
-    with pytest.raises(Exception):  # noqa: B017 (Pillow raises errors of many kinds)
+def test_content_that_cannot_be_decoded_is_rejected(content, error, complaint):
+    with pytest.raises(error, match=complaint):
         encode(content)
 
 

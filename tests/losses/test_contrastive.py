@@ -162,8 +162,8 @@ def test_collapsed_embeddings_leave_the_loss_at_collapsed_loss():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature=0.0: must be positive"),
-        ({"temperature": float("nan")}, "temperature=nan: must be positive"),
+        ({"temperature": 0.0}, "temperature=0.0: must be above 0"),
+        ({"temperature": float("nan")}, "temperature=nan: must be a finite number"),
         ({"summation": "outside"}, "summation='outside': must be one of"),
         ({"denominator": "none"}, "denominator='none': must be one of"),
         ({"anchors": "two"}, "anchors='two': must be one of"),

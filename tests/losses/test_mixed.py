@@ -1,4 +1,4 @@
-"""Compares the loss of mixed images with its equation in float64."""
+"""Compares the loss of mixed images with the page of equations, and that page with a loop over the anchors."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
-from supcon_tf.losses import MixedSupConLoss, SupConLoss
+from supcon_tf.losses import MixedSupConLoss, SupConLoss, reference
 from supcon_tf.models import ContrastiveModel, ProjectionHead
 from tests.losses import oracle
 
@@ -39,20 +39,34 @@ def equation(projections, labels, temperature):
 
 @pytest.mark.parametrize("views", [2, 3])
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
-def test_value_is_that_of_the_equation(temperature, views):
+def test_the_page_of_equations_equals_one_loop_for_each_anchor(temperature, views):
     projections, labels = make_batch(views=views)
-    expected = equation(oracle.normalized(projections), labels, temperature).mean(axis=1)
-    found = MixedSupConLoss(temperature).call(tf.constant(labels), tf.constant(projections))
+    labels[2] = 0
+    labels[5] *= 0.6
+    for normalize in (True, False):
+        z = oracle.normalized(projections) if normalize else projections
+        found = reference.mixed_supervised_contrastive_loss(
+            tf.constant(labels), tf.constant(projections), temperature, normalize=normalize
+        )
+        assert found.dtype == tf.float64
+        np.testing.assert_allclose(found, equation(z, labels, temperature).mean(axis=1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+@pytest.mark.parametrize("options", [{}, {"scale_by_temperature": True}, {"normalize": False}], ids=str)
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_value_is_that_of_the_page_of_equations(temperature, options, views):
+    projections, labels = (tf.constant(x) for x in make_batch(views=views))
+    expected = reference.mixed_supervised_contrastive_loss(labels, projections, temperature, **options)
+    found = MixedSupConLoss(temperature, **options).call(labels, projections)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    scaled = MixedSupConLoss(temperature, scale_by_temperature=True).call(tf.constant(labels), tf.constant(projections))
-    np.testing.assert_allclose(scaled, temperature * expected, rtol=1e-5, atol=1e-5)
 
 
 def test_image_without_a_label_is_no_anchor_and_one_mixed_with_it_by_the_rest():
     projections, labels = make_batch(1)
     labels[2] = 0
     labels[5] *= 0.6
-    expected = equation(oracle.normalized(projections), labels, 0.1).mean(axis=1)
+    expected = reference.mixed_supervised_contrastive_loss(tf.constant(labels), tf.constant(projections), 0.1)
     given = tf.constant(projections, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(given)
@@ -70,16 +84,23 @@ def test_with_one_class_for_each_image_it_is_the_supervised_contrastive_loss():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_gradient_equals_finite_differences_of_the_equation():
+def test_gradient_equals_that_of_the_page_which_equals_finite_differences():
     projections, labels = make_batch(3)
-    loss = MixedSupConLoss(0.2, normalize=False, reduction=keras.losses.Reduction.SUM)
-    given = tf.constant(projections, tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(given)
-        value = loss(tf.constant(labels), given)
+
+    def gradient(losses, z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            total = tf.reduce_sum(losses(tf.constant(labels), z))
+        return tape.gradient(total, z)
+
+    def page(y, z):
+        return reference.mixed_supervised_contrastive_loss(y, z, 0.2, normalize=False)
+
     expected = oracle.central_differences(lambda z: equation(z, labels, 0.2).mean(axis=1).sum(), projections)
-    found = tape.gradient(value, given)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    of_page = gradient(page, tf.constant(projections))
+    np.testing.assert_allclose(of_page, expected, atol=1e-6 * np.abs(expected).max())
+    found = gradient(MixedSupConLoss(0.2, normalize=False).call, tf.constant(projections, tf.float32))
+    np.testing.assert_allclose(found, of_page, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_value_and_gradient_are_those_of_one_replica_with_the_whole_batch():
@@ -128,7 +149,7 @@ def test_a_model_learns_its_temperature():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ArgumentError, match="temperature=-0.1: must be positive"):
+    with pytest.raises(ArgumentError, match="temperature=-0.1: must be above 0"):
         MixedSupConLoss(-0.1)
     with pytest.raises(ValueError, match="projections: must hold at least two views"):
         MixedSupConLoss().call(tf.ones([4, 3]), tf.ones([4, 1, 5]))

@@ -328,6 +328,32 @@ def test_every_form_of_labels_reaches_loss_and_classifier_as_class_numbers(form)
     np.testing.assert_array_equal(model.online_classifier.kernel, expected.online_classifier.kernel)
 
 
+@pytest.mark.parametrize("distributions", [False, True])
+def test_a_dict_with_labels_of_any_form_trains_like_a_tuple(distributions):
+    views, labels = make_batch()
+    given = {"views": views, "labels": tf.one_hot(labels, 3), "weights": tf.ones([12, 1])}
+
+    def trained(train):
+        encoder = keras.Sequential([keras.layers.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(4)])
+        encoder.set_weights([np.full([192, 4], 0.01) * np.arange(4), np.ones(4)])
+        queue_size = 0 if distributions else 8  # the queue takes class numbers only
+        model = ContrastiveModel(encoder, ProjectionHead((4,)), num_classes=3, queue_size=queue_size)
+        loss = MixedSupConLoss(0.1) if distributions else SupConLoss(0.1, memory=model.memory)
+        model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
+        logs = train(model)
+        return {name: float(np.ravel(value)[0]) for name, value in logs.items()}, model.projection_head.get_weights()
+
+    expected, kernels = trained(lambda model: model.train_step((views, given["labels"], given["weights"])))
+    for train in (
+        lambda model: model.train_step(given),
+        lambda model: model.fit(tf.data.Dataset.from_tensors(given), verbose=0).history,
+        lambda model: model.fit(given, batch_size=12, shuffle=False, verbose=0).history,
+    ):
+        logs, found = trained(train)
+        assert logs == pytest.approx(expected)
+        np.testing.assert_allclose(found, kernels, rtol=1e-5)
+
+
 def test_sample_weights_weigh_the_online_classifier_in_training_too():
     """An image of weight 0 has the same effect as an unlabelled one."""
     views, labels = make_batch()

@@ -4,6 +4,8 @@ import html
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 from supcon_tf.config import value_text
+from supcon_tf.errors import ArgumentError, check_whole
+from supcon_tf.evaluation.inputs import check_dict, check_names
 from supcon_tf.evaluation.report.classes import average_precision_section, confusion_section
 from supcon_tf.evaluation.report.curves import Curve, curves_section
 
@@ -70,6 +72,11 @@ def report_html(
 ) -> str:
     """Returns the text of the page.
 
+    >>> results = {"classifier": {"top1": 0.75, "cross_entropy": 0.6, "images": 8, "confusion_matrix": None}}
+    >>> page = report_html("digits", results, ["cat", "dog"], options={"seed": 1}, history={}, log_every=50)
+    >>> "<h1>digits</h1>" in page, "75.00%<small>top-1 accuracy" in page
+    (True, True)
+
     Args:
       title: heading of the page.
       results: evaluator → figures, as `evaluate` returns them.
@@ -77,7 +84,16 @@ def report_html(
       options: name → value, of the run.
       history: stage → tag → curve, from history.json. A trained stage without curves there has an empty dict.
       log_every: steps between two points of a curve.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
     """
+    if not isinstance(title, str):
+        raise ArgumentError("title", title, "must be text")
+    for argument, value in (("results", results), ("options", options), ("history", history)):
+        check_dict(argument, value)
+    check_names("class_names", class_names)
+    check_whole("log_every", log_every, 1)
     curves = curves_section(history, log_every)
     parts = [f"<h1>{html.escape(title)}</h1>", headline_section(results, class_names), curves]
     for name, figures in results.items():
