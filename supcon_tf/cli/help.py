@@ -37,7 +37,8 @@ def help_text(width: int) -> str:
     lines.append("Without a run:")
     lines += _entry("--print_config", "Print every option with its value and its source, and run nothing.", width)
     for option in config_lib.plan_options():
-        lines += _entry(f"--{option.name}", option.metadata["help"], width)
+        lines += _entry(f"--{option.name}", _description(option), width)
+    lines += _entry("--flagfile", "Read flags from a file, one per line.", width)
     lines += _entry("--help", "Print this text.", width)
     return "\n".join(lines)
 
@@ -59,10 +60,12 @@ def _description(option: config_lib.Option) -> str:
     """Returns an option's help with its choices, unless the help names them, and its default."""
     text, choices = option.metadata["help"], option.metadata["choices"] or ()
     if any(f"'{choice}'" not in text for choice in choices):
-        text += f" {'Ours' if option.metadata['check_other'] else 'Choices'}: {', '.join(choices)}."
+        text += f" {'Built in' if option.metadata['check_other'] else 'Choices'}: {', '.join(choices)}."
     if option.name in REQUIRED:
         return f"{text} (required)"
-    return text if option.default is None else f"{text} (default: {config_lib.value_text(option.default)})"
+    if option.metadata["none"] == "automatic":  # the text says what decides
+        return text
+    return f"{text} (default: {config_lib.option_text(option.name, option.default).strip('()')})"
 
 
 def _entry(flag: str, description: str, width: int) -> Tuple[str, str]:

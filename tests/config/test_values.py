@@ -82,6 +82,10 @@ def test_an_unknown_option_is_named_with_the_nearest():
         ("learning_rate", 0.1 + 0.2, "--learning_rate=0.3"),
         ("stages", ("linear", "export"), "--stages=linear,export"),
         ("crop_min_area", None, "--crop_min_area=(automatic)"),
+        ("max_examples", None, "--max_examples=(all)"),
+        ("warm_start", None, "--warm_start=(none)"),
+        ("redo", (), "--redo=(none)"),
+        ("stages", (), "--stages="),
         ("temperature", math.inf, "--temperature=inf"),
     ],
 )
