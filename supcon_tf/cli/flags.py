@@ -14,7 +14,7 @@ from supcon_tf import config as config_lib
 from supcon_tf.cli import recipes
 from supcon_tf.cli.help import REQUIRED, help_text
 from supcon_tf.cli.sources import recipe_named
-from supcon_tf.errors import ArgumentError, UserError, nearest
+from supcon_tf.errors import ArgumentError, UserError, did_you_mean
 
 # A schedule given by hand makes the recipe's values of these options meaningless.
 DEPENDENT = {
@@ -109,9 +109,9 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     except _BadValue as bad:
         raise bad.error from None
     except absl_flags.UnrecognizedFlagError as error:
-        known = nearest(error.flagname, (*flag_values, "help"))
-        hint = f"did you mean --{known}?" if known else "--help lists all options"
-        raise UserError(f"--{error.flagname}: no such option; {hint}") from None
+        negated = [f"no{name}" for name in flag_values if flag_values[name].boolean and error.flagname.startswith("no")]
+        hint = did_you_mean(error.flagname, (*flag_values, *negated, "help"), "--") or "; --help lists all options"
+        raise UserError(f"--{error.flagname}: no such option{hint}") from None
     except (absl_flags.Error, ValueError) as error:  # no value, a value after --no..., a flagfile that cannot be read
         raise UserError(" ".join(str(error).split())) from None
     if positional:

@@ -115,6 +115,14 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         ),
         (("--mode=ce", "--dataset=digits", "--sed=1"), "--sed: no such option; did you mean --seed?"),
         (("--mode=ce", "--dataset=digits", "--lr=1"), "--lr: no such option; --help lists all options"),
+        (
+            ("--mode=ce", "--dataset=digits", "--nojit_compil"),
+            "--nojit_compil: no such option; did you mean --nojit_comp",
+        ),
+        (
+            ("--mode=ce", "--dataset=digits", "--epochs=1"),
+            "--epochs: no such option; did you mean --pretrain_epochs, --",
+        ),
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
         (("--mode=ce", "--dataset=digits", "--eval_crop=x"), "--eval_crop=x: must be a number"),
