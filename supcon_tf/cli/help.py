@@ -1,7 +1,8 @@
-"""Texts of `--help` and `--print_config`."""
+"""Texts of `--help`, `--print_config` and warnings."""
 
+import os
 import textwrap
-from typing import Mapping, Tuple
+from typing import Iterator, Mapping, Sequence, Tuple
 
 from supcon_tf import config as config_lib
 
@@ -10,23 +11,38 @@ REQUIRED = ("mode", "dataset")
 USAGE = """\
 Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear classifier, evaluate, export.
 
-  python app.py --mode=supcon --dataset=digits
-  python app.py --mode=ce --dataset=folder:/path/to/images
-  python app.py --mode=supcon --dataset=cifar10 --print_config
-  python app.py --mode=supcon --dataset=cifar10 --plan
+  {command} --mode=supcon --dataset=digits
+  {command} --mode=ce --dataset=folder:/path/to/images
+  {command} --mode=supcon --dataset=cifar10 --print_config
+  {command} --mode=supcon --dataset=cifar10 --plan
 
 --mode and --dataset are enough: the recipe of that pair sets the other options. If a recipe for --encoder exists, it is
 preferred. A flag given by hand wins over the recipe.
 """
 
 
-def help_text(width: int) -> str:
+def command(argv: Sequence[str]) -> str:
+    """Returns how to call the program in an example: `python app.py`, or the name of the installed command.
+
+    >>> command(["/home/me/app.py"]), command(["/usr/bin/supcon", "--help"])
+    ('python app.py', 'supcon')
+    """
+    return f"python {program(argv)}" if argv[0].endswith(".py") else program(argv)
+
+
+def program(argv: Sequence[str]) -> str:
+    """Returns the name by which the program was called, for the beginning of its messages."""
+    return os.path.basename(argv[0])
+
+
+def help_text(width: int, command: str) -> str:
     """Returns the help on all options, by group.
 
     Args:
       width: number of characters in a line of the terminal.
+      command: how the program is called in the examples; see `command`.
     """
-    lines, title = [USAGE], ""
+    lines, title = [USAGE.format(command=command)], ""
     for option in config_lib.options():
         if option.title != title:
             title = option.title
@@ -54,6 +70,14 @@ def config_text(config: config_lib.Config, sources: Mapping[str, str]) -> str:
         flag = config_lib.as_flag(option.name, values[option.name])
         lines.append(f"{flag:<44} {sources[option.name]}")
     return "\n".join(lines).lstrip()
+
+
+def warnings(config: config_lib.Config, sources: Mapping[str, str]) -> Iterator[str]:
+    """Yields a line for each flag given by hand that has no effect; the arguments are those of `config_text`."""
+    values = config_lib.values(config)
+    for name, reason in config_lib.without_effect(config).items():
+        if sources[name] == "command line":
+            yield f"Warning: {config_lib.as_flag(name, values[name])} has no effect {reason}"
 
 
 def _description(option: config_lib.Option) -> str:

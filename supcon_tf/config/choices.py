@@ -64,10 +64,12 @@ POLICIES = (
     "crop_flip",
     "none",
 )
+COLOUR_POLICIES = ("simclr", "stacked_randaugment")  # those with jitter, grey and blur
 JITTER_STYLES = ("torchvision", "tensorflow")
 MIXES = ("none", "mixup", "cutmix")
 
 OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
+MOMENTUM_OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop")  # those that `momentum` applies to
 SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")

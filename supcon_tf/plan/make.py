@@ -72,7 +72,9 @@ def _stages(
 
     def steps_of(stage: str, config: config_lib.Config) -> StepSchedule:
         # Only the data tell which classes have images, so all classes count.
-        return schedule.step_schedule(config, stage, images, unlabelled, replicas, num_classes=classes)
+        steps = schedule.step_schedule(config, stage, images, unlabelled, replicas, num_classes=classes)
+        schedule.learning_rate_schedule(config, stage, steps)  # for its complaints
+        return steps
 
     training = weights.trained_stages(config, schedule.last_training_stage(config.run.mode, classes))
     steps = {stage: steps_of(stage, config) for stage in training if stage in config.run.stages}  # before any model

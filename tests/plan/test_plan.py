@@ -268,6 +268,16 @@ def test_a_folder_is_counted_and_left_alone(tmp_path):
         ({"dataset": "emnist"}, "dataset='emnist': its number of images is unknown until it is prepared"),
         ({"batch_size": 1023}, "batch_size=1023: must be a multiple of the 4 replicas; the nearest is 1024"),
         ({"microbatch_size": 7}, "microbatch_size=7: must divide the 256 images"),
+        (
+            {
+                "max_examples": 257,
+                "batch_size": 256,
+                "linear_batch_size": 256,
+                "linear_epochs": 1,
+                "linear_warmup_epochs": 0.999,
+            },
+            "linear_warmup_epochs=0.999: leaves no step for the decay, as the stage has 1 step",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_said(options, complaint):
