@@ -316,7 +316,7 @@ def test_sample_weights_weigh_the_online_classifier_in_training_too():
         kernels.append(model.online_classifier.kernel.numpy())
     np.testing.assert_allclose(*kernels, atol=1e-6)
     assert np.any(np.abs(kernels[0] - make_model().online_classifier.kernel.numpy()) > 1e-3)
-    np.testing.assert_allclose(*(of_one["online_accuracy"] for of_one in logs))
+    np.testing.assert_allclose(*(single_log["online_accuracy"] for single_log in logs))
 
 
 def test_a_batch_is_finished_by_the_augmentation_before_the_step():
