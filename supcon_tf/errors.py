@@ -40,7 +40,7 @@ class UserError(Exception):
       problem, others: the same.
     """
 
-    ag_pass_through = True  # AutoGraph then passes the error on as it is; it replaces others that it cannot make anew
+    ag_pass_through = True  # AutoGraph then passes the error on unchanged; it replaces errors that it cannot construct
 
     def __init__(self, problem: str, **others: Any) -> None:
         super().__init__(problem)
@@ -135,7 +135,7 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     Args:
       name: the unknown name.
       known: the names that exist.
-      prefix: is written before each of them.
+      prefix: text before each name.
     """
     found = [f"{prefix}{one}" for one in nearest(name, known)]
     if not found:
@@ -154,7 +154,7 @@ def nearest(name: str, known: Iterable[str]) -> List[str]:
     4. `name` is a word, or several words, of the known name: `epochs` for `pretrain_epochs`.
     5. The known name is in `name`: `pretrain_batch_size` for `batch_size`, `augmentation` for `augment`.
 
-    Of the names that rules 2 and 4 find, those with the fewest words count; of those that rule 5 finds, the longest.
+    Rules 2 and 4 prefer names with the fewest words, rule 5 the longest names.
     """
     letters = {one: _letters(one) for one in known}
     words = {one: _words(one) for one in letters}

@@ -209,7 +209,7 @@ def test_command_runs(command, inside, digits_dir, finished_run, capsys):
 @pytest.mark.parametrize("command", SLOW)
 def test_command_runs_on_tiny_data(command, inside, digits_dir, finished_run, tmp_path):
     stages = () if "--run_dir=runs/mine" in command else ("--stages=pretrain",)  # the rest is run in other tests
-    if "--redo=" in command:  # other commands resume the run as it is
+    if "--redo=" in command:  # other commands resume the run unchanged
         copy = shutil.copytree(finished_run, tmp_path / "mine")
         command = command.replace("runs/mine", str(copy))
     assert app.main(small(command, digits_dir, *stages)) == 0

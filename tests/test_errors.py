@@ -65,7 +65,7 @@ def test_a_first_line_that_is_cut_says_so():
 
 
 def test_an_error_in_a_traced_function_arrives_as_it_is():
-    """AutoGraph replaces errors of other classes by one of its own."""
+    """AutoGraph replaces errors of other classes."""
 
     def refuse(x):
         raise ArgumentError("x", 3, "must be 4")

@@ -1,6 +1,6 @@
 """Finds options that have no effect because of others, whatever their value.
 
-The command line warns of them instead of rejecting them, so that commands for several modes can share their flags.
+The command line warns about these options instead of rejecting them, so that commands for several modes can share their flags.
 `constraints` rejects further combinations.
 """
 

@@ -56,7 +56,7 @@ def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
       old: the content of `config.json`.
 
     Raises:
-      UserError: the record is from before version 0.1, whose runs cannot be resumed.
+      UserError: the record is from before version 0.1, whose runs cannot be resumed; see docs/runs.md.
     """
     defaults = _as_json(identity(Config()))
     outdated = "whitening" not in old or any(

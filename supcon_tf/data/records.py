@@ -78,7 +78,7 @@ def find_damaged_file(data: ImageData, split: str) -> Optional[Tuple[str, str]]:
         except tf.errors.DataLossError as error:
             return part.path, error.message.split(" [Op:")[0].rpartition("}} ")[2].partition("'")[0]
         if count < part.skip + part.take:
-            return part.path, f"{count} of {part.skip + part.take} examples"
+            return part.path, f"{count:,} of {part.skip + part.take:,} examples"
     return None
 
 

@@ -105,7 +105,7 @@ def ranges(builder: tfds.core.DatasetBuilder, split: Optional[str]) -> List[Rang
     ]
     if any(start >= stop for _, start, stop in found):
         # TFDS would read a slice that ends before it starts up to the end of the split.
-        sizes = ", ".join(f"{name}: {info.num_examples}" for name, info in splits.items())
+        sizes = ", ".join(f"{name}: {info.num_examples:,}" for name, info in splits.items())
         raise ArgumentError("split", split, f"it, or a part of it, has no images (images by split: {sizes})")
     return found
 

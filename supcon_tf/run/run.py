@@ -88,10 +88,10 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     if config.run.redo:
         if not anew:
             run_dir.check_same(config, found, record)
-        distribute.all_reduce_max(strategy, [0])  # each process has looked at what there is
+        distribute.all_reduce_max(strategy, [0])  # each process has seen the results that exist
         if experiment.chief:
             redo.discard(run_dir, outdated)
-        distribute.all_reduce_max(strategy, [0])  # and finds what is left
+        distribute.all_reduce_max(strategy, [0])  # and sees those that are left
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)

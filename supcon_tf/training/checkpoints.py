@@ -100,7 +100,7 @@ class Checkpoints:
     def kept(self) -> str:
         """Says in words which checkpoint is kept where training stops with an error."""
         return (
-            f"the checkpoint of step {self.saved_step} is kept" if self.saved_step else "nothing had been saved before"
+            f"the checkpoint of step {self.saved_step:,} is kept" if self.saved_step else "nothing had been saved before"
         )
 
     def _check_finite(self) -> None:
@@ -109,7 +109,7 @@ class Checkpoints:
         if not finite.all():
             first = variables[finite.argmin()].name.split(":")[0]
             raise UserError(
-                f"step {self.step}: {(~finite).sum()} of {len(variables)} trainable weights are not finite, first "
+                f"step {self.step:,}: {(~finite).sum():,} of {len(variables):,} trainable weights are not finite, first "
                 f"{first}; training stopped, {self.kept()}. A lower {{learning_rate}} or more {{warmup_epochs}} "
                 "usually helps",
                 learning_rate=NAME_ONLY,

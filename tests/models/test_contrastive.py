@@ -374,7 +374,7 @@ def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, f
 
 
 def test_figures_of_uneven_batches_are_means_over_images():
-    """Two replicas share 9 images in batches of 4: in the last batch one of them has none."""
+    """Two replicas share 9 images in batches of 4: in the last batch one replica has none."""
     views, labels = make_batch(batch=9)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         layers = [keras.layers.Input(SHAPE), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
