@@ -1,7 +1,7 @@
 """Finds options that have no effect because of others, whatever their value.
 
-The command line warns about these options instead of rejecting them, so that commands for several modes can share their flags.
-`constraints` rejects further combinations.
+The command line warns about these options. It does not reject them, so that commands for several modes can share their
+flags. `constraints` rejects further combinations.
 """
 
 from typing import Dict, Iterator, Sequence, Tuple
