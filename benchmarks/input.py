@@ -38,7 +38,7 @@ SIDE = 224
 BATCH = 32
 
 POLICIES = tuple(policy for policy in config.POLICIES if policy != "none")
-OF_OPERATIONS = tuple(policy for policy in POLICIES if policy not in ("crop_flip", "simclr"))
+OPERATION_POLICIES = tuple(policy for policy in POLICIES if policy not in ("crop_flip", "simclr"))
 PIXELWISE = ("jitter", "grey", "blur")
 DECODING = "decoding alone"
 
@@ -73,7 +73,7 @@ ROWS = (
     Row("the same without blur", "ours", "simclr", {**TENSORFLOW, **NO_BLUR}),
     Row("simclr, blur on the device", "ours", "simclr", on_device=("blur",)),
     Row("simclr, jitter, grey and blur on the device", "ours", "simclr", on_device=PIXELWISE),
-    *(Row(policy, "ours", policy) for policy in OF_OPERATIONS),
+    *(Row(policy, "ours", policy) for policy in OPERATION_POLICIES),
     Row("tf.image, simclr", "tf.image", "simclr", BLUR),
     Row("tf.image, simclr without blur", "tf.image", "simclr", NO_BLUR),
     Row("torchvision, autoaugment_imagenet", "torchvision", "autoaugment_imagenet"),
@@ -174,7 +174,7 @@ def _turn_of(dataset: Any, batches: int) -> Turn:
     return turn
 
 
-def of_tensorflow(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
+def tensorflow_turns(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
     """Returns turns for decoding alone and for TensorFlow's rows of the first table."""
     import tensorflow as tf
 
@@ -253,7 +253,7 @@ def with_tf_image(row: Row, image: Any, seed: Any) -> Any:
     return tf.stack([one_view() for _ in range(VIEWS)])
 
 
-def of_albumentations(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
+def albumentations_turns(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
     """Returns turns for the rows of albumentations, which uses OpenCV."""
     import albumentations
     import cv2
@@ -284,7 +284,7 @@ def of_albumentations(policies: Sequence[str], photographs: Photographs) -> Dict
     return {row.title: turn_of(row) for row in rows_of("albumentations", policies)}
 
 
-def of_torchvision(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
+def torchvision_turns(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
     """Returns turns for the rows of torchvision, which uses Pillow."""
     import numpy as np
     import torch
@@ -330,13 +330,13 @@ class Step(NamedTuple):
     Attributes:
       title: first column of the row.
       policies: policies with this step.
-      of_bytes: whether the step takes uint8 `[224, 224, 3]`; otherwise it takes float32.
+      takes_bytes: whether the step takes uint8 `[224, 224, 3]`; otherwise it takes float32.
       take: view and uniform numbers `[14]` → result.
     """
 
     title: str
     policies: Sequence[str]
-    of_bytes: bool
+    takes_bytes: bool
     take: Callable[[Any, Any], Any]
 
 
@@ -350,7 +350,7 @@ def steps_of(policies: Sequence[str]) -> List[Step]:
         start = tf.constant([0.2 if style == "torchvision" else -0.8, 0.2, 0.2, -0.2])
         return start + [1.6, 1.6, 1.6, 0.4] * uniforms[5:9]
 
-    def of_jitter(style: str, index: int, view: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    def jitter_step(style: str, index: int, view: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         return colour.STYLES[style][index](view, amounts(uniforms, style)[index])
 
     def jitter(style: str, view: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
@@ -360,17 +360,17 @@ def steps_of(policies: Sequence[str]) -> List[Step]:
     def operation(index: int, argument: float, view: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         return levels.apply(view, tf.constant(index), tf.constant(argument, tf.float32), uniforms[:3])
 
-    jittered, operated = ("simclr", "stacked_randaugment"), OF_OPERATIONS
+    jittered, operated = ("simclr", "stacked_randaugment"), OPERATION_POLICIES
     steps = [
         Step("rounding to bytes", POLICIES, False, lambda view, _: tf.cast(tf.round(view), tf.uint8)),
         Step("mirror", POLICIES, True, lambda view, _: geometry.mirror(view)),
     ]
     for index, name in enumerate(("brightness", "contrast", "saturation", "hue")):
-        steps.append(Step(name, jittered, False, functools.partial(of_jitter, "torchvision", index)))
+        steps.append(Step(name, jittered, False, functools.partial(jitter_step, "torchvision", index)))
     steps.append(Step("jitter: these four in random order", jittered, False, functools.partial(jitter, "torchvision")))
     for index, name in enumerate(("brightness", "contrast", "saturation")):
         title = f"{name}, TensorFlow's"
-        steps.append(Step(title, jittered, False, functools.partial(of_jitter, "tensorflow", index)))
+        steps.append(Step(title, jittered, False, functools.partial(jitter_step, "tensorflow", index)))
     title = "jitter in TensorFlow's style"
     steps += [
         Step(title, jittered, False, functools.partial(jitter, "tensorflow")),
@@ -388,7 +388,7 @@ def steps_of(policies: Sequence[str]) -> List[Step]:
 FLOATS, BYTES, PHOTOGRAPH = PASSED_ON = ("float32", "uint8", "photograph")
 
 
-def of_steps(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
+def step_turns(policies: Sequence[str], photographs: Photographs) -> Dict[str, Turn]:
     """Returns turns for the rows of the second table, on views of 'crop_flip'."""
     import tensorflow as tf
 
@@ -427,16 +427,16 @@ def of_steps(policies: Sequence[str], photographs: Photographs) -> Dict[str, Tur
         f"{PHOTOGRAPH}: crop and resize": turn_of((whole, boxes), lambda i, box: geometry.resized_crop(i, box, SIDE)),
     }
     for step in steps_of(policies):
-        given, values = (BYTES, crops_in_bytes) if step.of_bytes else (FLOATS, crops)
+        given, values = (BYTES, crops_in_bytes) if step.takes_bytes else (FLOATS, crops)
         found[f"{given}: {step.title}"] = turn_of((values, uniforms), step.take)
     return found
 
 
 CHILDREN: Dict[str, Callable[[Sequence[str], Photographs], Dict[str, Turn]]] = {
-    "tensorflow": of_tensorflow,
-    "albumentations": of_albumentations,
-    "torchvision": of_torchvision,
-    "steps": of_steps,
+    "tensorflow": tensorflow_turns,
+    "albumentations": albumentations_turns,
+    "torchvision": torchvision_turns,
+    "steps": step_turns,
 }
 PEERS = ("albumentations", "torchvision")
 
@@ -489,12 +489,12 @@ def print_views(arguments: argparse.Namespace, photographs: Photographs) -> None
     measured = measure(children, arguments.rounds)
     print_header(["views", "images/s", "of decoding alone", "processor µs per image", "of decoding alone, by these"])
     floor = measured[DECODING]
-    for title, of_row in measured.items():
+    for title, row_times in measured.items():
         figures = [
-            f"{photographs.images_per_turn / statistics.median(of_row.seconds):.0f}",
-            f"{median_ratio(floor.seconds, of_row.seconds):.3f}",
-            f"{1e6 * statistics.median(of_row.processor) / photographs.images_per_turn:.0f}",
-            f"{median_ratio(floor.processor, of_row.processor):.3f}",
+            f"{photographs.images_per_turn / statistics.median(row_times.seconds):.0f}",
+            f"{median_ratio(floor.seconds, row_times.seconds):.3f}",
+            f"{1e6 * statistics.median(row_times.processor) / photographs.images_per_turn:.0f}",
+            f"{median_ratio(floor.processor, row_times.processor):.3f}",
         ]
         print_row([title, *figures])
     print()
@@ -506,10 +506,10 @@ def print_steps(arguments: argparse.Namespace, photographs: Photographs) -> None
     print("Processor time of each step alone, without the time to pass a view on.\n")
     measured = measure([start(arguments, "steps", photographs)], arguments.rounds)
     print_header(["step", "processor µs per view"])
-    for title, of_step in measured.items():
+    for title, step_times in measured.items():
         if title not in PASSED_ON:
             given, step = title.split(": ", 1)
-            seconds = (taken - nothing for taken, nothing in zip(of_step.processor, measured[given].processor))
+            seconds = (taken - nothing for taken, nothing in zip(step_times.processor, measured[given].processor))
             print_row([step, f"{1e6 * statistics.median(seconds) / photographs.images_per_turn:.0f}"])
     print()
 

@@ -155,8 +155,8 @@ def dense(job: Job) -> Evaluate:
         positives = tf.cast(labels[:, tf.newaxis] == labels, tf.float32) * others
         denominators = tf.reduce_sum(tf.exp(logits) * others, axis=1, keepdims=True)
         log_probabilities = logits - tf.math.log(denominators)
-        of_anchors = tf.reduce_sum(positives * log_probabilities, axis=1) / tf.reduce_sum(positives, axis=1)
-        return -tf.reduce_mean(of_anchors)
+        anchor_losses = tf.reduce_sum(positives * log_probabilities, axis=1) / tf.reduce_sum(positives, axis=1)
+        return -tf.reduce_mean(anchor_losses)
 
     return _differentiated(loss, *_batch(job))
 
@@ -172,8 +172,8 @@ def dense_lean(job: Job) -> Evaluate:
         logits = tf.where(tf.eye(job.size, dtype=tf.bool), -float("inf"), logits)
         sums = tf.gather(tf.math.unsorted_segment_sum(z, labels, job.classes), labels)
         sizes = tf.gather(tf.math.bincount(labels, minlength=job.classes, dtype=tf.float32), labels)
-        of_positives = tf.reduce_sum(z * (sums - z), axis=1) / (TEMPERATURE * (sizes - 1.0))
-        return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - of_positives)
+        positive_means = tf.reduce_sum(z * (sums - z), axis=1) / (TEMPERATURE * (sizes - 1.0))
+        return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - positive_means)
 
     return _differentiated(loss, *_batch(job))
 

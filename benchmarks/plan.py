@@ -118,7 +118,7 @@ def measure_in_turns(jobs: List[Job], rounds: int, clock: str) -> List[float]:
     finally:
         for child in children:
             child.end()
-    return [statistics.median(answer[clock] for answer in of_job) for of_job in zip(*answers)]
+    return [statistics.median(answer[clock] for answer in job_answers) for job_answers in zip(*answers)]
 
 
 def print_times(jobs: List[Job], rounds: int, clock: str) -> None:

@@ -184,7 +184,7 @@ def changes_in_words(changed: Mapping[str, Tuple[Any, Any]]) -> Tuple[str, Dict[
     Returns:
       The list, and the values that its references stand for.
     """
-    listed = (f"{{{name}}} (was {config_lib.value_text(before)})" for name, (_, before) in changed.items())
+    listed = (f"{{{name}}} (was {config_lib.option_text(name, before)})" for name, (_, before) in changed.items())
     return ", ".join(listed), {name: now for name, (now, _) in changed.items()}
 
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 from supcon_tf.errors import UserError
 
 # Only storage fails with these, wherever the file is.
-OF_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
 # A bug could also lead to these, so they count only for files in the folders of a run.
-OF_FILES = (
+FILE_ERRORS = (
     errno.EACCES,
     errno.EPERM,
     errno.ENOENT,
@@ -29,9 +29,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # TensorFlow's errors about files end a line with 'PATH; REASON'. Its error for too little memory, which has the same
 # class as the one for a full disk, does not.
-_OF_TENSORFLOW = re.compile(
+_TENSORFLOW_MESSAGE = re.compile(
     r"(?:\}\} )?(?P<path>\S[^\n]*?); (?P<reason>{})(?: \[Op:.*)?$".replace(
-        "{}", "|".join(re.escape(os.strerror(number)) for number in (*OF_STORAGE, *OF_FILES))
+        "{}", "|".join(re.escape(os.strerror(number)) for number in (*STORAGE_ERRORS, *FILE_ERRORS))
     ),
     re.MULTILINE,
 )
@@ -69,13 +69,13 @@ def failure(error: BaseException, *folders: str) -> Optional[Failure]:
         path = error.filename if isinstance(error.filename, str) else None
         found = Failure(error.errno, path)
     elif isinstance(error, tf.errors.OpError):
-        match = _OF_TENSORFLOW.search(error.message)
-        numbers = {os.strerror(number): number for number in (*OF_STORAGE, *OF_FILES)}
+        match = _TENSORFLOW_MESSAGE.search(error.message)
+        numbers = {os.strerror(number): number for number in (*STORAGE_ERRORS, *FILE_ERRORS)}
         found = Failure(numbers[match["reason"]], match["path"].rpartition("}} ")[2]) if match else None
-    if found is None or found.number in OF_STORAGE:
+    if found is None or found.number in STORAGE_ERRORS:
         return found
     in_folder = found.path is not None and any(_contains(folder, found.path) for folder in folders)
-    return found if in_folder and found.number in OF_FILES else None
+    return found if in_folder and found.number in FILE_ERRORS else None
 
 
 def failure_behind(error: BaseException, *folders: str) -> Optional[Failure]:

@@ -106,8 +106,8 @@ def why_not_here(command):
 
 
 COMMANDS = commands()
-OF_APP = [command for command in COMMANDS if command.startswith("python app.py ")]
-RUN_LATER = [command for command in OF_APP if not QUICK.search(command) and "--print_config" not in command]
+APP_COMMANDS = [command for command in COMMANDS if command.startswith("python app.py ")]
+RUN_LATER = [command for command in APP_COMMANDS if not QUICK.search(command) and "--print_config" not in command]
 SLOW = [command for command in RUN_LATER if not DISTRIBUTED.search(command) and not why_not_here(command)]
 
 
@@ -176,7 +176,7 @@ def finished_run(workplace, digits_dir):
 
 
 def test_there_are_commands_and_code():
-    assert len(OF_APP) > 40
+    assert len(APP_COMMANDS) > 40
     assert len(blocks_of_python()) >= 4
 
 
@@ -186,14 +186,14 @@ def test_every_block_says_what_it_is():
         assert languages <= {"bash", "python", "text"}, page
 
 
-@pytest.mark.parametrize("command", [command for command in OF_APP if not QUICK.search(command)])
+@pytest.mark.parametrize("command", [command for command in APP_COMMANDS if not QUICK.search(command)])
 def test_command_is_understood(command, inside, capsys):
     arguments = [argument for argument in shlex.split(command)[1:] if argument != "--print_config"]
     assert app.main([*arguments, "--print_config"]) == 0
     assert "--mode=" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", marked(command for command in OF_APP if QUICK.search(command)))
+@pytest.mark.parametrize("command", marked(command for command in APP_COMMANDS if QUICK.search(command)))
 def test_command_runs(command, inside, digits_dir, finished_run, capsys):
     arguments = shlex.split(command)[1:]
     if "--help" in arguments:
@@ -209,7 +209,7 @@ def test_command_runs(command, inside, digits_dir, finished_run, capsys):
 @pytest.mark.parametrize("command", SLOW)
 def test_command_runs_on_tiny_data(command, inside, digits_dir, finished_run, tmp_path):
     stages = () if "--run_dir=runs/mine" in command else ("--stages=pretrain",)  # the rest is run in other tests
-    if "--redo=" in command:  # other commands resume the run as it is
+    if "--redo=" in command:  # other commands resume the run unchanged
         copy = shutil.copytree(finished_run, tmp_path / "mine")
         command = command.replace("runs/mine", str(copy))
     assert app.main(small(command, digits_dir, *stages)) == 0
@@ -218,7 +218,7 @@ def test_command_runs_on_tiny_data(command, inside, digits_dir, finished_run, tm
 def test_reasons_are_those_of_commands_that_are_not_run():
     for pattern in NOT_HERE:
         assert any(re.search(pattern, command) for command in COMMANDS if command not in SLOW), pattern
-    assert len([command for command in OF_APP if DISTRIBUTED.search(command)]) == 2
+    assert len([command for command in APP_COMMANDS if DISTRIBUTED.search(command)]) == 2
 
 
 @pytest.mark.slow
@@ -250,7 +250,7 @@ def start(command, data_dir, *further, **environment):
 
 
 def test_mirrored_command_runs_on_two_devices(inside, digits_dir):
-    (command,) = (command for command in OF_APP if command.endswith("--strategy=mirrored"))
+    (command,) = (command for command in APP_COMMANDS if command.endswith("--strategy=mirrored"))
     assert "`--cpu_devices=2` tries it without GPUs" in TEXTS["distributed.md"]
     process = start(command, digits_dir, "--cpu_devices=2")
     printed, _ = process.communicate(timeout=300)
@@ -259,7 +259,7 @@ def test_mirrored_command_runs_on_two_devices(inside, digits_dir):
 
 @pytest.mark.slow
 def test_multi_worker_command_runs_with_the_pages_cluster(inside, digits_dir):
-    (command,) = (command for command in OF_APP if command.endswith("--strategy=multi_worker"))
+    (command,) = (command for command in APP_COMMANDS if command.endswith("--strategy=multi_worker"))
     (exported,) = (command for command in COMMANDS if command.startswith("export TF_CONFIG"))
     addresses = free_addresses(2)
     page = json.loads(shlex.split(exported)[1].split("=", 1)[1])
@@ -271,7 +271,7 @@ def test_multi_worker_command_runs_with_the_pages_cluster(inside, digits_dir):
     assert "2 replicas" in printed[0]
 
 
-@pytest.mark.parametrize("command", marked(command for command in COMMANDS if command not in OF_APP))
+@pytest.mark.parametrize("command", marked(command for command in COMMANDS if command not in APP_COMMANDS))
 def test_other_command_works(command, inside, finished_run, monkeypatch, capsys):
     program, *arguments = shlex.split(command)
     if program.startswith("PYTHONPATH="):

@@ -1,6 +1,8 @@
 """Follows docs/extending.md literally: applies its steps to a copy of the package and runs its commands."""
 
+import ast
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -30,16 +32,22 @@ for command in json.loads(sys.argv[1]):
 
 
 def insert_import(text, code):
-    """Puts an import behind the last one of the package at the top of the file."""
-    last = list(re.finditer(r"^from supcon_tf\..*\n", text, re.MULTILINE))[-1]
-    return text[: last.end()] + code + text[last.end() :]
+    """Puts an import among those of the package, in alphabetical order."""
+    module = code.split()[1]
+    imports = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    before = [node.end_lineno for node in imports if node.module.startswith("supcon_tf.") and node.module < module]
+    lines = text.splitlines(keepends=True)
+    return "".join([*lines[: before[-1]], code, *lines[before[-1] :]])
 
 
 def insert_entry(text, name, code):
-    """Puts an entry at the beginning of the dict or tuple that is assigned to `name`."""
-    opening = re.search(rf"^{name}\b[^=\n]*= [({{]", text, re.MULTILINE)
-    assert opening, name
-    return f"{text[: opening.end()]}\n{code}{text[opening.end() :]}"
+    """Puts an entry before the closing brace of the dict that is assigned to `name`."""
+    found = [node for node in ast.parse(text).body if isinstance(node, ast.AnnAssign) and node.target.id == name]
+    (assignment,) = found
+    lines = text.splitlines(keepends=True)
+    last = assignment.end_lineno - 1
+    assert isinstance(assignment.value, ast.Dict) and lines[last].strip() == "}", name
+    return "".join([*lines[:last], code, *lines[last:]])
 
 
 def follow(folder):
@@ -94,9 +102,35 @@ def test_encoder_and_loss_are_in_the_options_of_their_runs(followed):
     assert {"patches"} <= {run["encoder"] for run in options}
 
 
-def test_additions_pass_the_linter(followed):
-    files = [step["file"] for step in STEP.finditer(PAGE) if step["file"]]
-    assert len(files) == 3
-    subprocess.run(
-        [sys.executable, "-m", "ruff", "check", f"--config={ROOT / 'pyproject.toml'}", *files], cwd=followed, check=True
+def touched():
+    """The files that the page creates or edits."""
+    return sorted({step["file"] or step["place"] for step in STEP.finditer(PAGE)} - {None})
+
+
+CHECKS = {
+    "linter": ["ruff", "check", f"--config={ROOT / 'pyproject.toml'}", "--no-cache", *touched()],
+    "format": ["ruff", "format", "--check", f"--config={ROOT / 'pyproject.toml'}", "--no-cache", *touched()],
+    "types": ["mypy", f"--config-file={ROOT / 'pyproject.toml'}", "--cache-dir=.mypy_cache", *touched()],
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_edited_package_passes_the_checks_of_this_one(followed, check):
+    done = subprocess.run([sys.executable, "-m", *CHECKS[check]], cwd=followed, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_imports_of_the_edited_package_point_down(followed):
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "--no-cache", f"--config={ROOT / 'pyproject.toml'}"],
+        cwd=followed,
+        env={**os.environ, "PYTHONPATH": str(followed)},
+        capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0 and "0 broken" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_page_creates_and_edits_the_files_it_says():
+    assert len([step for step in STEP.finditer(PAGE) if step["file"]]) == 3 and len(touched()) == 7

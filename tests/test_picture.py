@@ -15,8 +15,8 @@ def test_rows_are_policies_and_columns_the_images_with_their_views():
     images = [image_of(0), image_of(1)]
     drawn = picture.draw(images, POLICIES)
     step = picture.TILE + picture.GAP
-    of_images = 2 * (1 + picture.VIEWS) * step + picture.BETWEEN_IMAGES
-    assert drawn.size == (picture.LABEL_WIDTH + of_images, 2 * step + picture.GAP)
+    images_width = 2 * (1 + picture.VIEWS) * step + picture.BETWEEN_IMAGES
+    assert drawn.size == (picture.LABEL_WIDTH + images_width, 2 * step + picture.GAP)
 
     pixels = np.asarray(drawn)
     first_row, second_row = pixels[picture.GAP : step], pixels[picture.GAP + step : 2 * step]

@@ -138,9 +138,9 @@ def main() -> None:
         "GB that a core needs, and GB that it has; floating-point operations of a core in a step, and the share of\n"
         f"the loss; MB that the loss alone needs on {first}, with products in bfloat16 and in float32.\n"
     )
-    of_pods = [f"{pod}, of {PODS[pod].gigabytes}" for pod in arguments.topologies]
+    pod_titles = [f"{pod}, of {PODS[pod].gigabytes}" for pod in arguments.topologies]
     figures = ["TFLOP", "the loss's share", "the loss, MB", "in float32, MB"]
-    titles = ["mode", "encoder", "stage", "cores", "images per core", *of_pods, *figures]
+    titles = ["mode", "encoder", "stage", "cores", "images per core", *pod_titles, *figures]
     print_row(titles)
     print_row(["---"] * 3 + ["---:"] * (len(titles) - 3))
     refusals: List[str] = []

@@ -110,8 +110,8 @@ def _channel_means(image: tf.Tensor) -> tf.Tensor:
     """Returns the mean of each channel, `[channels]`."""
     shape = tf.shape(image)
     # Summing over rows first runs along memory; one sum over both axes takes three times as long.
-    of_rows = tf.reduce_mean(tf.reshape(image, [shape[0], shape[1] * shape[2]]), axis=0)
-    return tf.reduce_mean(tf.reshape(of_rows, shape[1:]), axis=0)
+    row_means = tf.reduce_mean(tf.reshape(image, [shape[0], shape[1] * shape[2]]), axis=0)
+    return tf.reduce_mean(tf.reshape(row_means, shape[1:]), axis=0)
 
 
 def _clip(image: tf.Tensor) -> tf.Tensor:

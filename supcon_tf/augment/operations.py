@@ -268,9 +268,9 @@ def _rows(image: tf.Tensor) -> tf.Tensor:
     return tf.reshape(image, [-1, tf.shape(image)[1] * image.shape[-1]])
 
 
-def _along_row(of_channels: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+def _along_row(numbers: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
     """Repeats `[channels]` numbers for a row of `_rows(image)`."""
-    return tf.tile(of_channels, [tf.shape(image)[1]])
+    return tf.tile(numbers, [tf.shape(image)[1]])
 
 
 def _image_like(values: tf.Tensor, image: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,9 @@
 Imports no TensorFlow, so that `--help`, `--print_config` and mistakes are answered at once.
 """
 
+import math
 import pathlib
+import re
 import shutil
 import sys
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -12,9 +14,9 @@ from absl import flags as absl_flags
 
 from supcon_tf import config as config_lib
 from supcon_tf.cli import recipes
-from supcon_tf.cli.help import REQUIRED, help_text
+from supcon_tf.cli.help import REQUIRED, command, help_text
 from supcon_tf.cli.sources import recipe_named
-from supcon_tf.errors import ArgumentError, UserError, nearest
+from supcon_tf.errors import ArgumentError, UserError, did_you_mean
 
 # A schedule given by hand makes the recipe's values of these options meaningless.
 DEPENDENT = {
@@ -64,7 +66,7 @@ def parse(argv: Sequence[str]) -> Command:
       SystemExit: after printing the help, if a flag asks for it.
     """
     if {"-h", "--h", "-help", "--help", "--helpshort", "--helpfull"} & set(argv[1:]):
-        print(help_text(shutil.get_terminal_size((100, 24)).columns), flush=True)
+        print(help_text(shutil.get_terminal_size((100, 24)).columns, command(argv)), flush=True)
         sys.exit(0)
     by_hand = _parse_flags(argv[1:])
     print_config = bool(by_hand.pop("print_config", False))
@@ -75,7 +77,7 @@ def parse(argv: Sequence[str]) -> Command:
     from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
     for name in REQUIRED:
         if name not in by_hand and name not in from_recipe:
-            raise UserError(f"--{name} is missing; for example: python app.py --mode=supcon --dataset=digits")
+            raise UserError(f"--{name} is missing; for example: {command(argv)} --mode=supcon --dataset=digits")
     sources = {option.name: "default" for option in config_lib.options()}
     if recipe is not None:
         sources.update({name: f"recipe {recipe.stem}" for name in from_recipe})
@@ -105,18 +107,34 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     """Returns the options that `arguments` set; other options are absent."""
     flag_values = _define_flags()
     try:
-        positional = flag_values(["app.py", *arguments])[1:]
+        arguments = flag_values.read_flags_from_files(arguments, force_gnu=False)
+        positional = flag_values(["", *arguments])[1:]
     except _BadValue as bad:
         raise bad.error from None
     except absl_flags.UnrecognizedFlagError as error:
-        known = nearest(error.flagname, (*flag_values, "help"))
-        hint = f"did you mean --{known}?" if known else "--help lists all options"
-        raise UserError(f"--{error.flagname}: no such option; {hint}") from None
-    except (absl_flags.Error, ValueError) as error:  # no value, a value after --no..., a flagfile that cannot be read
+        negated = [f"no{name}" for name in flag_values if flag_values[name].boolean and error.flagname.startswith("no")]
+        hint = did_you_mean(error.flagname, (*flag_values, *negated, "help"), "--") or "; --help lists all options"
+        raise UserError(f"--{error.flagname}: no such option{hint}") from None
+    except absl_flags.CantOpenFlagFileError as error:
+        cause = error.__context__
+        assert isinstance(cause, OSError)
+        raise UserError(f"--flagfile={cause.filename}: cannot be read ({cause.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{_flagfile_in(arguments)}: is not UTF-8 text") from None
+    except (absl_flags.Error, ValueError) as error:  # no value, or a value after --no...
         raise UserError(" ".join(str(error).split())) from None
+    if any(re.match("--?undefok(=|$)", argument) for argument in arguments):  # absl hides unknown flags then
+        raise UserError("--undefok: no such option; --help lists all options")
     if positional:
         raise UserError(f"unexpected argument '{positional[0]}'; every option starts with --")
     return {name: flag_values[name].value for name in flag_values if flag_values[name].present and name != "flagfile"}
+
+
+def _flagfile_in(arguments: Sequence[str]) -> str:
+    """Returns the first flagfile among the arguments, written as `--flagfile=PATH`."""
+    text = " ".join(arguments)
+    found = re.search("--?flagfile[= ](.*?)( -|$)", text)
+    return f"--flagfile={found[1]}" if found else text
 
 
 def _define_flags() -> absl_flags.FlagValues:
@@ -160,6 +178,8 @@ class _ValueParser(absl_flags.ArgumentParser):
             return _value_from_text(argument, self._kind)
         except (KeyError, ValueError):
             raise _BadValue(ArgumentError(self._name, argument, f"must be {WANTED[self._kind]}")) from None
+        except OverflowError as error:
+            raise _BadValue(ArgumentError(self._name, argument, str(error))) from None
 
 
 def _value_from_text(text: Any, kind: Any) -> Any:
@@ -167,15 +187,31 @@ def _value_from_text(text: Any, kind: Any) -> Any:
 
     Raises:
       KeyError, ValueError: the text stands for no such value.
+      OverflowError: a number is too large or too small; the message says which.
     """
     if kind is bool:
         return BOOLEANS[str(text).lower()]
     if kind in (int, Optional[int]):
         return int(text)
     if kind in (float, Optional[float]):
-        return float(text)
+        return _number(text)
     if kind in (Tuple[str, ...], Tuple[int, ...], Optional[Tuple[float, ...]]):
         elements: List[str] = [part.strip() for part in text.split(",")] if text else []
-        convert = {Tuple[str, ...]: str, Tuple[int, ...]: int}.get(kind, float)
+        convert = {Tuple[str, ...]: str, Tuple[int, ...]: int}.get(kind, _number)
         return tuple(convert(part) for part in elements)
     return text
+
+
+def _number(text: str) -> float:
+    """Returns the number that `text` stands for.
+
+    Raises:
+      ValueError: the text is no number.
+      OverflowError: the number would become infinite or 0.
+    """
+    number = float(text)
+    if math.isinf(number) and re.search("[0-9]", text):
+        raise OverflowError("is too large; numbers go up to 1.8e308")
+    if number == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
+        raise OverflowError("is too near to 0; numbers go down to 5e-324")
+    return number

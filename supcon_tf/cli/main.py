@@ -8,7 +8,7 @@ from typing import Optional, Sequence
 
 from supcon_tf import config as config_lib
 from supcon_tf.cli import flags, surroundings
-from supcon_tf.cli.help import config_text
+from supcon_tf.cli.help import config_text, program, warnings
 from supcon_tf.cli.sources import recipe_named
 from supcon_tf.errors import Interrupted, UserError, WorkersLost, printable
 
@@ -45,21 +45,23 @@ def _status(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return 0
     except UserError as error:
-        print(f"app.py: {printable(error.text(config_lib.as_flag))}", file=sys.stderr)
+        print(f"{program(argv)}: {printable(error.text(config_lib.as_flag))}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"app.py: {stop}", file=sys.stderr)
+        print(f"{program(argv)}: {stop}", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt as stop:
         number = stop.signal if isinstance(stop, surroundings.Stopped) else signal.SIGINT
         after_the_key = "\n" if number == signal.SIGINT else ""  # the terminal has shown ^C
-        print(f"{after_the_key}app.py: interrupted; run the same command to resume", file=sys.stderr)
+        print(f"{after_the_key}{program(argv)}: interrupted; run the same command to resume", file=sys.stderr)
         return 128 + number
 
 
 def run(argv: Sequence[str]) -> None:
     """Parses the command line, then runs the stages or prints the configuration or the plan."""
     command = flags.parse(argv)
+    for warning in warnings(command.config, command.sources):
+        print(printable(warning), file=sys.stderr)
     if command.print_config:
         print(config_text(command.config, command.sources), flush=True)
         return

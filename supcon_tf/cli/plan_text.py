@@ -43,11 +43,11 @@ def plan_text(plan: Plan) -> str:
 
 
 def _stage_text(plan: StagePlan, asked: config_lib.PlanOptions) -> str:
-    of_devices = f", {plan.share:,} a device" if plan.replicas > 1 else ""
+    per_device = f", {plan.share:,} a device" if plan.replicas > 1 else ""
     at_a_time = f", {plan.microbatch_size:,} at a time" if plan.microbatch_size is not None else ""
     steps, view = plan.steps.total_steps, "a view" if plan.views > 1 else "an image"
     rows = [
-        ("batch", f"{plan.batch_size:,} images{of_devices}{at_a_time}"),
+        ("batch", f"{plan.batch_size:,} images{per_device}{at_a_time}"),
         ("steps", f"{steps:,} in {_count(plan.steps.epochs, 'epoch')}"),
         ("images seen", f"{plan.images_seen:,}" + (f", in {plan.views} views each" if plan.views > 1 else "")),
         ("peak learning rate", f"{plan.peak_learning_rate:.4g}"),
@@ -94,11 +94,11 @@ def _fit_lines(plan: StagePlan, limit: float) -> List[str]:
         ]
     lines = [f"  does not fit into {limit:g} GB; the nearest that does:"]
     for fit in found:
-        of_fit = fit.plan
-        facts = [_bytes(total(of_fit.memory)), f"peak learning rate {of_fit.peak_learning_rate:.4g}"]
-        if of_fit.microbatch_size is not None:
-            facts.append(f"batch statistics of {_count(of_fit.microbatch_size, 'image')}")
-        work = total(of_fit.flops) * of_fit.steps.total_steps / (total(plan.flops) * plan.steps.total_steps)
+        fitting = fit.plan
+        facts = [_bytes(total(fitting.memory)), f"peak learning rate {fitting.peak_learning_rate:.4g}"]
+        if fitting.microbatch_size is not None:
+            facts.append(f"batch statistics of {_count(fitting.microbatch_size, 'image')}")
+        work = total(fitting.flops) * fitting.steps.total_steps / (total(plan.flops) * plan.steps.total_steps)
         facts.append(f"{work:.2f} times the operations")
         flags = " ".join(config_lib.as_flag(name, value) for name, value in fit.options.items())
         lines.append(f"    {flags}: {', '.join(facts)}")

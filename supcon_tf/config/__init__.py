@@ -5,6 +5,7 @@ Imports no TensorFlow, so that `--help` and mistakes are answered at once.
 
 from supcon_tf.config.choices import (
     ANCHORS,
+    COLOUR_POLICIES,
     CONTRASTIVE_LOSSES,
     DENOMINATORS,
     ENCODERS,
@@ -13,6 +14,7 @@ from supcon_tf.config.choices import (
     KERAS_ENCODERS,
     MIXES,
     MODES,
+    MOMENTUM_OPTIMIZERS,
     OPTIMIZERS,
     PARTS,
     POLICIES,
@@ -24,6 +26,7 @@ from supcon_tf.config.choices import (
     SUMMATIONS,
 )
 from supcon_tf.config.field import Option
+from supcon_tf.config.no_effect import without_effect
 from supcon_tf.config.options import (
     CROP_MIN_AREA,
     EVAL_CROP,
@@ -49,6 +52,7 @@ from supcon_tf.config.values import (
     as_flag,
     check_values,
     from_values,
+    option_text,
     options,
     plan_from_values,
     plan_options,
@@ -58,6 +62,7 @@ from supcon_tf.config.values import (
 
 __all__ = [
     "ANCHORS",
+    "COLOUR_POLICIES",
     "CONTRASTIVE_LOSSES",
     "CROP_MIN_AREA",
     "DENOMINATORS",
@@ -68,6 +73,7 @@ __all__ = [
     "KERAS_ENCODERS",
     "MIXES",
     "MODES",
+    "MOMENTUM_OPTIMIZERS",
     "OPTIMIZERS",
     "PARTS",
     "POLICIES",
@@ -101,6 +107,7 @@ __all__ = [
     "identity",
     "is_path",
     "name_in_stage",
+    "option_text",
     "options",
     "plan_from_values",
     "plan_options",
@@ -108,4 +115,5 @@ __all__ = [
     "value_text",
     "values",
     "with_later_stages",
+    "without_effect",
 ]

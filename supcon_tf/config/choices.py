@@ -12,16 +12,16 @@ PARTS = ("encoder", "projection_head", "classifier")
 
 # Options that only some encoders take. Each encoder rejects those that it does not list.
 OPTIONS_OF_SOME_ENCODERS = ("encoder_weights", "encoder_width", "stem", "sync_batch_norm")
-_OF_RESIDUAL_NETWORKS = ("encoder_width", "stem", "sync_batch_norm")
+_RESIDUAL_OPTIONS = ("encoder_width", "stem", "sync_batch_norm")
 # Encoder → the options of `OPTIONS_OF_SOME_ENCODERS` that it takes
 ENCODERS: Dict[str, Tuple[str, ...]] = {
-    "small": _OF_RESIDUAL_NETWORKS,
-    "resnet18": _OF_RESIDUAL_NETWORKS,
-    "resnet34": _OF_RESIDUAL_NETWORKS,
-    "resnet50": _OF_RESIDUAL_NETWORKS,
-    "resnet101": _OF_RESIDUAL_NETWORKS,
-    "resnet152": _OF_RESIDUAL_NETWORKS,
-    "resnet200": _OF_RESIDUAL_NETWORKS,
+    "small": _RESIDUAL_OPTIONS,
+    "resnet18": _RESIDUAL_OPTIONS,
+    "resnet34": _RESIDUAL_OPTIONS,
+    "resnet50": _RESIDUAL_OPTIONS,
+    "resnet101": _RESIDUAL_OPTIONS,
+    "resnet152": _RESIDUAL_OPTIONS,
+    "resnet200": _RESIDUAL_OPTIONS,
 }
 _KERAS_FAMILIES = {
     "ConvNeXt": ("Base", "Large", "Small", "Tiny", "XLarge"),
@@ -64,10 +64,12 @@ POLICIES = (
     "crop_flip",
     "none",
 )
+COLOUR_POLICIES = ("simclr", "stacked_randaugment")  # those with jitter, grey and blur
 JITTER_STYLES = ("torchvision", "tensorflow")
 MIXES = ("none", "mixup", "cutmix")
 
 OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
+MOMENTUM_OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop")  # those that `momentum` applies to
 SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")

@@ -20,6 +20,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError, is_utf8
 
 def check(config: Config) -> None:
     """Raises ArgumentError if two options contradict each other, or if an option has no effect with the others."""
+    _check_stages(config)
     _check_redo(config)
     _check_text(config)
     _check_devices(config)
@@ -53,6 +54,16 @@ def _changed(options: Any, names: Iterable[str]) -> Iterable[Tuple[str, Any]]:
         value = getattr(options, name)
         if value != getattr(type(options), name):
             yield name, value
+
+
+def _check_stages(config: Config) -> None:
+    if config.run.mode == "ce" and set(config.run.stages) == {"linear"}:
+        raise ArgumentError(
+            "stages",
+            config.run.stages,
+            "mode ce trains its classifier in the stage 'pretrain'; give {stages}",
+            stages="pretrain",
+        )
 
 
 def _check_redo(config: Config) -> None:

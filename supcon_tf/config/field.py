@@ -30,6 +30,7 @@ def option(
     default: Any,
     help: str,
     *,
+    none: str = "",
     choices: Optional[Sequence[str]] = None,
     check_other: Optional[Callable[[str], None]] = None,
     minimum: Optional[float] = None,
@@ -40,8 +41,10 @@ def option(
     """Returns a dataclass field with what the command line needs to know about it.
 
     Args:
-      default: value unless a recipe or the user sets one; None lets the program decide.
+      default: value unless a recipe or the user sets one.
       help: one or two sentences for `--help`. `{field}` becomes the flag of another option of the same group.
+      none: what the default means if it is None or (), in a word or two: 'none', 'all'. 'automatic' if the program
+        decides; the help then says how, after "Default:".
       choices: allowed values; for a list, allowed elements.
       check_other: accepts further values: it raises ArgumentError for a value that is not allowed.
       minimum, maximum: inclusive bounds of a number.
@@ -51,6 +54,7 @@ def option(
     """
     metadata = {
         "help": help,
+        "none": none,
         "choices": choices,
         "check_other": check_other,
         "minimum": minimum,

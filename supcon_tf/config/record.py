@@ -43,10 +43,10 @@ def first_stage(name: str, mode: str) -> str:
       name: the option's name.
       mode: the mode of the run. Only in mode 'ce' has the stage 'pretrain' a classifier.
     """
-    of_linear = {option.name for option in options() if option.group == "linear"} | {"linear_augment"}
+    linear_only = {option.name for option in options() if option.group == "linear"} | {"linear_augment"}
     if mode != "ce":
-        of_linear |= {"label_smoothing", "zero_classifier"}
-    return "linear" if name in of_linear else "pretrain"
+        linear_only |= {"label_smoothing", "zero_classifier"}
+    return "linear" if name in linear_only else "pretrain"
 
 
 def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
@@ -56,7 +56,7 @@ def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
       old: the content of `config.json`.
 
     Raises:
-      UserError: the record is from before version 0.1, whose runs cannot be resumed.
+      UserError: the record is from before version 0.1, whose runs cannot be resumed; see docs/runs.md.
     """
     defaults = _as_json(identity(Config()))
     outdated = "whitening" not in old or any(

@@ -1,6 +1,7 @@
 """Option values to and from dicts and text."""
 
 import dataclasses
+import functools
 import math
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
@@ -102,13 +103,29 @@ def as_flag(name: str, value: Any) -> str:
         return f"--{name}"
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value_text(value)}"
+    return f"--{name}={option_text(name, value)}"
+
+
+def option_text(name: str, value: Any) -> str:
+    """Returns the value of option `name` the way the command line writes it.
+
+    None and (), which nobody can type, are what the option says that they mean.
+
+    >>> option_text("stages", ("linear", "evaluate")), option_text("max_examples", None)
+    ('linear,evaluate', '(all)')
+    """
+    meaning = _meanings_of_none().get(name, "none")
+    return f"({meaning})" if meaning and value in (None, ()) else value_text(value)
+
+
+@functools.cache
+def _meanings_of_none() -> Dict[str, str]:
+    """Returns option name → what None or () mean; see `field.option`."""
+    return {option.name: option.metadata["none"] for option in (*options(), *plan_options())}
 
 
 def value_text(value: Any) -> str:
-    """Returns a value the way the command line writes it."""
-    if value is None:
-        return "(automatic)"
+    """Returns a value other than None the way the command line writes it; see `option_text`."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):

@@ -48,4 +48,4 @@ def check_classes(images: TrainingImages) -> List[str]:
 def _warning(problem: str, classes: np.ndarray, whole: np.ndarray, names: Sequence[str]) -> str:
     named = ", ".join(names[label] for label in classes[:NAMED])
     more = f" and {len(classes) - NAMED} more" if len(classes) > NAMED else ""
-    return printable(f"Warning: {problem}: {len(classes)} of {len(whole)}: {named}{more}")
+    return printable(f"Warning: {problem}: {len(classes):,} of {len(whole):,}: {named}{more}")

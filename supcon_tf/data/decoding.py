@@ -39,7 +39,7 @@ class BadImages:
     def report(self) -> None:
         """Prints the number of skipped images on stderr, if there are any."""
         if self._seen:
-            print(f"Images that cannot be decoded, skipped: {len(self)}", file=sys.stderr, flush=True)
+            print(f"Images that cannot be decoded, skipped: {len(self):,}", file=sys.stderr, flush=True)
 
 
 def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> tf.Tensor:

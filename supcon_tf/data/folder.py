@@ -84,7 +84,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             example = {"image": image.content}
             yield file.name, {**example, "label": file.label} if config.class_names else example
         if empty:
-            problem = f"none of the {len(files)} files for '{split}' is an image"
+            problem = f"none of the {len(files):,} files for '{split}' is an image"
             raise ArgumentError("dataset", PREFIX + config.folder, problem)
 
 
@@ -117,7 +117,7 @@ def builder(
     splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level)
     if listing.passed_over:
         example = printable(listing.passed_over[0])
-        remarks.append(f"Passed over, hidden or of the system: {len(listing.passed_over)}, e.g. {example}")
+        remarks.append(f"Passed over, hidden or of the system: {len(listing.passed_over):,}, e.g. {example}")
     class_names = tuple(sorted({file.label for file in splits["train"]} - {""}))
     digest = hashlib.sha256(repr((class_names, on_bad_image)).encode())
     for split, members in splits.items():
@@ -144,7 +144,7 @@ def report(folder: Folder) -> None:
     for name, reason in skipped[:NAMED]:
         print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
     if skipped:
-        print(printable(f"Files of {config.folder} that are not images, skipped: {len(skipped)}"), file=sys.stderr)
+        print(printable(f"Files of {config.folder} that are not images, skipped: {len(skipped):,}"), file=sys.stderr)
     if config.class_names:
         print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
 

@@ -92,7 +92,7 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
 
 
 def _remark(reason: str, names: Sequence[str]) -> str:
-    return printable(f"Not used, {reason}: {len(names)}, e.g. {names[0]}")
+    return printable(f"Not used, {reason}: {len(names):,}, e.g. {names[0]}")
 
 
 def _tables(names: Sequence[str]) -> List[str]:

@@ -56,14 +56,14 @@ def training_batches(
       Batches as `supcon_tf.batch` describes them, for one replica each: what `make_views` returns, and labels. Images
       with several classes have weights too.
     """
-    of_labelled = dataclasses.replace(epochs, batch_size=epochs.labelled, unlabelled=0)
+    labelled_steps = dataclasses.replace(epochs, batch_size=epochs.labelled, unlabelled=0)
     channels = images.data.image_shape[2]
-    dataset = _views(images, make_views, of_labelled, seed, start_step, context, channels)
+    dataset = _views(images, make_views, labelled_steps, seed, start_step, context, channels)
     if epochs.unlabelled:
         assert unlabelled is not None
         passes = -(-epochs.total_steps * epochs.unlabelled // unlabelled.size)
-        of_unlabelled = StepSchedule(epochs.unlabelled, unlabelled.size, passes)
-        others = _views(unlabelled, make_views, of_unlabelled, seed, start_step, context, channels, labelled=False)
+        unlabelled_steps = StepSchedule(epochs.unlabelled, unlabelled.size, passes)
+        others = _views(unlabelled, make_views, unlabelled_steps, seed, start_step, context, channels, labelled=False)
         pattern = sampling.is_unlabelled(epochs.batch_size, epochs.unlabelled)
         turns = tf.data.Dataset.from_tensor_slices(pattern[: epochs.batch_size // context.num_input_pipelines])
         turns = turns.map(lambda turn: tf.cast(turn, tf.int64)).repeat()

@@ -79,17 +79,17 @@ def stored_shape(content: tf.Tensor) -> tf.Tensor:
       tf.errors.InvalidArgumentError: the header of a JPEG is damaged.
     """
 
-    def of_png() -> tf.Tensor:
+    def png_shape() -> tf.Tensor:
         width_and_height = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
         width, height = tf.unstack(tf.cast(tf.ensure_shape(width_and_height, [2]), tf.int64))
         return tf.stack([height, width, tf.constant(0, tf.int64)])
 
-    def of_jpeg() -> tf.Tensor:
+    def jpeg_shape() -> tf.Tensor:
         return tf.cast(tf.io.extract_jpeg_shape(content), tf.int64)
 
     is_png = (tf.strings.substr(content, 0, len(PNG)) == PNG) & (tf.strings.length(content) > 24)
     is_jpeg = tf.strings.substr(content, 0, len(JPEG)) == JPEG
-    return tf.cond(is_jpeg, of_jpeg, lambda: tf.cond(is_png, of_png, lambda: tf.zeros([3], tf.int64)))
+    return tf.cond(is_jpeg, jpeg_shape, lambda: tf.cond(is_png, png_shape, lambda: tf.zeros([3], tf.int64)))
 
 
 def decode_each(

@@ -78,7 +78,7 @@ def find_damaged_file(data: ImageData, split: str) -> Optional[Tuple[str, str]]:
         except tf.errors.DataLossError as error:
             return part.path, error.message.split(" [Op:")[0].rpartition("}} ")[2].partition("'")[0]
         if count < part.skip + part.take:
-            return part.path, f"{count} of {part.skip + part.take} examples"
+            return part.path, f"{count:,} of {part.skip + part.take:,} examples"
     return None
 
 
@@ -106,27 +106,27 @@ def read(parts: tf.data.Dataset) -> tf.data.Dataset:
       parts: `FilePart`s, as from `columns`.
     """
 
-    def of_file(part: FilePart) -> tf.data.Dataset:
+    def read_file(part: FilePart) -> tf.data.Dataset:
         records = tf.data.TFRecordDataset(part.path, buffer_size=1 << 20)
         records = records.skip(tf.cast(part.skip, tf.int64)).take(tf.cast(part.take, tf.int64))
         return records.enumerate(tf.cast(part.first, tf.int64))
 
-    return _side_by_side(parts, of_file)
+    return _side_by_side(parts, read_file)
 
 
 def indices(parts: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the indices alone, in the order of `read`, without reading the files."""
 
-    def of_file(part: FilePart) -> tf.data.Dataset:
+    def read_file(part: FilePart) -> tf.data.Dataset:
         first = tf.cast(part.first, tf.int64)
         return tf.data.Dataset.range(first, first + tf.cast(part.take, tf.int64))
 
-    return _side_by_side(parts, of_file)
+    return _side_by_side(parts, read_file)
 
 
-def _side_by_side(parts: tf.data.Dataset, of_file: Callable[[FilePart], tf.data.Dataset]) -> tf.data.Dataset:
+def _side_by_side(parts: tf.data.Dataset, read_file: Callable[[FilePart], tf.data.Dataset]) -> tf.data.Dataset:
     return parts.interleave(
-        of_file,
+        read_file,
         cycle_length=FILES_AT_A_TIME,
         block_length=BLOCK,
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -180,7 +180,7 @@ def read_index(data: ImageData, split: str) -> Index:
     """Reads the split once from end to end and returns its index, which takes 28 bytes per example."""
     parts = file_parts(data, split)
 
-    def of_part(part: FilePart) -> Tuple[np.ndarray, np.ndarray]:
+    def read_part(part: FilePart) -> Tuple[np.ndarray, np.ndarray]:
         records = tf.data.TFRecordDataset(part.path, buffer_size=1 << 20).take(part.skip + part.take)
         lengths_and_labels = records.map(
             lambda record: (tf.strings.length(record), parse(data, record)[1]), num_parallel_calls=tf.data.AUTOTUNE
@@ -190,7 +190,7 @@ def read_index(data: ImageData, split: str) -> Index:
         return lengths.astype(np.int64), labels
 
     with concurrent.futures.ThreadPoolExecutor(FILES_AT_A_TIME) as threads:
-        read_parts = list(threads.map(of_part, parts))
+        read_parts = list(threads.map(read_part, parts))
     offsets, lengths, labels, files = [], [], [], []
     for number, (part, (all_lengths, all_labels)) in enumerate(zip(parts, read_parts)):
         starts = np.cumsum(all_lengths + FRAME) - all_lengths - FRAME

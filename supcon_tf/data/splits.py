@@ -1,6 +1,5 @@
 """Chooses the splits for training, validation and evaluation, and computes with slices."""
 
-import difflib
 import sys
 from typing import List, NamedTuple, Optional
 
@@ -8,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from supcon_tf.config import DataOptions
-from supcon_tf.errors import NAME_ONLY, ArgumentError, arguments_called, as_keyword
+from supcon_tf.errors import NAME_ONLY, ArgumentError, arguments_called, as_keyword, did_you_mean
 
 LABELS_TO_LOOK_AT = 32  # a split counts as unlabelled if this number of its first images have no label
 
@@ -89,9 +88,8 @@ def ranges(builder: tfds.core.DatasetBuilder, split: Optional[str]) -> List[Rang
     for part in split.split("+"):
         name = part.split("[")[0].strip()
         if name not in splits and name != "all":
-            near = difflib.get_close_matches(name, splits, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ArgumentError("split", split, f"there is no split '{name}', only {', '.join(splits)}{hint}")
+            problem = f"there is no split '{name}', only {', '.join(splits)}{did_you_mean(name, splits)}"
+            raise ArgumentError("split", split, problem)
     try:
         parsed = tfds.core.ReadInstruction.from_spec(split)
     except Exception as error:
@@ -107,7 +105,7 @@ def ranges(builder: tfds.core.DatasetBuilder, split: Optional[str]) -> List[Rang
     ]
     if any(start >= stop for _, start, stop in found):
         # TFDS would read a slice that ends before it starts up to the end of the split.
-        sizes = ", ".join(f"{name}: {info.num_examples}" for name, info in splits.items())
+        sizes = ", ".join(f"{name}: {info.num_examples:,}" for name, info in splits.items())
         raise ArgumentError("split", split, f"it, or a part of it, has no images (images by split: {sizes})")
     return found
 

@@ -86,16 +86,16 @@ def plan_steps(
     if batch_size % replicas:
         nearest = max(round(batch_size / replicas), 1) * replicas
         raise ArgumentError(
-            "batch_size", batch_size, f"must be a multiple of the {replicas} replicas; the nearest is {nearest}"
+            "batch_size", batch_size, f"must be a multiple of the {replicas:,} replicas; the nearest is {nearest}"
         )
     unlabelled_in_batch = _unlabelled_in_batch(batch_size, replicas, unlabelled, unlabelled_share)
     labelled = batch_size - unlabelled_in_batch
     if images < labelled:
         if unlabelled_in_batch:
             raise ArgumentError(
-                "batch_size", batch_size, f"needs {labelled} labelled images, but the data set has {images}"
+                "batch_size", batch_size, f"needs {labelled:,} labelled images, but the data set has {images:,}"
             )
-        raise ArgumentError("batch_size", batch_size, f"exceeds the {images} training images; give {images} or less")
+        raise ArgumentError("batch_size", batch_size, f"exceeds the {images:,} training images; give {images} or less")
     if classes_per_batch is None:
         return StepSchedule(batch_size, images, epochs, unlabelled_in_batch)
     _check_classes_per_batch(classes_per_batch, num_classes, labelled)
@@ -115,7 +115,7 @@ def _unlabelled_in_batch(batch_size: int, replicas: int, unlabelled: Optional[in
         raise ArgumentError(
             "unlabelled_share",
             share,
-            f"a batch needs {count} unlabelled images, but there are {unlabelled}; give a smaller share or "
+            f"a batch needs {count:,} unlabelled images, but there are {unlabelled:,}; give a smaller share or "
             "{batch_size}",
             batch_size=NAME_ONLY,
         )
@@ -128,7 +128,7 @@ def _check_classes_per_batch(classes_per_batch: int, num_classes: int, labelled:
         raise ArgumentError(
             "classes_per_batch",
             classes_per_batch,
-            f"only {num_classes} classes have training images; give {num_classes} or less",
+            f"only {num_classes:,} classes have training images; give {num_classes} or less",
         )
     if labelled % classes_per_batch:
         divisors = (count for count in range(1, num_classes + 1) if labelled % count == 0)
@@ -136,5 +136,5 @@ def _check_classes_per_batch(classes_per_batch: int, num_classes: int, labelled:
         raise ArgumentError(
             "classes_per_batch",
             classes_per_batch,
-            f"must divide the {labelled} labelled images of a batch; the nearest is {nearest}",
+            f"must divide the {labelled:,} labelled images of a batch; the nearest is {nearest}",
         )

@@ -16,7 +16,7 @@ from supcon_tf.data.training_images import TrainingImages
 SMALL_BYTES = 1 << 30  # all pipelines draw from all images if these take at most this size
 SHUFFLE_BYTES = 1 << 30  # size of the shuffle buffer for larger data sets
 
-OfEpoch = Callable[[tf.Tensor], tf.data.Dataset]  # epoch → its examples, or their positions
+MakeEpoch = Callable[[tf.Tensor], tf.data.Dataset]  # epoch → its examples, or their positions
 
 
 class Pool(NamedTuple):
@@ -91,7 +91,7 @@ def _choose_pool(images: TrainingImages, steps: StepSchedule, context: tf.distri
     return Pool(False, own, number * size, size, steps.batch_size // pipelines)
 
 
-def _balanced(images: TrainingImages, steps: StepSchedule, seed: int) -> OfEpoch:
+def _balanced(images: TrainingImages, steps: StepSchedule, seed: int) -> MakeEpoch:
     """Returns a function from an epoch to the positions of its class-balanced batches, batch after batch."""
     assert steps.classes_per_batch is not None
     members, sizes = images.classes
@@ -107,7 +107,7 @@ def _balanced(images: TrainingImages, steps: StepSchedule, seed: int) -> OfEpoch
 
 
 def _all_epochs(
-    of_epoch: OfEpoch, *, pool: Pool, steps: StepSchedule, start_step: int, context: tf.distribute.InputContext
+    make_epoch: MakeEpoch, *, pool: Pool, steps: StepSchedule, start_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
     """Returns (epoch, *example) of the remaining steps, epoch after epoch: this pipeline's share of each batch."""
     epoch_size = steps.images if pool.shared else pool.size
@@ -115,7 +115,7 @@ def _all_epochs(
 
     def rest_of(epoch: tf.Tensor) -> tf.data.Dataset:
         skipped = tf.where(epoch == start_epoch, tf.constant(done, tf.int64), 0)
-        return of_epoch(epoch).skip(skipped).map(lambda *example: (epoch, *example))
+        return make_epoch(epoch).skip(skipped).map(lambda *example: (epoch, *example))
 
     examples = tf.data.Dataset.range(start_epoch, tf.int64.max).flat_map(rest_of)
     examples = examples.take((steps.total_steps - start_step) * pool.batch_size)

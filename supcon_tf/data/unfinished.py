@@ -22,18 +22,18 @@ PREFIX = "incomplete.supcon_tf-"
 @contextlib.contextmanager
 def marked() -> Iterator[None]:
     """Makes TFDS prepare data in folders that `remove_leftovers` knows."""
-    of_tfds = utils.incomplete_dir
+    original = utils.incomplete_dir
 
     def incomplete_dir(dirname: Any, *args: Any, **options: Any) -> Any:
         if fcntl is None or "://" in os.fspath(dirname):
-            return of_tfds(dirname, *args, **options)
+            return original(dirname, *args, **options)
         return _incomplete_dir(os.path.abspath(dirname))
 
     utils.incomplete_dir = incomplete_dir
     try:
         yield
     finally:
-        utils.incomplete_dir = of_tfds
+        utils.incomplete_dir = original
 
 
 def remove_leftovers(folder: str) -> None:

@@ -38,8 +38,8 @@ def measure(images: TrainingImages) -> Whitening:
         number = tf.cast(tf.size(pixels) // channels, tf.float64)
         return counted * tf.reduce_sum([pixels, pixels**2], axis=[1, 2]) / number, counted
 
-    def add(totals: Sums, of_image: Sums) -> Sums:
-        return totals[0] + of_image[0], totals[1] + of_image[1]
+    def add(totals: Sums, image_sums: Sums) -> Sums:
+        return totals[0] + image_sums[0], totals[1] + image_sums[1]
 
     stored = images.stored(records.file_parts(data, data.train_split))
     measured = stored.take(IMAGES).map(moments, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -98,9 +98,9 @@ def start_again(lost: WorkersLost, argv: Sequence[str]) -> None:
             f"TF_CONFIG: lost the other workers {starts} times without a step in between ({lost}); find out what stops "
             "them, then start the same command on each"
         )
-    print(
-        f"app.py: lost the other workers ({lost}); starting again at the last checkpoint", file=sys.stderr, flush=True
-    )
+    program = os.path.basename(argv[0])
+    notice = f"{program}: lost the other workers ({lost}); starting again at the last checkpoint"
+    print(notice, file=sys.stderr, flush=True)
     time.sleep(2.0 ** (starts - 1))
     os.environ[FRUITLESS_STARTS] = str(starts)
     for descriptor in os.listdir("/dev/fd"):

@@ -65,7 +65,7 @@ class NPairsLoss(keras.losses.Loss):
         own = projections_by_view(y_pred, self.normalize)
         if own.shape[1] != 2:
             raise ArgumentError("projections", NAME_ONLY, f"must be [batch, 2, dim], not of shape {own.shape}")
-        classes, projections = _of_all_replicas(y_true, own)
+        classes, projections = _gather_batch(y_true, own)
         similarities = tf.matmul(projections[:, 0], projections[:, 1], transpose_b=True)
         loss = tensorflow_addons().losses.npairs_loss(classes, similarities / temperature_now(self.temperature))
         return tf.fill([size_of(own, 0)], loss)
@@ -113,7 +113,7 @@ class TripletLoss(keras.losses.Loss):
           ValueError: the shape does not fit.
         """
         own = projections_by_view(y_pred, self.normalize)
-        classes, projections = _of_all_replicas(y_true, own)
+        classes, projections = _gather_batch(y_true, own)
         rows = tf.reshape(projections, [-1, projections.shape[2]])
         loss = tensorflow_addons().losses.triplet_hard_loss(
             tf.repeat(classes, tf.shape(projections)[1]), rows, soft=True
@@ -124,7 +124,7 @@ class TripletLoss(keras.losses.Loss):
         return {**super().get_config(), "normalize": self.normalize}
 
 
-def _of_all_replicas(y_true: tf.Tensor, projections: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+def _gather_batch(y_true: tf.Tensor, projections: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     """Returns classes `[global_batch]` and projections `[global_batch, views, dim]`."""
     labels = class_indices(y_true, size_of(projections, 0))
     return image_classes(gather(labels)).number, gather(projections)

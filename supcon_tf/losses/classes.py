@@ -55,9 +55,9 @@ def classes_with_memory(labels: tf.Tensor, memory: Memory) -> Tuple[ImageClasses
       The classes, whose `size` counts images of the batch only; the number of valid rows of the memory in each class,
       `[batch + size]` int32.
     """
-    of_memory = tf.where(memory.valid, memory.labels, UNLABELLED)
-    dtype = tf.int64 if tf.int64 in (labels.dtype, of_memory.dtype) else tf.int32
-    classes = image_classes(tf.concat([tf.cast(labels, dtype), tf.cast(of_memory, dtype)], axis=0))
+    memory_labels = tf.where(memory.valid, memory.labels, UNLABELLED)
+    dtype = tf.int64 if tf.int64 in (labels.dtype, memory_labels.dtype) else tf.int32
+    classes = image_classes(tf.concat([tf.cast(labels, dtype), tf.cast(memory_labels, dtype)], axis=0))
     classes_of_memory = classes.number[size_of(labels, 0) :]
     sizes = tf.math.unsorted_segment_sum(tf.cast(memory.valid, tf.int32), classes_of_memory, tf.size(classes.number))
     in_memory = tf.gather(sizes, classes.number)

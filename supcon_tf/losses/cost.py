@@ -31,7 +31,7 @@ class _Blocks(NamedTuple):
     symmetric: bool
 
 
-def of_supcon(
+def supcon_cost(
     images: int, replicas: int, views: int, dim: int, *, memory: int = 0, by_class: bool = False, exponents: bool = True
 ) -> LossCost:
     """Returns the cost of the streaming loss (`engine.py`, `tiles.py`) on an accelerator.
@@ -58,8 +58,8 @@ def of_supcon(
         gradient += pairs * number * (2 if symmetric else 1)
     working = max(pairs for _, pairs, _ in blocks)
     # Projections as gathered, as scaled, and as sorted; in Eq. 2 also weighted, for the sums of each class.
-    of_batch = (rows * (3 if by_class else 4) + 2 * memory) * dim
-    of_anchors = 2 * rows * len(Anchors._fields)
+    batch_rows = (rows * (3 if by_class else 4) + 2 * memory) * dim
+    anchor_values = 2 * rows * len(Anchors._fields)
     gathered = {
         "projections": rows * dim * FLOAT,
         # The loss and its diagnostics each gather labels and the replica that a row belongs to.
@@ -68,7 +68,7 @@ def of_supcon(
     }
     return LossCost(
         2 * dim * (computed + gradient),
-        FLOAT * (kept_pairs + working + of_batch + of_anchors),
+        FLOAT * (kept_pairs + working + batch_rows + anchor_values),
         _gathered(gathered, replicas),
     )
 
@@ -77,7 +77,7 @@ def of_supcon(
 MATRICES = {"npairs": 4, "triplet": 8}
 
 
-def of_all_pairs(images: int, replicas: int, views: int, dim: int, *, name: str) -> LossCost:
+def all_pairs_cost(images: int, replicas: int, views: int, dim: int, *, name: str) -> LossCost:
     """Returns the cost of 'npairs' and 'triplet' (`baselines.py`): every replica holds a few matrices of all pairs."""
     rows = images if name == "npairs" else images * views
     pairs = rows * rows
@@ -89,8 +89,8 @@ def of_all_pairs(images: int, replicas: int, views: int, dim: int, *, name: str)
     )
 
 
-def _gathered(of_all: Dict[str, int], replicas: int) -> Dict[str, int]:
-    return of_all if replicas > 1 else {}
+def _gathered(gathered: Dict[str, int], replicas: int) -> Dict[str, int]:
+    return gathered if replicas > 1 else {}
 
 
 def _blocks(own: int, others: int, memory: int) -> List[_Blocks]:

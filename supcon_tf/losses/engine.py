@@ -74,10 +74,10 @@ def contrastive_losses(
         return values, functools.partial(backward, residuals)
 
     rows = tf.reshape(projections, [batch * views, projections.shape[2]])
-    of_anchors = tf.reshape(losses(rows, tf.convert_to_tensor(temperature, tf.float32)), [batch, views])
+    anchor_losses = tf.reshape(losses(rows, tf.convert_to_tensor(temperature, tf.float32)), [batch, views])
     # Maxima and masks may hide a NaN from the sums, and the gradient would have it all the same.
     finite = tf.reduce_all(tf.math.is_finite(projections))
-    return of_anchors + tf.where(finite, 0.0, float("nan"))
+    return anchor_losses + tf.where(finite, 0.0, float("nan"))
 
 
 class Residuals(NamedTuple):
@@ -148,8 +148,8 @@ def forward(
         losses = shift - inside_shift + denominator - inside + tf.math.log(positives)
         anchors = anchors._replace(inside=inside)
     else:
-        of_positives = sums[:, 1] if variant.by_class else _similarities_of_class(layout)
-        losses = shift - of_positives / positives + denominator
+        positive_sum = sums[:, 1] if variant.by_class else _similarities_of_class(layout)
+        losses = shift - positive_sum / positives + denominator
     losses = tf.gather(tf.where(counted, losses, 0.0), layout.from_sorted)
     return losses, Residuals(temperature, layout, setting, tiles, kept, anchors)
 
@@ -167,7 +167,7 @@ def backward(residuals: Residuals, upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.T
     others = None if layout.others_index is None else tf.gather(every, layout.others_index)
     rows = layout.own_projections
 
-    def swept(of_memory: bool) -> tf.Tensor:
+    def swept(in_memory: bool) -> tf.Tensor:
         return sweep(
             tiles,
             functools.partial(tile_terms.gradient, setting),
@@ -175,27 +175,27 @@ def backward(residuals: Residuals, upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.T
             own_values=numbers,
             other_values=others,
             kept=kept,
-            of_memory=of_memory,
+            in_memory=in_memory,
         )
 
-    gradient = swept(of_memory=False)
+    gradient = swept(in_memory=False)
     if not setting.variant.by_class:
         per_positive = weight / anchors.positives
-        of_all = Anchors(*tf.unstack(every, axis=1))
-        weighted_rows = (of_all.weight / of_all.positives)[:, tf.newaxis] * layout.all_projections
+        all_anchors = Anchors(*tf.unstack(every, axis=1))
+        weighted_rows = (all_anchors.weight / all_anchors.positives)[:, tf.newaxis] * layout.all_projections
         gradient -= per_positive[:, tf.newaxis] * (
             sum_of_class(layout, layout.all_projections, layout.class_of_all) - 2.0 * rows
         )
         gradient -= sum_of_class(layout, weighted_rows, layout.class_of_all)
-    of_temperature = -tf.reduce_sum(rows * gradient) / (2.0 * temperature)
+    temperature_gradient = -tf.reduce_sum(rows * gradient) / (2.0 * temperature)
     if layout.memory is not None:
-        of_memory = swept(of_memory=True)
+        memory_gradient = swept(in_memory=True)
         if not setting.variant.by_class:
-            of_class = sum_of_class(layout, layout.memory_projections, layout.class_of_memory)
-            of_memory -= per_positive[:, tf.newaxis] * of_class
-        of_temperature -= tf.reduce_sum(rows * of_memory) / temperature
-        gradient += of_memory
-    return tf.gather(gradient, layout.from_sorted) / tf.sqrt(temperature), of_temperature
+            class_sums = sum_of_class(layout, layout.memory_projections, layout.class_of_memory)
+            memory_gradient -= per_positive[:, tf.newaxis] * class_sums
+        temperature_gradient -= tf.reduce_sum(rows * memory_gradient) / temperature
+        gradient += memory_gradient
+    return tf.gather(gradient, layout.from_sorted) / tf.sqrt(temperature), temperature_gradient
 
 
 def _exponents_fit(layout: Layout) -> tf.Tensor:

@@ -78,8 +78,8 @@ def supervised_contrastive_loss(
         raise ArgumentError("memory", type(memory).__name__, "must be a Memory of three tensors, or None")
     z = projections_by_view(projections, normalize)
     if memory is not None:
-        of_memory = class_indices(memory.labels, size_of(memory.projections, 0))
-        memory = contrasts_of_memory(memory._replace(labels=of_memory), z.shape[2], normalize)
+        memory_labels = class_indices(memory.labels, size_of(memory.projections, 0))
+        memory = contrasts_of_memory(memory._replace(labels=memory_labels), z.shape[2], normalize)
     temperature = temperature_now(temperature)
     losses = contrastive_losses(
         z,
@@ -90,8 +90,8 @@ def supervised_contrastive_loss(
         tile_size=tile_size,
         memory=memory,
     )
-    of_images = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
-    return temperature * of_images if scale_by_temperature else of_images
+    image_losses = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
+    return temperature * image_losses if scale_by_temperature else image_losses
 
 
 def check_options(

@@ -163,19 +163,19 @@ def _rows_of_memory(
 def _count(
     variant: LossVariant,
     classes: ImageClasses,
-    of_image: tf.Tensor,
+    image_index: tf.Tensor,
     images: Size,
     views: Size,
     in_memory: Optional[tf.Tensor],
     memory: Optional[Memory],
 ) -> AnchorCounts:
-    """Counts for each own row, which is a view of the image `of_image`."""
+    """Counts for each own row, which is a view of the image `image_index`."""
     class_in_memory: Size = 0
     valid: Size = 0
     if memory is not None:
-        class_in_memory = tf.gather(in_memory, of_image)
+        class_in_memory = tf.gather(in_memory, image_index)
         valid = tf.math.count_nonzero(memory.valid, dtype=tf.int32)
-    size = tf.gather(classes.size, of_image)
+    size = tf.gather(classes.size, image_index)
     positives, in_denominator, counted = variants.counts(variant, size, images, views, class_in_memory, valid)
     return AnchorCounts(tf.cast(tf.maximum(positives, 1), tf.float32), in_denominator > 0, counted)
 

@@ -110,8 +110,8 @@ class MixedSupConLoss(keras.losses.Loss):
         weights = (tf.cast(views, tf.float32) * tf.linalg.matvec(y, images_of_classes))[:, tf.newaxis] - itself
         losses += (to_own / other_views - tf.math.divide_no_nan(to_positives, weights)) / temperature
         losses *= tf.reduce_sum(y, axis=1, keepdims=True)
-        of_images = tf.reduce_mean(losses, axis=1)
-        return temperature * of_images if self.scale_by_temperature else of_images
+        image_losses = tf.reduce_mean(losses, axis=1)
+        return temperature * image_losses if self.scale_by_temperature else image_losses
 
     def diagnostics(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> Dict[str, tf.Tensor]:
         """Returns `collapsed_loss`, the mean unscaled loss of this replica's images if all projections are equal.

@@ -36,8 +36,8 @@ def supervised_contrastive_loss(
         projections = tf.math.l2_normalize(projections, axis=-1)
         memory = memory and memory._replace(projections=tf.math.l2_normalize(memory.projections, axis=-1))
     losses = losses_of_views(labels, projections, temperature, summation, denominator, positives_cap, memory)
-    of_images = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
-    return in_type_of(of_images, temperature) * of_images if scale_by_temperature else of_images
+    image_losses = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
+    return in_type_of(image_losses, temperature) * image_losses if scale_by_temperature else image_losses
 
 
 def losses_of_views(
@@ -54,8 +54,8 @@ def losses_of_views(
     z = contrasts = tf.reshape(projections, [batch * views, dim])
     positive, negative = masks(tf.convert_to_tensor(labels), views, positives_cap)  # P(i) and N(i)
     if memory is not None:
-        of_anchors = tf.repeat(tf.cast(labels, memory.labels.dtype), views)[:, tf.newaxis]
-        same = (of_anchors == memory.labels) & (memory.labels >= 0)
+        anchor_labels = tf.repeat(tf.cast(labels, memory.labels.dtype), views)[:, tf.newaxis]
+        same = (anchor_labels == memory.labels) & (memory.labels >= 0)
         positive = tf.concat([positive, same & memory.valid], axis=1)
         negative = tf.concat([negative, ~same & memory.valid], axis=1)
         contrasts = tf.concat([z, tf.where(memory.valid[:, tf.newaxis], memory.projections, 0)], axis=0)

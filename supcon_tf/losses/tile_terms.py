@@ -45,9 +45,9 @@ def largest(setting: Setting, tile: Tile) -> Received:
     if not _looks_at_classes(setting, tile):
         by_rows = by_columns = [tile.content]
     else:
-        of_rows, of_columns = _masks(setting, tile)
-        by_rows = [tf.where(mask, tile.content, LOWEST) for mask in of_rows]
-        by_columns = [tf.where(mask, tile.content, LOWEST) for mask in of_columns]
+        row_masks, column_masks = _masks(setting, tile)
+        by_rows = [tf.where(mask, tile.content, LOWEST) for mask in row_masks]
+        by_columns = [tf.where(mask, tile.content, LOWEST) for mask in column_masks]
     to_rows = [tf.reduce_max(x, axis=1) for x in by_rows]
     to_columns = [tf.reduce_max(x, axis=0) for x in by_columns]
     return _stack(to_rows, 2, LOWEST), _stack(to_columns, 2, LOWEST)
@@ -58,9 +58,9 @@ def sums(setting: Setting, tile: Tile) -> Received:
     s, rows = tile.content, _as_rows(tile.rows.values)
     columns = _as_columns(tile.columns.values) if tile.symmetric else None
     if _looks_at_classes(setting, tile):
-        of_rows, of_columns = _masks(setting, tile)
-        by_rows = variants.sums(setting.variant, s, of_rows, rows)
-        by_columns = variants.sums(setting.variant, s, of_columns, columns) if columns else []
+        row_masks, column_masks = _masks(setting, tile)
+        by_rows = variants.sums(setting.variant, s, row_masks, rows)
+        by_columns = variants.sums(setting.variant, s, column_masks, columns) if columns else []
     elif _holds_exponentials(setting, tile.near):
         by_rows = by_columns = [s]
     else:
@@ -76,12 +76,12 @@ def sums(setting: Setting, tile: Tile) -> Received:
 def one_positive_sums(setting: Setting, tile: Tile) -> Received:
     """Sums the terms that the positives contribute once D_i is known: width 2."""
     s = tile.content
-    of_rows, of_columns = _masks(setting, tile)
-    by_rows = variants.one_positive_sums(setting.variant, s, of_rows.positives, *_as_rows(tile.rows.values))
+    row_masks, column_masks = _masks(setting, tile)
+    by_rows = variants.one_positive_sums(setting.variant, s, row_masks.positives, *_as_rows(tile.rows.values))
     by_columns = []
     if tile.symmetric:
         columns = _as_columns(tile.columns.values)
-        by_columns = variants.one_positive_sums(setting.variant, s, of_columns.positives, *columns)
+        by_columns = variants.one_positive_sums(setting.variant, s, column_masks.positives, *columns)
     return _stack(map(_sum_rows, by_rows), 2), _stack(map(_sum_columns, by_columns), 2)
 
 
@@ -140,10 +140,10 @@ def _masks(setting: Setting, tile: Tile) -> Tuple[Masks, Masks]:
     """Returns the masks with the rows as anchors, and with the columns."""
     distinct = _distinct(setting, tile.rows, tile.columns)
     rows, columns = tile.rows.marks[:, tf.newaxis], tile.columns.marks[tf.newaxis]
-    of_rows = variants.masks(setting.variant, rows, columns, distinct)
+    row_masks = variants.masks(setting.variant, rows, columns, distinct)
     if setting.variant.positives_cap is None:
-        return of_rows, of_rows
-    return of_rows, variants.masks(setting.variant, columns, rows, distinct)
+        return row_masks, row_masks
+    return row_masks, variants.masks(setting.variant, columns, rows, distinct)
 
 
 def _add(values: Iterable[tf.Tensor]) -> tf.Tensor:

@@ -87,7 +87,7 @@ class Part(NamedTuple):
       number: number of tiles.
       kept: number of tiles that the first sweep keeps.
       symmetric: whether the columns of a tile receive from it too.
-      of_memory: whether these are the tiles M.
+      in_memory: whether these are the tiles M.
     """
 
     columns: Rows
@@ -96,7 +96,7 @@ class Part(NamedTuple):
     number: Size
     kept: Size
     symmetric: bool
-    of_memory: bool
+    in_memory: bool
 
     def runs(self) -> Iterator[Run]:
         """Yields all tiles, as runs."""
@@ -157,7 +157,7 @@ def sweep(
     start: float = 0.0,
     kept: Optional[Kept] = None,
     only_near: bool = False,
-    of_memory: Optional[bool] = None,
+    in_memory: Optional[bool] = None,
 ) -> tf.Tensor:
     """Visits every tile, and combines what each own row receives.
 
@@ -171,7 +171,7 @@ def sweep(
       start: the value of a row before the first tile.
       kept: the tiles that `sweep_and_keep` kept; None computes all.
       only_near: whether to skip far tiles.
-      of_memory: True visits only the memory's tiles, False only those of the batch, None all.
+      in_memory: True visits only the memory's tiles, False only those of the batch, None all.
 
     Returns:
       `[own rows, width]`.
@@ -179,7 +179,7 @@ def sweep(
     own = tiles.own
     totals, values_of_own = _start(own, width, start), _values(own_values, own)
     for number, part in enumerate(tiles.parts):
-        if of_memory is not None and of_memory != part.of_memory:
+        if in_memory is not None and in_memory != part.in_memory:
             continue
         values = _values_of_columns(part, own, values_of_own, other_values)
         for run in part.runs():
@@ -250,7 +250,7 @@ def _values_of_columns(
     """Returns the values of a part's columns, `[blocks, values, rows]`; a memory has none."""
     if part.columns is own:
         return values_of_own
-    return _values(None if part.of_memory else other_values, part.columns)
+    return _values(None if part.in_memory else other_values, part.columns)
 
 
 def _side(rows: Rows, values: Optional[tf.Tensor], block: tf.Tensor) -> Side:
@@ -301,9 +301,9 @@ def _pairs(own: Rows, columns: Rows, diagonal: bool, symmetric: bool, by_class: 
     may_have_gaps = own.may_have_gaps or columns.may_have_gaps
     near = tf.zeros([own.blocks, columns.blocks], tf.bool)
     if by_class:  # sorted, so blocks share a class if their ranges of classes overlap
-        of_own, of_columns = own.marks[..., 0], columns.marks[..., 0]
-        near |= (tf.reduce_min(of_own, 1)[:, tf.newaxis] <= tf.reduce_max(of_columns, 1)) & (
-            tf.reduce_max(of_own, 1)[:, tf.newaxis] >= tf.reduce_min(of_columns, 1)
+        row_marks, column_marks = own.marks[..., 0], columns.marks[..., 0]
+        near |= (tf.reduce_min(row_marks, 1)[:, tf.newaxis] <= tf.reduce_max(column_marks, 1)) & (
+            tf.reduce_max(row_marks, 1)[:, tf.newaxis] >= tf.reduce_min(column_marks, 1)
         )
     if may_have_gaps:
         near |= (tf.reduce_min(own.index, 1)[:, tf.newaxis] < 0) | (tf.reduce_min(columns.index, 1) < 0)

@@ -132,11 +132,11 @@ def sums(variant: LossVariant, s: tf.Tensor, masks: Masks, shifts: Sequence[tf.T
 
     `shifts` are subtracted from the similarities in the exponents, of the denominator and of the positives.
     """
-    of_denominator = tf.where(masks.denominator, tf.exp(s - shifts[0]), 0.0)
+    denominator_terms = tf.where(masks.denominator, tf.exp(s - shifts[0]), 0.0)
     if variant.denominator == "one_positive":
-        return [of_denominator]
-    of_positives = tf.exp(s - shifts[1]) if variant.summation == "in" else s
-    return [of_denominator, tf.where(masks.positives, of_positives, 0.0)]
+        return [denominator_terms]
+    positive_terms = tf.exp(s - shifts[1]) if variant.summation == "in" else s
+    return [denominator_terms, tf.where(masks.positives, positive_terms, 0.0)]
 
 
 def one_positive_sums(

@@ -85,9 +85,9 @@ class LAMB(keras.optimizers.Optimizer):
         rate = tf.cast(self.learning_rate, dtype)
         if position not in self.excluded:
             update += self.decay_in_step * variable
-            of_weight, of_update = tf.norm(variable), tf.norm(update)
-            ratio = tf.math.divide_no_nan(of_weight, of_update)
-            rate = rate * tf.where((of_weight > 0) & (of_update > 0), ratio, 1.0)
+            weight_norm, update_norm = tf.norm(variable), tf.norm(update)
+            ratio = tf.math.divide_no_nan(weight_norm, update_norm)
+            rate = rate * tf.where((weight_norm > 0) & (update_norm > 0), ratio, 1.0)
         variable.assign_sub(rate * update)
 
     def get_config(self) -> Dict[str, Any]:

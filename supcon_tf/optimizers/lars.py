@@ -90,9 +90,9 @@ class LARS(keras.optimizers.Optimizer):
             gradient += self.decay_in_gradient * variable
         rate = tf.cast(self.learning_rate, variable.dtype)
         if position not in self._unadapted:
-            of_weight, of_gradient = tf.norm(variable), tf.norm(gradient)
-            ratio = self.trust_coefficient * tf.math.divide_no_nan(of_weight, of_gradient)
-            rate = rate * tf.where((of_weight > 0) & (of_gradient > 0), ratio, 1.0)
+            weight_norm, gradient_norm = tf.norm(variable), tf.norm(gradient)
+            ratio = self.trust_coefficient * tf.math.divide_no_nan(weight_norm, gradient_norm)
+            rate = rate * tf.where((weight_norm > 0) & (gradient_norm > 0), ratio, 1.0)
         velocity.assign(self.momentum * velocity + rate * gradient)
         variable.assign_sub(velocity)
 

@@ -95,14 +95,14 @@ def count(
     # The graph holds the first layer's gradient at the images, but TensorFlow prunes operations without a use.
     needed = _leading_to([x.op for x in gradients if x is not None], operations)
     operations = operations[:end] + [op for op in operations[end:] if op in needed]
-    of_images = _depending_on(images.op, operations)
+    image_operations = _depending_on(images.op, operations)
     uncounted: Set[str] = set()
 
     def flops(first: int, last: int) -> float:
         return _sum_of_flops(operations[first:last], graph, uncounted) / TRACED_IMAGES
 
     def moved(first: int, last: int) -> float:
-        chosen = [op for op in operations[first:last] if op in of_images]
+        chosen = [op for op in operations[first:last] if op in image_operations]
         return sum(map(_moved, chosen)) / TRACED_IMAGES
 
     starts = [0, *(position for _, position in ends)]
@@ -112,9 +112,9 @@ def count(
         backward=flops(end, len(operations)),
         moved=moved(0, len(operations)),
         moved_forward=moved(0, end),
-        kept=sum(map(_size, (x for x in kept if x.op in of_images and x.op != images.op))) / TRACED_IMAGES,
-        peak=_peak(operations, of_images - {images.op}) / TRACED_IMAGES,
-        copies=sum(_bytes(x) for x in kept if x.op.type == "Cast" and x.op not in of_images),
+        kept=sum(map(_size, (x for x in kept if x.op in image_operations and x.op != images.op))) / TRACED_IMAGES,
+        peak=_peak(operations, image_operations - {images.op}) / TRACED_IMAGES,
+        copies=sum(_bytes(x) for x in kept if x.op.type == "Cast" and x.op not in image_operations),
         uncounted=tuple(sorted(uncounted)),
     )
 
@@ -212,22 +212,22 @@ def _elements(*dimensions: Any) -> Optional[int]:
     return None if None in dimensions else 2 * math.prod(dimensions)
 
 
-def _of_convolution(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
+def _convolution_flops(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
     """Counts height × width × input channels of the kernel for each output, or for each entry of its gradient."""
     return lambda op: _elements(result(op).shape.num_elements(), *kernel(op).shape.as_list()[:3])
 
 
-def _of_depthwise(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
+def _depthwise_flops(result: Callable[[tf.Operation], tf.Tensor], kernel: Callable[[tf.Operation], tf.Tensor]) -> Any:
     return lambda op: _elements(result(op).shape.num_elements(), *kernel(op).shape.as_list()[:2])
 
 
-def _of_matmul(op: tf.Operation) -> Optional[int]:
+def _matmul_flops(op: tf.Operation) -> Optional[int]:
     transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
     inner = op.inputs[0].shape[-2 if transposed else -1]
     return _elements(op.outputs[0].shape.num_elements(), inner)
 
 
-def _of_einsum(op: tf.Operation) -> Optional[int]:
+def _einsum_flops(op: tf.Operation) -> Optional[int]:
     """Counts one multiplication per combination of indices, for two operands whose indices all have names."""
     operands = op.get_attr("equation").decode().split("->")[0].split(",")
     if len(operands) != 2 or any("." in operand for operand in operands):
@@ -247,14 +247,14 @@ def _input(number: int) -> Callable[[tf.Operation], tf.Tensor]:
 
 
 FLOPS: Dict[str, Callable[[tf.Operation], Optional[int]]] = {
-    "Conv2D": _of_convolution(_output, _input(1)),
-    "Conv2DBackpropInput": _of_convolution(_input(2), _input(1)),
-    "Conv2DBackpropFilter": _of_convolution(_input(2), _output),
-    "DepthwiseConv2dNative": _of_depthwise(_output, _input(1)),
-    "DepthwiseConv2dNativeBackpropInput": _of_depthwise(_input(2), _input(1)),
-    "DepthwiseConv2dNativeBackpropFilter": _of_depthwise(_input(2), _output),
-    "MatMul": _of_matmul,
-    "BatchMatMulV2": _of_matmul,
-    "BatchMatMulV3": _of_matmul,
-    "Einsum": _of_einsum,
+    "Conv2D": _convolution_flops(_output, _input(1)),
+    "Conv2DBackpropInput": _convolution_flops(_input(2), _input(1)),
+    "Conv2DBackpropFilter": _convolution_flops(_input(2), _output),
+    "DepthwiseConv2dNative": _depthwise_flops(_output, _input(1)),
+    "DepthwiseConv2dNativeBackpropInput": _depthwise_flops(_input(2), _input(1)),
+    "DepthwiseConv2dNativeBackpropFilter": _depthwise_flops(_input(2), _output),
+    "MatMul": _matmul_flops,
+    "BatchMatMulV2": _matmul_flops,
+    "BatchMatMulV3": _matmul_flops,
+    "Einsum": _einsum_flops,
 }

@@ -72,7 +72,9 @@ def _stages(
 
     def steps_of(stage: str, config: config_lib.Config) -> StepSchedule:
         # Only the data tell which classes have images, so all classes count.
-        return schedule.step_schedule(config, stage, images, unlabelled, replicas, num_classes=classes)
+        steps = schedule.step_schedule(config, stage, images, unlabelled, replicas, num_classes=classes)
+        schedule.learning_rate_schedule(config, stage, steps)  # for its complaints
+        return steps
 
     training = weights.trained_stages(config, schedule.last_training_stage(config.run.mode, classes))
     steps = {stage: steps_of(stage, config) for stage in training if stage in config.run.stages}  # before any model
@@ -106,14 +108,18 @@ def _build(
 ) -> _Parts:
     """Builds the model of a stage, on an encoder that an earlier stage has built if there is one."""
     if stage == "pretrain" and config.run.mode != "ce":
-        return _contrastive_parts(build.make_contrastive_model(_of_one_replica(config), image_shape, classes or None))
+        return _contrastive_parts(
+            build.make_contrastive_model(_single_replica_config(config), image_shape, classes or None)
+        )
     if encoder is None:
-        return _classifier_parts(build.make_classifier(_of_one_replica(config), image_shape, classes, stage=stage))
+        return _classifier_parts(
+            build.make_classifier(_single_replica_config(config), image_shape, classes, stage=stage)
+        )
     normalize = config.model.normalize_embedding
     return _classifier_parts(models.Classifier(encoder, classes, freeze_encoder=True, normalize_embedding=normalize))
 
 
-def _of_one_replica(config: config_lib.Config) -> config_lib.Config:
+def _single_replica_config(config: config_lib.Config) -> config_lib.Config:
     """Returns the options of the model whose graph is counted.
 
     It has the batch statistics of one replica: synchronised ones consist of many small operations, which XLA reduces to

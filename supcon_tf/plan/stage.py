@@ -133,14 +133,14 @@ class StagePlan:
         options = self.config.loss
         if not self.contrastive:  # logits, probabilities and their gradient
             return cost.LossCost(0, 3 * FLOAT * self.share * self.classes, {})
-        of_batch = (self.batch_size, self.replicas, self.views, self._projection)
+        sizes = (self.batch_size, self.replicas, self.views, self._projection)
         if not self.loss_is_counted:
             return cost.LossCost(0, 0, {})
         if options.contrastive_loss != "supcon":
-            return cost.of_all_pairs(*of_batch, name=options.contrastive_loss)
+            return cost.all_pairs_cost(*sizes, name=options.contrastive_loss)
         small = options.learn_temperature or 1.0 / options.temperature <= engine.LARGEST_EXPONENT
-        found = cost.of_supcon(
-            *of_batch,
+        found = cost.supcon_cost(
+            *sizes,
             memory=options.queue_size,
             by_class=LossVariant(options.summation, options.denominator, options.positives_cap).by_class,
             exponents=self.config.model.normalize_projection and small,
@@ -169,8 +169,8 @@ class StagePlan:
     def moved(self) -> float:
         """Bytes that a replica moves in a step: in the optimizer, and in layers that multiply no matrices."""
         passes = (self.microbatch_size is not None) + self._queue
-        of_layers = (self.counted.moved + passes * self.counted.moved_forward) * self.share * self.views
-        return of_layers + FLOAT * self._trained * (3 + 2 * self._slots)
+        layers_moved = (self.counted.moved + passes * self.counted.moved_forward) * self.share * self.views
+        return layers_moved + FLOAT * self._trained * (3 + 2 * self._slots)
 
     @property
     def memory(self) -> Dict[str, float]:
@@ -178,16 +178,16 @@ class StagePlan:
         counted, rows = self.counted, self.share * self.views
         numbers = sum(part.number for part in self.parameters.values())
         at_a_time = self.views * (self.microbatch_size or self.share)
-        of_loss = float(self.loss.memory)
+        loss_memory = float(self.loss.memory)
         if self.microbatch_size is not None:  # embeddings and projections of all images, with their gradients
-            of_loss += 2 * FLOAT * rows * (self.embedding + self._projection)
+            loss_memory += 2 * FLOAT * rows * (self.embedding + self._projection)
         found = {
             "weights": FLOAT * numbers + counted.copies,
             "gradients": FLOAT * self._trained * (1 if self.microbatch_size is None else 2),
             "optimizer": FLOAT * self._trained * self._slots,
             "activations kept for the gradient": counted.kept * at_a_time,
             "activations at work": (counted.peak - counted.kept) * at_a_time,
-            "loss": of_loss,
+            "loss": loss_memory,
             "batch, and the next": float(PREFETCHED * rows * math.prod(self.image_shape)),
         }
         if self._queue:

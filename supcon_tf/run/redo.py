@@ -9,7 +9,7 @@ from supcon_tf.run_dir import RunDir, changes_in_words, read_json, remove, write
 
 
 def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]]) -> bool:
-    """Returns whether the run discards its encoder too, so that nothing of its record counts.
+    """Returns whether the run discards its encoder too, so that its record no longer counts.
 
     A stage 'pretrain' that is unfinished resumes if its options are the same, so that the command that was interrupted
     can be repeated.
@@ -23,13 +23,13 @@ def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Map
 def outdated(
     run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]], *, anew: bool
 ) -> Tuple[str, ...]:
-    """Returns the stages whose results must be discarded before the run goes on.
+    """Returns the stages whose results must be discarded before the run resumes.
 
     Args:
       run_dir: the folder of the run.
       config: the final options.
       record: the record of the run that is resumed; None for a new run.
-      anew: whether the run starts anew; see `starts_anew`.
+      anew: whether the run starts again from nothing; see `starts_anew`.
 
     Raises:
       ArgumentError: the stage 'linear' has been trained with other options, and `redo` does not name it.
@@ -43,11 +43,11 @@ def outdated(
     if changed and weights.has_started(run_dir, "linear") and "linear" not in redone:
         listed, values = changes_in_words(changed)
         problem = f"its stage 'linear' was trained with other options: {listed}; add {{redo}} to train that stage "
-        advice = "anew on the same encoder, or give the earlier options"
+        advice = "again on the same encoder, or give the earlier options"
         raise ArgumentError("run_dir", run_dir.path, problem + advice, redo=("linear",), **values)
     if not redone:
         return ()
-    resumed = {"pretrain"}  # otherwise the run would start anew
+    resumed = {"pretrain"}  # otherwise `starts_anew` is true
     if not changed and not weights.is_finished(run_dir, "linear", record["total_steps"].get("linear")):
         resumed.add("linear")
     return tuple(stage for stage in redone if stage not in resumed)

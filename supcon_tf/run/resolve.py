@@ -18,7 +18,8 @@ LARGEST_DEFAULT_IMAGE = 224
 # Options that may be left open, with 'auto' or None, and that the data set then decides. For some, 'auto' or None is
 # also a decision: the encoder then chooses the stem, the training images give the constants of whitening.
 DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "flip", "image_size", "stem", "whitening", "train_split")
-# Options that earlier versions left open in the record of a run and decided each time
+# Options that earlier states of version 0.1 left open in the record of a run and decided each time. Their runs are
+# resumed; docs/runs.md says which runs of earlier versions are.
 ONCE_LEFT_OPEN = ("flip", "image_size")
 ORDER = "order_version"  # name, in the record of a run, of the version of the order of its images
 
@@ -40,7 +41,7 @@ class Resolved(NamedTuple):
 def resolve_config(
     config: config_lib.Config, record: Optional[Mapping[str, Any]] = None, *, prepare: bool = True
 ) -> Resolved:
-    """Resolves the options and loads the data set. Checks before it prepares any data what can be checked then.
+    """Resolves the options and loads the data set. Checks as much as possible before it prepares any data.
 
     Args:
       config: the options as they were given.

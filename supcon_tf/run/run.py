@@ -20,7 +20,7 @@ from supcon_tf.run_dir import RunDir, default_path
 from supcon_tf.run_lock import locked
 
 # Options in which the workers of a run may differ: where files are, and when to save.
-OF_EACH_WORKER = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache")
+WORKER_OPTIONS = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache")
 
 
 def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
@@ -88,10 +88,10 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     if config.run.redo:
         if not anew:
             run_dir.check_same(config, found, record)
-        distribute.all_reduce_max(strategy, [0])  # each process has looked at what there is
+        distribute.all_reduce_max(strategy, [0])  # each process has seen the results that exist
         if experiment.chief:
             redo.discard(run_dir, outdated)
-        distribute.all_reduce_max(strategy, [0])  # and finds what is left
+        distribute.all_reduce_max(strategy, [0])  # and sees those that are left
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
@@ -113,13 +113,13 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
     config, strategy = experiment.config, experiment.strategy
     training = weights.trained_stages(config, experiment.last_training_stage, experiment.run_dir)
     steps = {stage: experiment.steps(stage) for stage in training}
-    total_steps = {stage: of_stage.total_steps for stage, of_stage in steps.items()}
+    total_steps = {stage: planned.total_steps for stage, planned in steps.items()}
     replicas = strategy.num_replicas_in_sync
     for stage in training:
         if stage in config.run.stages:
             schedule.learning_rate_schedule(config, stage, steps[stage])  # for its complaints
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
-    own = config_lib.fingerprint(config, without=OF_EACH_WORKER)
+    own = config_lib.fingerprint(config, without=WORKER_OPTIONS)
     largest, negated_smallest = distribute.all_reduce_max(strategy, [own, -own])
     if largest != -negated_smallest:
         raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")

@@ -66,9 +66,8 @@ def learning_rate_schedule(config: config_lib.Config, stage: str, steps: StepSch
     warmup_steps = int(options.warmup_epochs * steps.steps_per_epoch)
     if warmup_steps >= steps.total_steps:
         name = config_lib.name_in_stage(stage, "warmup_epochs")
-        raise ArgumentError(
-            name, options.warmup_epochs, f"leaves no step for the decay, as the stage has {steps.total_steps} steps"
-        )
+        count = f"{steps.total_steps:,} step{'' if steps.total_steps == 1 else 's'}"
+        raise ArgumentError(name, options.warmup_epochs, f"leaves no step for the decay, as the stage has {count}")
     return optimizers.WarmupThenDecay(
         peak_learning_rate(config, stage, steps.batch_size),
         warmup_steps,
@@ -98,6 +97,6 @@ def check_microbatch(microbatch_size: Optional[int], batch_size: int, replicas: 
         raise ArgumentError(
             "microbatch_size",
             microbatch_size,
-            f"must divide the {share} images of a replica's batch; the nearest is {nearest} for {{batch_size}}",
+            f"must divide the {share:,} images of a replica's batch; the nearest is {nearest} for {{batch_size}}",
             batch_size=batch_size,
         )

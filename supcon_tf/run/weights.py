@@ -176,7 +176,7 @@ def kept(run_dir: RunDir) -> str:
         with contextlib.suppress(OSError, tf.errors.OpError):  # the storage has failed
             step = checkpoints.latest_step(run_dir.checkpoints(stage))
             if step is not None:
-                return f"the checkpoint of step {step} of stage '{stage}' is kept"
+                return f"the checkpoint of step {step:,} of stage '{stage}' is kept"
     return "no checkpoint had been saved before"
 
 

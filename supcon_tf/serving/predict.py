@@ -54,7 +54,7 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     if not serve.structured_outputs.keys() >= OUTPUTS:
         raise UserError(f"{saved_model}: comes from an earlier version or another program; export it again")
     if serve.structured_outputs["probabilities"].shape[1] not in (None, len(names)):
-        raise UserError(f"{classes}: has {len(names)} lines, which is not the model's number of classes")
+        raise UserError(f"{classes}: has {len(names):,} lines, which is not the model's number of classes")
 
     def answer_to(content: bytes) -> Optional[Dict[str, Any]]:
         """Returns the model's answer; None if it cannot decode the image."""

@@ -100,9 +100,9 @@ class Checkpoints:
 
     def kept(self) -> str:
         """Says in words which checkpoint is kept where training stops with an error."""
-        return (
-            f"the checkpoint of step {self.saved_step} is kept" if self.saved_step else "nothing had been saved before"
-        )
+        if not self.saved_step:
+            return "nothing had been saved before"
+        return f"the checkpoint of step {self.saved_step:,} is kept"
 
     def _check_finite(self) -> None:
         variables = self._model.trainable_variables
@@ -110,8 +110,8 @@ class Checkpoints:
         if not finite.all():
             first = variables[finite.argmin()].name.split(":")[0]
             raise UserError(
-                f"step {self.step}: {(~finite).sum()} of {len(variables)} trainable weights are not finite, first "
-                f"{first}; training stopped, {self.kept()}. A lower {{learning_rate}} or more {{warmup_epochs}} "
+                f"step {self.step:,}: {(~finite).sum():,} of {len(variables):,} trainable weights are not finite, "
+                f"first {first}; training stopped, {self.kept()}. A lower {{learning_rate}} or more {{warmup_epochs}} "
                 "usually helps",
                 learning_rate=NAME_ONLY,
                 warmup_epochs=NAME_ONLY,

@@ -110,7 +110,7 @@ def fit(
         # workers from reading a checkpoint that the chief has not written yet.
         (signal,) = all_reduce_max([stop.signal or 0])
         if signal:
-            raise Interrupted(f"stopped and saved at step {checkpoints.step}; run the same command to resume", signal)
+            raise Interrupted(f"stopped and saved at step {checkpoints.step:,}; run the same command to resume", signal)
 
 
 def _check_shared(run_dir: RunDir, step: int, all_reduce_max: Callable[[Sequence[int]], Sequence[int]]) -> None:
@@ -137,7 +137,7 @@ def _announce(
         print(f"{path}: cannot be read ({reason}); the checkpoint before it is used", file=sys.stderr, flush=True)
     if checkpoints.step > 0:
         total = stage.steps.total_steps
-        print(f"{stage.name:9} resumes after step {checkpoints.step} of {total}", file=sys.stderr, flush=True)
+        print(f"{stage.name:9} resumes after step {checkpoints.step:,} of {total:,}", file=sys.stderr, flush=True)
         return
     first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
     tensorboard.write_views(writer, model.batch_of(first_batch)["views"])

@@ -5,7 +5,7 @@ from typing import Any, Mapping
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 
-from supcon_tf.config import value_text
+from supcon_tf.config import option_text
 
 IMAGES_SHOWN = 10
 LEAST_PIXELS = 64  # smaller views are enlarged
@@ -41,7 +41,7 @@ def views_grid(views: tf.Tensor) -> tf.Tensor:
 
 def write_options(writer: tf.summary.SummaryWriter, options: Mapping[str, Any]) -> None:
     """Writes the options as a table under 'Text' and under 'HParams'."""
-    table = "\n".join(f"| {name} | {value_text(value)} |" for name, value in options.items())
+    table = "\n".join(f"| {name} | {option_text(name, value)} |" for name, value in options.items())
     shown = {
         name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in options.items()
     }

@@ -89,13 +89,13 @@ def check(other: OtherRun, parts: Sequence[str], class_names: Sequence[str]) -> 
             (there,) = checkpoints.shape(directory, f"model/{ATTRIBUTES[part]}/bias")
             if there != len(class_names):
                 raise ArgumentError(
-                    "warm_start", other.run_dir.path, f"its classifier has {there} classes, not {len(class_names)}"
+                    "warm_start", other.run_dir.path, f"its classifier has {there:,} classes, not {len(class_names):,}"
                 )
             order_of_classes(other, class_names)
 
 
 def order_of_classes(other: OtherRun, class_names: Sequence[str]) -> List[int]:
-    """Returns for each class its number in another run. A run of an earlier version did not record its classes.
+    """Returns for each class its number in another run. Earlier states of 0.1 did not record them.
 
     Raises:
       ArgumentError: the other run has other classes.

@@ -153,14 +153,14 @@ def test_images_of_unknown_size_give_the_same_in_a_dataset(channels):
     images = [random_image(24, channels), random_image(37, channels)[:, :20]]
     uniforms = np.random.default_rng(3).random((30, autoaugment.UNIFORMS), dtype=np.float32)
     dataset = tf.data.Dataset.from_generator(
-        lambda: ((image, of_view) for image in images for of_view in uniforms),
+        lambda: ((image, numbers) for image in images for numbers in uniforms),
         output_signature=(tf.TensorSpec([None, None, channels], tf.uint8), tf.TensorSpec([autoaugment.UNIFORMS])),
-    ).map(lambda image, of_view: (image, of_view, autoaugment.autoaugment(image, of_view, "autoaugment")))
+    ).map(lambda image, numbers: (image, numbers, autoaugment.autoaugment(image, numbers, "autoaugment")))
     assert dataset.element_spec[2] == tf.TensorSpec([None, None, channels], tf.uint8)
     changed = 0
-    for image, of_view, result in dataset.as_numpy_iterator():
+    for image, numbers, result in dataset.as_numpy_iterator():
         np.testing.assert_array_equal(
-            result, autoaugment.autoaugment(tf.constant(image), tf.constant(of_view), "autoaugment")
+            result, autoaugment.autoaugment(tf.constant(image), tf.constant(numbers), "autoaugment")
         )
         changed += np.any(result != image)
     assert changed > 20

@@ -36,7 +36,7 @@ def test_layers_are_applied_one_after_the_other(channels):
     image = random_image(channels=channels)
 
     def result(*layers):
-        uniforms = tf.constant([number for of_layer in layers for number in of_layer], tf.float32)
+        uniforms = tf.constant([number for row in layers for number in row], tf.float32)
         return randaugment(tf.constant(image), uniforms, len(layers), 10).numpy()
 
     np.testing.assert_array_equal(result(layer("Invert")), 255 - image)
@@ -61,12 +61,12 @@ def test_images_of_unknown_size_give_the_same_in_a_dataset():
     images = [random_image(24), random_image(37)[:, :20]]
     uniforms = np.random.default_rng(3).random((30, 2 * UNIFORMS_PER_LAYER), dtype=np.float32)
     dataset = tf.data.Dataset.from_generator(
-        lambda: ((image, of_view) for image in images for of_view in uniforms),
+        lambda: ((image, numbers) for image in images for numbers in uniforms),
         output_signature=(tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2 * UNIFORMS_PER_LAYER])),
-    ).map(lambda image, of_view: (image, of_view, randaugment(image, of_view, 2, 10)))
+    ).map(lambda image, numbers: (image, numbers, randaugment(image, numbers, 2, 10)))
     assert dataset.element_spec[2] == tf.TensorSpec([None, None, 3], tf.uint8)
     changed = 0
-    for image, of_view, result in dataset.as_numpy_iterator():
-        np.testing.assert_array_equal(result, randaugment(tf.constant(image), tf.constant(of_view), 2, 10))
+    for image, numbers, result in dataset.as_numpy_iterator():
+        np.testing.assert_array_equal(result, randaugment(tf.constant(image), tf.constant(numbers), 2, 10))
         changed += np.any(result != image)
     assert changed > 40

@@ -44,8 +44,8 @@ def draw(image, num_views, policy, flip=True, **options):
 
 
 def by_view(drawn):
-    parameters = [views.ViewParameters(*of_view) for of_view in zip(*drawn)]
-    return [(of_view, views.split_numbers(of_view.pixelwise)) for of_view in parameters]
+    parameters = [views.ViewParameters(*parts) for parts in zip(*drawn)]
+    return [(parts, views.split_numbers(parts.pixelwise)) for parts in parameters]
 
 
 def parameters_of_many_views(number=4000, flip=True, **options):

@@ -115,6 +115,14 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         ),
         (("--mode=ce", "--dataset=digits", "--sed=1"), "--sed: no such option; did you mean --seed?"),
         (("--mode=ce", "--dataset=digits", "--lr=1"), "--lr: no such option; --help lists all options"),
+        (
+            ("--mode=ce", "--dataset=digits", "--nojit_compil"),
+            "--nojit_compil: no such option; did you mean --nojit_comp",
+        ),
+        (
+            ("--mode=ce", "--dataset=digits", "--epochs=1"),
+            "--epochs: no such option; did you mean --pretrain_epochs, --",
+        ),
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
         (("--mode=ce", "--dataset=digits", "--eval_crop=x"), "--eval_crop=x: must be a number"),
@@ -131,7 +139,16 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
         (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
         (("--mode=ce", "--dataset"), "Missing value for flag --dataset"),
-        (("--mode=ce", "--dataset=digits", "--flagfile=missing.cfg"), "missing.cfg"),
+        (("--flagfile=missing.cfg",), "--flagfile=missing.cfg: cannot be read (No such file or directory)"),
+        (("--mode=ce", "--flagfile", "/"), "--flagfile=/: cannot be read (Is a directory)"),
+        (
+            ("--mode=ce", "--dataset=digits", "--undefok=colour", "--colour=1"),
+            "--undefok: no such option; --help lists",
+        ),
+        (("--mode=ce", "--dataset=digits", "--learning_rate=1e400"), "--learning_rate=1e400: is too large"),
+        (("--mode=ce", "--dataset=digits", "--learning_rate=1e-400"), "--learning_rate=1e-400: is too near to 0"),
+        (("--mode=ce", "--dataset=digits", "--decay_epochs=1,1e400"), "--decay_epochs=1,1e400: is too large"),
+        (("--mode=ce", "--dataset=digits", "--learning_rate=inf"), "--learning_rate=inf: must be a finite number"),
     ],
 )
 def test_mistakes_get_one_line(arguments, complaint):
@@ -139,6 +156,28 @@ def test_mistakes_get_one_line(arguments, complaint):
         parse(*arguments)
     text = error.value.text(config_lib.as_flag)
     assert complaint in text and "\n" not in text
+
+
+@pytest.mark.parametrize("included", [False, True])
+def test_a_flagfile_that_is_no_text_is_named(tmp_path, included):
+    binary, outer = tmp_path / "binary.cfg", tmp_path / "outer.cfg"
+    binary.write_bytes(b"--mode=ce\n\xff\xfe")
+    outer.write_text(f"--flagfile={binary}\n")
+    named = outer if included else binary
+    for given in ([f"--flagfile={named}"], ["--flagfile", str(named), "--mode=ce"]):
+        with pytest.raises(UserError, match=f"^--flagfile={re.escape(str(named))}: is not UTF-8 text$"):
+            parse(*given)
+
+
+def test_undefok_in_a_flagfile_is_refused_too(tmp_path):
+    (tmp_path / "mine.cfg").write_text("--undefok=colour\n--colour=1\n")
+    with pytest.raises(UserError, match="^--undefok: no such option"):
+        parse("--mode=ce", "--dataset=digits", f"--flagfile={tmp_path / 'mine.cfg'}")
+
+
+def test_a_missing_flag_is_asked_for_in_the_name_of_the_installed_command():
+    with pytest.raises(UserError, match=r"for example: supcon --mode=supcon --dataset=digits$"):
+        flags.parse(["/usr/bin/supcon", "--mode=supcon"])
 
 
 def test_error_about_a_value_names_the_recipe_it_is_from():

@@ -32,22 +32,29 @@ def test_help_names_every_option_and_needs_no_tensorflow(printed):
 
 @pytest.mark.parametrize("width", [40, 100])
 def test_lines_of_help_on_an_option_fit_the_terminal(width):
-    lines = [line for line in help_text(width).splitlines() if line.startswith(" " * 6)]
+    lines = [line for line in help_text(width, "supcon").splitlines() if line.startswith(" " * 6)]
     assert len(lines) > 100
     assert all(len(line) <= width or " " not in line.strip() for line in lines)
 
 
 def test_help_gives_all_choices_and_the_default_of_an_option():
-    entries = dict(re.findall(r"^  --(?:\[no\])?(\w+)\n((?:      .*\n?)+)", help_text(80), re.MULTILINE))
+    entries = dict(re.findall(r"^  --(?:\[no\])?(\w+)\n((?:      .*\n?)+)", help_text(80, "supcon"), re.MULTILINE))
     for option in config_lib.options():
         part = " ".join(entries[option.name].split())
         for choice in option.metadata["choices"] or ():
             assert choice in part, (option.name, choice)
-        if option.default is not None and option.name not in ("mode", "dataset"):
-            assert f"(default: {config_lib.value_text(option.default)})" in part, option.name
+        if option.name not in ("mode", "dataset"):
+            default = config_lib.option_text(option.name, option.default).strip("()")
+            assert (f"(default: {default})" in part) != ("Default: " in part), option.name
+
+
+def test_examples_call_the_program_as_it_was_called():
+    for command, other in (("supcon", "app.py"), ("python app.py", "  supcon ")):
+        usage = help_text(80, command).split("--mode and --dataset")[0]
+        assert f"  {command} --mode=supcon --dataset=digits\n" in usage and other not in usage
 
 
 def test_options_of_the_linear_stage_have_help_of_their_own():
-    text = " ".join(help_text(80).split())
+    text = " ".join(help_text(80, "supcon").split())
     assert "--linear_schedule Decay of the learning rate" in text
     assert "multiply by --linear_decay_rate every --linear_decay_epochs epochs" in text

@@ -66,6 +66,29 @@ def test_expected_errors_become_a_line_and_a_status(monkeypatch, capsys, error, 
     assert capsys.readouterr().err == line
 
 
+def test_messages_begin_with_the_name_of_the_installed_command(monkeypatch, capsys):
+    for error in (UserError("no"), Interrupted("stopped", 15), KeyboardInterrupt()):
+        monkeypatch.setattr(main, "run", raising(error))
+        main.main(["/usr/local/bin/supcon"])
+        assert capsys.readouterr().err.strip().startswith("supcon: ")
+
+
+def test_flags_without_effect_are_named_and_those_of_the_recipe_are_not(capsys):
+    def warnings(*given):
+        assert main.main(["app.py", "--dataset=digits", *given, "--print_config"]) == 0
+        return capsys.readouterr().err.splitlines()
+
+    assert warnings("--mode=ce", "--linear_epochs=50", "--temperature=0.2") == [
+        "Warning: --temperature=0.2 has no effect in mode ce",
+        "Warning: --linear_epochs=50 has no effect in mode ce",
+    ]
+    assert warnings("--mode=supcon", "--linear_epochs=5", "--temperature=0.2") == []
+    assert warnings("--mode=supcon", "--augment=autoaugment") == []  # the recipe sets jitter_strength
+    assert warnings("--mode=supcon", "--augment=autoaugment", "--jitter_strength=0.5") == [
+        "Warning: --jitter_strength=0.5 has no effect because no policy changes colours by jitter, grey or blur"
+    ]
+
+
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), TypeError("no")])
 def test_other_errors_keep_their_traceback(monkeypatch, error):
     monkeypatch.setattr(main, "run", raising(error))

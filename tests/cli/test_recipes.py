@@ -55,9 +55,8 @@ def test_every_value_is_that_of_the_table(recipe):
     for name, value in values.items():
         if name not in CHOSEN:
             told = table.get(name, "–")
-            assert config_lib.value_text(value) == (config_lib.value_text(defaults[name]) if told == "–" else told), (
-                name
-            )
+            usual = config_lib.option_text(name, defaults[name])
+            assert config_lib.option_text(name, value) == (usual if told == "–" else told), name
     assert {*table} - {"steps", "peak rate"} <= {*values}
 
 

@@ -28,6 +28,10 @@ from supcon_tf.errors import ArgumentError
             {"warm_start": "x", "encoder": "keras:VGG16", "encoder_weights": "imagenet"},
             "--encoder_weights=imagenet: contradicts --warm_start=x",
         ),
+        (
+            {"mode": "ce", "stages": "linear"},
+            "--stages=linear: mode ce trains its classifier in the stage 'pretrain'; give --stages=pretrain",
+        ),
         ({"crop_min_area": 0.9, "crop_max_area": 0.5}, "--crop_min_area=0.9: must not exceed --crop_max_area=0.5"),
         ({"tpu": "a", "strategy": "mirrored"}, "--strategy=mirrored: contradicts --tpu=a"),
         ({"strategy": "tpu"}, "--strategy=tpu: needs the name or address of the TPU, --tpu=NAME"),
@@ -115,6 +119,7 @@ def test_a_combination_that_is_not_allowed_is_named_by_its_flags(values, complai
     "values",
     [
         {"augment": "none", "num_views": 1},
+        {"mode": "ce", "stages": ("linear", "evaluate")},
         {"augment": ("none", "simclr")},
         {"randaugment_layers": 3, "linear_augment": "randaugment"},
         {"mode": "ce", "mix": "mixup", "num_views": 1},

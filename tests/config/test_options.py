@@ -22,6 +22,18 @@ def test_every_option_has_one_name_and_a_sentence_of_help():
         assert not {"{", "}"} & set(option.metadata["help"]), option.name
 
 
+def test_every_option_says_what_none_means_and_only_then_has_a_default_in_its_help():
+    found = set()
+    for option in (*config_lib.options(), *config_lib.plan_options()):
+        meaning = option.metadata["none"]
+        assert bool(meaning) == (option.default in (None, ())), option.name
+        assert ("Default: " in option.metadata["help"]) == (meaning == "automatic"), option.name
+        if meaning:
+            assert config_lib.as_flag(option.name, option.default) == f"--{option.name}=({meaning})"
+        found.add(meaning)
+    assert found == {"", "automatic", "none", "all", "any", "whole batch"}
+
+
 def test_every_flag_that_a_help_text_names_exists():
     known = {option.name for option in (*config_lib.options(), *config_lib.plan_options())}
     for option in (*config_lib.options(), *config_lib.plan_options()):

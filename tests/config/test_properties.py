@@ -66,5 +66,5 @@ def test_the_command_line_and_the_library_agree(given):
         config = config_lib.from_values(given)
     except UserError:
         return
-    typed = [config_lib.as_flag(name, value) for name, value in given.items() if value is not None]
+    typed = [config_lib.as_flag(name, value) for name, value in given.items() if value not in (None, ())]
     assert flags.parse(["app.py", *typed]).config == config

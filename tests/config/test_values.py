@@ -40,7 +40,10 @@ def test_a_single_value_and_a_list_become_a_tuple():
         ({"encoder": "vit"}, "--encoder=vit: unknown; one of "),
         ({"encoder": "EfficientNetV2S"}, "--encoder=EfficientNetV2S: unknown; did you mean keras:EfficientNetV2S?"),
         ({"encoder": "keras:MobilNetV2"}, "--encoder=keras:MobilNetV2: unknown; did you mean keras:MobileNetV2?"),
-        ({"warm_start": "x", "warm_start_parts": ("head",)}, "--warm_start_parts=head: unknown; one of encoder, proj"),
+        (
+            {"warm_start": "x", "warm_start_parts": ("head",)},
+            "--warm_start_parts=head: unknown; did you mean projection_head?",
+        ),
         ({"temperature": 0.0}, "--temperature=0: must be above 0"),
         ({"temperature": float("nan")}, "--temperature=nan: must be a finite number"),
         ({"jitter_probability": 1.5}, "--jitter_probability=1.5: must be at most 1"),
@@ -82,6 +85,10 @@ def test_an_unknown_option_is_named_with_the_nearest():
         ("learning_rate", 0.1 + 0.2, "--learning_rate=0.3"),
         ("stages", ("linear", "export"), "--stages=linear,export"),
         ("crop_min_area", None, "--crop_min_area=(automatic)"),
+        ("max_examples", None, "--max_examples=(all)"),
+        ("warm_start", None, "--warm_start=(none)"),
+        ("redo", (), "--redo=(none)"),
+        ("stages", (), "--stages="),
         ("temperature", math.inf, "--temperature=inf"),
     ],
 )

@@ -17,7 +17,7 @@ def arrange(names, **options):
     return found, layout.remarks
 
 
-def of_classes(prefix, classes=("cats", "dogs"), count=3):
+def class_files(prefix, classes=("cats", "dogs"), count=3):
     return [f"{prefix}{name}/{i}.jpg" for name in classes for i in range(count)]
 
 
@@ -35,14 +35,14 @@ PAIRS_OF_NAMES = [
 @pytest.mark.parametrize("repeated", [False, True])
 def test_split_folders_are_not_classes_even_if_they_repeat(train, test, repeated):
     above = {name: f"{name}/{name}/" if repeated else f"{name}/" for name in (train, test)}
-    found, remarks = arrange([*of_classes(above[train]), *of_classes(above[test], count=2)])
+    found, remarks = arrange([*class_files(above[train]), *class_files(above[test], count=2)])
     assert classes_of(found) == {"train": {"cats", "dogs"}, "test": {"cats", "dogs"}}
     assert {split: len(files) for split, files in found.items()} == {"train": 6, "test": 4}
     assert remarks == []
 
 
 def test_a_copy_of_the_classes_one_level_deeper_is_not_used_and_mentioned():
-    found, remarks = arrange([*of_classes("", ("no", "yes")), *of_classes("yesno/", ("no", "yes"))])
+    found, remarks = arrange([*class_files("", ("no", "yes")), *class_files("yesno/", ("no", "yes"))])
     assert classes_of(found) == {"train": {"no", "yes"}, "test": {"no", "yes"}}
     assert sum(map(len, found.values())) == 6
     (remark,) = remarks
@@ -61,19 +61,22 @@ def test_images_beside_annotations_are_no_classes():
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        ([*of_classes("2020/"), *of_classes("2021/")], "'2020', '2021' hold folders of the same names, 'cats', 'dogs'"),
         (
-            [*of_classes("pets_a/"), *of_classes("pets_b/"), *of_classes("", ("more",))],
+            [*class_files("2020/"), *class_files("2021/")],
+            "'2020', '2021' hold folders of the same names, 'cats', 'dogs'",
+        ),
+        (
+            [*class_files("pets_a/"), *class_files("pets_b/"), *class_files("", ("more",))],
             "hold folders of the same names",
         ),
-        ([*of_classes(""), *of_classes("again/"), "again/cats/9.jpg"], "'again' repeats the folders 'cats', 'dogs'"),
-        ([*of_classes("train/a/"), *of_classes("train/b/"), *of_classes("test/", "ab")], "of the same names"),
+        ([*class_files(""), *class_files("again/"), "again/cats/9.jpg"], "'again' repeats the folders 'cats', 'dogs'"),
+        ([*class_files("train/a/"), *class_files("train/b/"), *class_files("test/", "ab")], "of the same names"),
         (["train/Cat/1.jpg", "train/Dog/1.jpg", "test/cat/1.jpg"], "class 'cat', but 'train' has 'Cat'"),
         (["a/1.jpg", "b/1.jpg", "c/1.jpg"], "no class has a second image"),
-        ([*of_classes("train/images/"), *of_classes("test/images/")], "only one class, 'images'; .*class_level"),
-        (of_classes("", ("a\nb", "c")), "a line break"),
-        (of_classes("", ("a\u2028b", "c")), "a line break"),
-        (of_classes("", (" ", "c")), "is blank"),
+        ([*class_files("train/images/"), *class_files("test/images/")], "only one class, 'images'; .*class_level"),
+        (class_files("", ("a\nb", "c")), "a line break"),
+        (class_files("", ("a\u2028b", "c")), "a line break"),
+        (class_files("", (" ", "c")), "is blank"),
     ],
 )
 def test_ambiguous_levels_are_refused_by_name(names, complaint):
@@ -83,7 +86,7 @@ def test_ambiguous_levels_are_refused_by_name(names, complaint):
 
 
 def test_class_level_says_which_level_is_the_class():
-    names = [*of_classes("2020/"), *of_classes("2021/")]
+    names = [*class_files("2020/"), *class_files("2021/")]
     assert classes_of(arrange(names, class_level=1)[0])["train"] == {"2020", "2021"}
     assert classes_of(arrange(names, class_level=2)[0])["train"] == {"cats", "dogs"}
     assert arrange(names, class_level=0, labels=False)[0] == {"train": {(name, "") for name in names}}
@@ -99,7 +102,7 @@ def test_a_deeper_folder_is_the_subclass():
 def test_names_in_two_unicode_forms_are_one_class():
     cafe = {form: unicodedata.normalize(form, "café") for form in ("NFC", "NFD")}
     assert cafe["NFC"] != cafe["NFD"]
-    found, _ = arrange([*of_classes("train/", (cafe["NFC"], "bar")), *of_classes("test/", (cafe["NFD"], "bar"))])
+    found, _ = arrange([*class_files("train/", (cafe["NFC"], "bar")), *class_files("test/", (cafe["NFD"], "bar"))])
     assert classes_of(found) == {"train": {cafe["NFC"], "bar"}, "test": {cafe["NFC"], "bar"}}
 
 

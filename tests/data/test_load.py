@@ -177,8 +177,12 @@ def test_overlap_that_was_asked_for_gives_one_line_of_warning(data_dir, capsys, 
 @pytest.mark.parametrize(
     ("configuration", "splits", "complaint"),
     [
-        ("full", {"train_split": "trian"}, "train_split='trian': .*only train, validation, test; did you mean 'train'"),
-        ("full", {"eval_split": "tset[:3]"}, r"eval_split='tset\[:3\]': .*did you mean 'test'"),
+        (
+            "full",
+            {"train_split": "trian"},
+            r"train_split='trian': .*only train, validation, test; did you mean train\?",
+        ),
+        ("full", {"eval_split": "tset[:3]"}, r"eval_split='tset\[:3\]': .*did you mean test\?"),
         ("full", {"validation_split": "train+nope"}, r"validation_split='train\+nope': there is no split 'nope'"),
         ("full", {"eval_split": ""}, "eval_split='': there is no split ''"),
         ("full", {"train_split": "train["}, r"train_split='train\[': not a slice such as"),

@@ -110,8 +110,8 @@ def test_workers_resume_exactly_where_the_training_images_are_several_slices(dig
 
     whole = seen(0)
     assert seen(17) == whole[170:]
-    of_pass = images.size // 3
-    assert {index for _, index in whole[:of_pass]} == set(range(worker * of_pass, (worker + 1) * of_pass))
+    pass_size = images.size // 3
+    assert {index for _, index in whole[:pass_size]} == set(range(worker * pass_size, (worker + 1) * pass_size))
 
 
 @pytest.mark.parametrize("pipelines, replicas", [(2, 2), (2, 4)])
@@ -142,10 +142,10 @@ def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pip
         assert len(seen) == 9 and all(len(views) == 240 // pipelines for views, _ in seen)
         for views, _ in seen:  # an image's randomness follows from its place in the whole split
             assert all(view[65] in index_of[view[:64].astype(np.uint8).tobytes()] for view in views)
-        numbers, of_pass = np.concatenate([views[:, 65] for views, _ in seen]), 1197 // pipelines
-        assert len(set(numbers[:of_pass])) == of_pass
-        assert len(set(numbers[of_pass:])) == len(numbers) - of_pass
-        assert list(numbers[:100]) != list(numbers[of_pass:][:100])
+        numbers, pass_size = np.concatenate([views[:, 65] for views, _ in seen]), 1197 // pipelines
+        assert len(set(numbers[:pass_size])) == pass_size
+        assert len(set(numbers[pass_size:])) == len(numbers) - pass_size
+        assert list(numbers[:100]) != list(numbers[pass_size:][:100])
         parts.append({*numbers})
         rest = batches(digits, epochs, context=context, start_step=5)
         for (views, _), (expected, _) in zip(rest, seen[5:]):
@@ -282,7 +282,7 @@ def test_wrong_labels_stay_wrong_and_images_stay_as_they_are(files):
     wrong = np.mean([label != number % 5 for number, label in label_of.items()])
     assert 0.3 < wrong < 0.5 and set(label_of.values()) == {0, 1, 2, 3, 4}
     other = batches(TrainingImages(files, label_noise=0.4, seed=2), SHORT)
-    assert any(np.any(labels != of_other) for (_, labels), (_, of_other) in zip(seen, other))
+    assert any(np.any(labels != other_labels) for (_, labels), (_, other_labels) in zip(seen, other))
 
 
 @pytest.mark.parametrize("label_noise", [0.0, 0.4])
@@ -343,7 +343,7 @@ def test_workers_share_and_restarts_repeat_sampled_batches(files, others, epochs
     alone = batches(images, epochs, **options)
     contexts = [tf.distribute.InputContext(pipelines, number, pipelines) for number in range(pipelines)]
     shares = [batches(images, epochs, context=context, start_step=start, **options) for context in contexts]
-    together = [tuple(map(np.concatenate, zip(*of_step))) for of_step in zip(*shares)]
+    together = [tuple(map(np.concatenate, zip(*step_parts))) for step_parts in zip(*shares)]
     same(together, alone[start:])
 
 

@@ -75,9 +75,9 @@ def test_balanced_batches_have_the_same_number_of_images_of_each_class(classes_p
     for batch in balanced(classes_per_batch=classes_per_batch, per_class=per_class):
         classes, counts = np.unique([CLASS_OF[image] for image in batch], return_counts=True)
         assert len(classes) == classes_per_batch and set(counts) == {per_class}
-        for of_class in classes:
-            images = [image for image in batch if CLASS_OF[image] == of_class]
-            assert len(set(images)) == min(per_class, SIZES[of_class])
+        for number in classes:
+            images = [image for image in batch if CLASS_OF[image] == number]
+            assert len(set(images)) == min(per_class, SIZES[number])
 
 
 def test_a_class_is_used_up_before_its_images_come_again():
@@ -86,14 +86,14 @@ def test_a_class_is_used_up_before_its_images_come_again():
     for batch in balanced():
         for image in batch:
             counts[image] += 1
-        for of_class in range(7):
-            times = [counts[image] for image in MEMBERS if CLASS_OF[image] == of_class]
-            assert max(times) - min(times) <= 1 + 4 // SIZES[of_class]
+        for number in range(7):
+            times = [counts[image] for image in MEMBERS if CLASS_OF[image] == number]
+            assert max(times) - min(times) <= 1 + 4 // SIZES[number]
 
 
 def test_all_classes_come_up_about_as_often_and_in_changing_company():
     batches = [frozenset(CLASS_OF[image] for image in batch) for batch in balanced(steps=200)]
-    times = np.bincount([of_class for batch in batches for of_class in batch])
+    times = np.bincount([number for batch in batches for number in batch])
     np.testing.assert_allclose(times, 200 * 3 / 7, rtol=0.2)
     assert len(set(batches)) == 35  # of 7 classes by threes
 

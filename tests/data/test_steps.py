@@ -57,3 +57,8 @@ def test_batches_that_cannot_be_made_are_rejected(batch_size, replicas, options,
 def test_a_pass_consists_of_whole_batches_only_where_classes_are_balanced():
     steps = [plan_steps(1197, 250, 3, 2, num_classes=10, classes_per_batch=count) for count in (None, 5)]
     assert steps == [StepSchedule(250, 1197, 3), StepSchedule(250, 1000, 3, classes_per_batch=5)]
+
+
+def test_counts_in_errors_have_commas_and_values_to_type_have_none():
+    with pytest.raises(ArgumentError, match="^batch_size=2000: exceeds the 1,197 training images; give 1197 or less$"):
+        plan_steps(1197, 2000, 1, 1)

@@ -95,6 +95,6 @@ except tf.errors.InvalidArgumentError as error:
 
 
 def test_replicas_that_do_not_meet_in_python_refuse_uneven_batches():
-    """In a process of its own: after an error in a collective, TensorFlow refuses all later ones of the process."""
+    """In a separate process: after an error in a collective, TensorFlow refuses all later ones of the process."""
     done = subprocess.run([sys.executable, "-c", UNEVEN], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert "Shape mismatch in the collective instance" in done.stdout, done.stderr

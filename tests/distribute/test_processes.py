@@ -63,6 +63,11 @@ def test_the_same_command_is_started_again(starts, capsys):
     )
 
 
+def test_the_notice_begins_with_the_name_of_the_command(starts, capsys):
+    distribute.start_again(WorkersLost("they left"), ["/usr/bin/supcon"])
+    assert capsys.readouterr().err.startswith("supcon: lost the other workers")
+
+
 def test_restarts_without_a_step_in_between_end(starts):
     with pytest.raises(UserError, match="lost the other workers 6 times without a step in between"):
         for _ in range(10):

@@ -63,6 +63,7 @@ def test_ce_learns_from_all_classes_and_is_watched(voc_dir, tmp_path, capsys):
 )
 def test_what_needs_one_class_is_refused_in_one_line(voc_dir, tmp_path, capsys, arguments, complaint):
     assert run(voc_dir, tmp_path, *arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    *warnings, line = capsys.readouterr().err.splitlines()
+    assert all(warning.endswith("has no effect in mode ce") for warning in warnings)
     several = ", but images of --dataset=voc/2007 may have several"
     assert line == "app.py: " + complaint.replace("; ", f"{several}; ")

@@ -57,5 +57,5 @@ def test_figures_are_those_of_the_devkit_on_the_images_that_count(replicas):
     assert figures["mean_average_precision"] == pytest.approx(np.mean(expected), abs=1e-6)
     assert figures["images"] == 57
     probabilities = 1 / (1 + np.exp(-logits[:57].astype(np.float64)))
-    of_classes = np.log(np.where(marks[:57] > 0, probabilities, 1 - probabilities)) * (marks[:57] != 0)
-    assert figures["cross_entropy"] == pytest.approx(-of_classes.sum(axis=1).mean(), abs=1e-5)
+    class_losses = np.log(np.where(marks[:57] > 0, probabilities, 1 - probabilities)) * (marks[:57] != 0)
+    assert figures["cross_entropy"] == pytest.approx(-class_losses.sum(axis=1).mean(), abs=1e-5)

@@ -133,13 +133,13 @@ int fclose(FILE *file) {
   return failed ? EOF : result;
 }
 
-#define OF_DESCRIPTOR(name)                                             \
+#define FAIL_BY_DESCRIPTOR(name)                                        \
   int name(int descriptor) {                                            \
     REAL(int, name, int);                                               \
     return fails(change_of(descriptor)) ? -1 : real(descriptor);        \
   }
-OF_DESCRIPTOR(fsync)
-OF_DESCRIPTOR(fdatasync)
+FAIL_BY_DESCRIPTOR(fsync)
+FAIL_BY_DESCRIPTOR(fdatasync)
 
 int ftruncate(int descriptor, off_t length) {
   REAL(int, ftruncate, int, off_t);

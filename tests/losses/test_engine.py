@@ -97,12 +97,14 @@ def test_gradients_equal_finite_differences_of_the_equation(variant, fixed):
     def total(z, tau):
         return np.sum(weights * oracle.contrastive(z, labels, float(tau), *variant))
 
-    _, of_projections, of_temperature = compiled(variant, fixed)(*tensors(projections, labels, weights, temperature))
+    _, projections_gradient, temperature_gradient = compiled(variant, fixed)(
+        *tensors(projections, labels, weights, temperature)
+    )
     expected = oracle.central_differences(lambda z: total(z, temperature), projections)
-    np.testing.assert_allclose(of_projections, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(projections_gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     if fixed is None:
         expected = oracle.central_differences(lambda tau: total(projections, tau), np.array(temperature))
-        np.testing.assert_allclose(of_temperature, expected, rtol=1e-4)
+        np.testing.assert_allclose(temperature_gradient, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

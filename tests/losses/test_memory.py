@@ -132,11 +132,13 @@ def test_gradients_equal_finite_differences_of_the_equation(variant):
     def total(z, tau):
         return np.sum(weights * oracle.contrastive(z, labels, float(tau), *variant, memory=memory).mean(axis=1))
 
-    _, of_projections, of_temperature = compiled(variant)(*tensors(projections, labels, weights, 0.3, memory))
+    _, projections_gradient, temperature_gradient = compiled(variant)(
+        *tensors(projections, labels, weights, 0.3, memory)
+    )
     expected = oracle.central_differences(lambda z: total(z, 0.3), projections)
-    np.testing.assert_allclose(of_projections, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(projections_gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     expected = oracle.central_differences(lambda tau: total(projections, tau), np.array(0.3))
-    np.testing.assert_allclose(of_temperature, expected, rtol=1e-4)
+    np.testing.assert_allclose(temperature_gradient, expected, rtol=1e-4)
 
 
 def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree():
@@ -192,9 +194,9 @@ def test_the_memory_gets_no_gradient():
                     total = loss(labels, projections)
                 return tape.gradient(total, [projections, memory.projections])
 
-            of_projections, of_memory = gradients()
-            assert of_memory is None
-            assert np.abs(of_projections).max() > 1e-3
+            projections_gradient, memory_gradient = gradients()
+            assert memory_gradient is None
+            assert np.abs(projections_gradient).max() > 1e-3
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
@@ -234,9 +236,15 @@ def test_projections_may_be_long_or_short_and_the_temperature_small(variant):
     projections, labels, weights = random_batch(23)
     memory = random_memory(23, size=20)
     labels[0] = memory.labels[0] = 7  # together alone in their class
-    for of_batch, of_memory, temperature in ((30, 30, 0.1), (1, 300, 0.05), (300, 1, 0.05), (1, 1, 0.005), (0, 5, 1)):
-        given = [np.float32(of_batch * projections), labels, np.float32(weights), np.float32(temperature)]
-        long_memory = memory._replace(projections=np.float32(of_memory * memory.projections))
+    for batch_scale, memory_scale, temperature in (
+        (30, 30, 0.1),
+        (1, 300, 0.05),
+        (300, 1, 0.05),
+        (1, 1, 0.005),
+        (0, 5, 1),
+    ):
+        given = [np.float32(batch_scale * projections), labels, np.float32(weights), np.float32(temperature)]
+        long_memory = memory._replace(projections=np.float32(memory_scale * memory.projections))
         found = compiled(variant)(*tensors(*given, long_memory))
         for tensor in found:
             assert np.isfinite(tensor).all()
@@ -284,13 +292,13 @@ def test_labels_of_the_memory_and_of_the_batch_may_be_of_different_types():
     memory = tensors_of(random_memory(33))
     far = 2**32
 
-    def loss(scale, of_batch, of_memory):
+    def loss(scale, batch_scale, memory_scale):
         def scaled(values, dtype):
             values = tf.cast(values, dtype)
             return tf.where(values < 0, values, values * tf.cast(scale, dtype))
 
-        with_labels = memory._replace(labels=scaled(memory.labels, of_memory))
-        return SupConLoss(memory=lambda: with_labels)(scaled(labels, of_batch), tf.constant(projections))
+        with_labels = memory._replace(labels=scaled(memory.labels, memory_scale))
+        return SupConLoss(memory=lambda: with_labels)(scaled(labels, batch_scale), tf.constant(projections))
 
     expected = loss(1, tf.int32, tf.int32)
     np.testing.assert_array_equal(loss(1, tf.int64, tf.int32), expected)

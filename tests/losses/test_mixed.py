@@ -31,9 +31,9 @@ def equation(projections, labels, temperature):
         others = np.arange(len(rows)) != i
         similarities = rows[others] @ anchor / temperature
         weights = labels[image_of[others]] @ labels[image_of[i]]
-        of_class = labels[image_of[i]].sum()
-        mean = weights @ similarities / weights.sum() if of_class else 0
-        losses[i] = of_class * (np.log(np.sum(np.exp(similarities))) - mean)
+        share = labels[image_of[i]].sum()
+        mean = weights @ similarities / weights.sum() if share else 0
+        losses[i] = share * (np.log(np.sum(np.exp(similarities))) - mean)
     return losses.reshape(images, views)
 
 

@@ -69,14 +69,14 @@ def check(variant, projections, labels, temperature, function=None):
     # s itself is known to about ε·|z|²/τ only, and an error in s is a relative error in exp s. Where nothing else is
     # left of the gradient, its size is that of the largest |z|/τ times w.
     longest = np.sqrt((projections.astype(np.float64) ** 2).sum(-1).max())
-    of_s = 2.0**-24 * longest**2 / temperature if longest <= 1.001 else 0.0
+    s_error = 2.0**-24 * longest**2 / temperature if longest <= 1.001 else 0.0
     value, gradient = np.abs(expected[0]).max(), np.abs(expected[1]).max()
-    value_error, gradient_error = max(1e-5, of_s), max(2e-5, 4 * of_s)
-    rounding = (1e-6 + 2 * of_s) * longest / temperature
+    value_error, gradient_error = max(1e-5, s_error), max(2e-5, 4 * s_error)
+    rounding = (1e-6 + 2 * s_error) * longest / temperature
     for name, tensor in zip(("value", "gradient", "gradient of τ"), found):
         assert np.isfinite(tensor).all(), name
     np.testing.assert_allclose(
-        found[0], expected[0], atol=value_error * value + max(1e-6, 2 * of_s), rtol=0, err_msg="value"
+        found[0], expected[0], atol=value_error * value + max(1e-6, 2 * s_error), rtol=0, err_msg="value"
     )
     np.testing.assert_allclose(found[1], expected[1], atol=gradient_error * gradient + rounding, rtol=0)
     if function is not None:  # whose τ is a number, without a gradient

@@ -80,15 +80,15 @@ def on_replicas(sizes, make_loss, data, learned):
     ends = np.cumsum(sizes)
     parts = [[x[end - size : end] for size, end in zip(sizes, ends)] for x in data]
 
-    def of_replicas(part):
+    def per_replica_values(part):
         return strategy.experimental_distribute_values_from_function(
             lambda context: tf.constant(part[context.replica_id_in_sync_group])
         )
 
     step = step_of(make_loss, len(data[0]), learned)
-    results = tf.function(lambda *args: strategy.run(step, args))(*map(of_replicas, parts))
-    losses, gradient, of_temperature = map(strategy.experimental_local_results, results)
-    return [np.concatenate(losses), np.concatenate(gradient), np.sum(of_temperature, axis=0)]
+    results = tf.function(lambda *args: strategy.run(step, args))(*map(per_replica_values, parts))
+    losses, gradient, temperature_gradient = map(strategy.experimental_local_results, results)
+    return [np.concatenate(losses), np.concatenate(gradient), np.sum(temperature_gradient, axis=0)]
 
 
 def assert_equal(found, expected):

@@ -25,7 +25,7 @@ def triplets(seed, number):
     return points, to_positive, to_negative
 
 
-def of_triplets(temperature, points):
+def triplet_values(temperature, points):
     """Returns L_i of the anchor, the positive and the negative of each triplet, one view each."""
     loss = SupConLoss(temperature, normalize=False)
     call = tf.function(lambda triplet: loss.call(tf.constant([0, 0, 1]), triplet))
@@ -44,7 +44,7 @@ def test_one_positive_and_one_negative_give_the_smooth_triplet_loss():
         similarity = np.einsum("td,tkd->tk", points[:, 0], points)
         by_similarity = np.logaddexp(0.0, (similarity[:, 2] - similarity[:, 1]) / temperature)
         by_distance = np.logaddexp(0.0, (to_positive - to_negative) / (2 * temperature))
-        found = of_triplets(temperature, points)[:, 0]
+        found = triplet_values(temperature, points)[:, 0]
         for expected in (by_similarity, by_distance):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-7 / temperature)
 
@@ -54,7 +54,7 @@ def test_to_first_order_it_is_proportional_to_the_difference_of_squared_distance
     temperature = 20.0
     x = (to_positive - to_negative) / (2 * temperature)
     triplet_loss = to_positive - to_negative + 4 * temperature * np.log(2)
-    error = np.abs(of_triplets(temperature, points)[:, 0] - triplet_loss / (4 * temperature))
+    error = np.abs(triplet_values(temperature, points)[:, 0] - triplet_loss / (4 * temperature))
     assert (error <= x**2 / 8 + 1e-6).all()
 
 
@@ -65,12 +65,12 @@ def test_far_negatives_leave_the_exponential_of_the_difference():
     similarity = np.einsum("td,tkd->tk", points[:, 0], points)
     x = (similarity[:, 2] - similarity[:, 1]) / 0.25
     assert x.max() < -4
-    np.testing.assert_allclose(of_triplets(0.25, points)[:, 0], np.exp(x), rtol=np.exp(x.max()), atol=1e-6)
+    np.testing.assert_allclose(triplet_values(0.25, points)[:, 0], np.exp(x), rtol=np.exp(x.max()), atol=1e-6)
 
 
 def test_with_temperature_one_half_it_is_the_soft_triplet_loss_of_tensorflow_addons():
     points, _, _ = triplets(4, 4)
-    ours = of_triplets(0.5, points)
+    ours = triplet_values(0.5, points)
     for triplet, losses in zip(points, ours):
         theirs = tfa.losses.triplet_hard_loss(
             tf.constant([0, 0, 1]), tf.constant(triplet, tf.float32), soft=True, distance_metric="squared-L2"

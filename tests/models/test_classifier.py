@@ -130,9 +130,9 @@ def test_unlabelled_images_count_nothing_in_training_and_evaluation():
         model.compile(keras.optimizers.SGD(0.0), CrossEntropy(), weighted_metrics=[Accuracy("top1")])
         trained = model.train_on_batch(*given, return_dict=True)
         logs.append([trained, model.evaluate(*given, verbose=0, return_dict=True)])
-    for of_all, of_labelled in zip(*logs):
-        assert of_all["top1"] == pytest.approx(of_labelled["top1"])
-        assert of_all["loss"] * 16 == pytest.approx(of_labelled["loss"] * 10, rel=1e-5)  # Keras divides by all images
+    for all_images, labelled in zip(*logs):
+        assert all_images["top1"] == pytest.approx(labelled["top1"])
+        assert all_images["loss"] * 16 == pytest.approx(labelled["loss"] * 10, rel=1e-5)  # Keras divides by all images
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -366,7 +366,7 @@ def test_sample_weights_weigh_the_online_classifier_in_training_too():
         kernels.append(model.online_classifier.kernel.numpy())
     np.testing.assert_allclose(*kernels, atol=1e-6)
     assert np.any(np.abs(kernels[0] - make_model().online_classifier.kernel.numpy()) > 1e-3)
-    np.testing.assert_allclose(*(of_one["online_accuracy"] for of_one in logs))
+    np.testing.assert_allclose(*(single_log["online_accuracy"] for single_log in logs))
 
 
 def test_a_batch_is_finished_by_the_augmentation_before_the_step():
@@ -424,7 +424,7 @@ def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, f
 
 
 def test_figures_of_uneven_batches_are_means_over_images():
-    """Two replicas share 9 images in batches of 4: in the last batch one of them has none."""
+    """Two replicas share 9 images in batches of 4: in the last batch one replica has none."""
     views, labels = make_batch(batch=9)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         layers = [keras.layers.Input(SHAPE), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]

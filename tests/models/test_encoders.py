@@ -69,8 +69,8 @@ def with_more_blocks(encoder, name):
     total = parameters(encoder.layers)
     for group, number in enumerate(encoders.ARCHITECTURES[name].blocks, start=1):
         built = [layer for layer in encoder.layers if layer.name.startswith(f"group{group}_block")]
-        of_block = parameters(layer for layer in built if "_block2_" in layer.name)
-        total += of_block * (number - sum(layer.name.endswith("_add") for layer in built))
+        block_parameters = parameters(layer for layer in built if "_block2_" in layer.name)
+        total += block_parameters * (number - sum(layer.name.endswith("_add") for layer in built))
     return total
 
 

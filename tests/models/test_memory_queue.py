@@ -123,8 +123,8 @@ def test_every_replica_has_the_queue_and_momentum_encoder_of_one():
         np.testing.assert_array_equal(labels, expected.queue.labels)
         assert int(filled) == 20
     for weight, wanted in zip(model.queue.encoder.trainable_weights, expected.queue.encoder.trainable_weights):
-        for of_replica in local(weight):
-            np.testing.assert_allclose(of_replica, wanted, atol=2e-4)
+        for replica_weight in local(weight):
+            np.testing.assert_allclose(replica_weight, wanted, atol=2e-4)
 
 
 @pytest.mark.parametrize("options", [{"jit_compile": True}, {"microbatch_size": 4}])

@@ -116,8 +116,8 @@ def test_lamb_equals_that_of_tensorflow_addons():
             optimizer = tensorflow_addons().optimizers.LAMB(0.1, weight_decay=0.2, exclude_from_weight_decay=excluded)
         else:
             optimizer = make_optimizer("lamb", constant(0.1), weight_decay=0.2, undecayed=[weights[1]])
-        for of_step in gradients:
-            optimizer.apply_gradients(zip(map(tf.constant, of_step), weights))
+        for step_gradients in gradients:
+            optimizer.apply_gradients(zip(map(tf.constant, step_gradients), weights))
         ends.append([weight.numpy() for weight in weights])
     for got, expected in zip(*ends):
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-9)  # there β₂ = 0.999 has 7 digits

@@ -62,9 +62,9 @@ def test_follows_its_equations_for_each_kind_of_weight(jit_compile):
     variables, starts, gradients = make_problem()
     optimizer = make_optimizer()
     optimizer.build(variables)
-    step = tf.function(lambda *of_step: apply(optimizer, of_step, variables), jit_compile=jit_compile)
-    for of_step in gradients:
-        step(*(tf.constant(g, tf.float32) for g in of_step))
+    step = tf.function(lambda *step_gradients: apply(optimizer, step_gradients, variables), jit_compile=jit_compile)
+    for step_gradients in gradients:
+        step(*(tf.constant(g, tf.float32) for g in step_gradients))
     for variable, weight in zip(variables, expected(starts, gradients)):
         np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-5, atol=1e-6, err_msg=variable.name)
 
@@ -83,8 +83,10 @@ def test_replicas_take_the_step_of_the_summed_gradient():
         names = ("kernel", "bias", "gamma", "other")
         variables = [tf.Variable(start, dtype=tf.float32, name=name) for start, name in zip(starts, names)]
         optimizer.build(variables)
-    for of_step in gradients:
-        strategy.run(lambda of_step=of_step: apply(optimizer, [0.5 * g for g in of_step], variables))
+    for step_gradients in gradients:
+        strategy.run(
+            lambda step_gradients=step_gradients: apply(optimizer, [0.5 * g for g in step_gradients], variables)
+        )
     for variable, weight in zip(variables, expected(starts, gradients)):
         np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-5, atol=1e-6)
 

@@ -53,7 +53,7 @@ def trained(strategy, name, clip_norm=None):
 
 
 @pytest.fixture(scope="module")
-def of_one_device():
+def one_device():
     """Returns a function from optimizer to the weights that one device trains."""
     found = {}
 
@@ -67,8 +67,8 @@ def of_one_device():
 
 @pytest.mark.parametrize("replicas", ["two replicas", "four replicas"])
 @pytest.mark.parametrize("name", config.OPTIMIZERS)
-def test_replicas_stay_equal_to_the_bit_and_train_as_one_device(name, replicas, of_one_device):
-    for copies, (expected,) in zip(trained(STRATEGIES[replicas](), name), of_one_device(name)):
+def test_replicas_stay_equal_to_the_bit_and_train_as_one_device(name, replicas, one_device):
+    for copies, (expected,) in zip(trained(STRATEGIES[replicas](), name), one_device(name)):
         for copy in copies[1:]:
             np.testing.assert_array_equal(copy, copies[0])
         np.testing.assert_allclose(copies[0], expected, rtol=1e-5, atol=1e-9)

@@ -51,8 +51,8 @@ def test_resnet50_takes_the_published_number_of_operations():
     cost_of = counted(lambda x: encoder(x, training=True), (224, 224, 3), encoder.trainable_weights)
     assert cost_of.forward_flops == pytest.approx(8.2e9, rel=0.005)  # 4.1 billion multiplications and as many additions
     # The gradient is taken at the weights and at the inputs, except the images.
-    of_images = 2 * 112 * 112 * 64 * 7 * 7 * 3
-    assert cost_of.backward == 2 * cost_of.forward_flops - of_images
+    image_gradient = 2 * 112 * 112 * 64 * 7 * 7 * 3
+    assert cost_of.backward == 2 * cost_of.forward_flops - image_gradient
     assert cost_of.uncounted == ()
 
 
@@ -117,19 +117,19 @@ def test_products_of_the_loss_are_those_of_its_graph(monkeypatch):
     graph = gradient.get_concrete_function(tf.zeros([images], tf.int32), tf.zeros([images, views, dim])).graph
     products = [op for op in graph.get_operations() if op.type in graph_cost.FLOPS]
     by_graph = sum(graph_cost.FLOPS[op.type](op) for op in products)
-    planned = cost.of_supcon(images, 1, views, dim).flops
+    planned = cost.supcon_cost(images, 1, views, dim).flops
     assert by_graph == planned
     # Each row of the memory is compared with each row of the batch, and contributes to its gradient.
-    assert cost.of_supcon(images, 1, views, dim, memory=48).flops == planned + 2 * 2 * 64 * 48 * dim
+    assert cost.supcon_cost(images, 1, views, dim, memory=48).flops == planned + 2 * 2 * 64 * 48 * dim
 
 
 def test_loss_of_a_large_batch_takes_each_pair_once_and_what_is_not_kept_again():
     rows, dim = 2 * 65_536, 128
-    flops = cost.of_supcon(65_536, 1, 2, dim).flops
+    flops = cost.supcon_cost(65_536, 1, 2, dim).flops
     # Half of the pairs twice for their similarities, and all for the gradient; 2,048 rows are a tile.
     assert flops == pytest.approx(2 * dim * rows**2 * (2 * 0.5 + 1), rel=0.05)
-    assert cost.of_supcon(65_536, 128, 2, dim).flops == pytest.approx(4 * dim * rows**2 / 128, rel=0.6)
-    assert cost.of_supcon(2**20, 1, 2, dim).memory < 10 * 2**30  # and not the 16 TB of all pairs
+    assert cost.supcon_cost(65_536, 128, 2, dim).flops == pytest.approx(4 * dim * rows**2 / 128, rel=0.6)
+    assert cost.supcon_cost(2**20, 1, 2, dim).memory < 10 * 2**30  # and not the 16 TB of all pairs
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
@@ -268,6 +268,16 @@ def test_a_folder_is_counted_and_left_alone(tmp_path):
         ({"dataset": "emnist"}, "dataset='emnist': its number of images is unknown until it is prepared"),
         ({"batch_size": 1023}, "batch_size=1023: must be a multiple of the 4 replicas; the nearest is 1024"),
         ({"microbatch_size": 7}, "microbatch_size=7: must divide the 256 images"),
+        (
+            {
+                "max_examples": 257,
+                "batch_size": 256,
+                "linear_batch_size": 256,
+                "linear_epochs": 1,
+                "linear_warmup_epochs": 0.999,
+            },
+            "linear_warmup_epochs=0.999: leaves no step for the decay, as the stage has 1 step",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_said(options, complaint):

@@ -64,7 +64,7 @@ def test_another_option_of_the_linear_stage_is_refused_in_a_line_that_says_how(a
         repeat(linear_learning_rate=0.5)
     assert refused.value.text(config_lib.as_flag) == (
         f"--run_dir={path}: its stage 'linear' was trained with other options: --linear_learning_rate=0.5 (was 1); add "
-        "--redo=linear to train that stage anew on the same encoder, or give the earlier options"
+        "--redo=linear to train that stage again on the same encoder, or give the earlier options"
     )
     assert content(path, ".") == before
 

@@ -68,13 +68,13 @@ def trained(options, replicas):
 
 
 def check(options):
-    starts, of_two = trained(options, 2)
-    _, of_one = trained(options, 1)
+    starts, two_replicas = trained(options, 2)
+    _, one_replica = trained(options, 1)
     # Adam-like optimizers divide small gradients by their size, which amplifies rounding.
     tolerance = 1e-2 if options["optimizer"] in ("adam", "adamw", "lamb", "rmsprop") else 1e-3
-    for name, (first, second) in of_two.items():
+    for name, (first, second) in two_replicas.items():
         np.testing.assert_array_equal(second, first, err_msg=name)
-        (expected,) = of_one[name]
+        (expected,) = one_replica[name]
         moved = np.abs(expected - starts[name]).max()
         np.testing.assert_allclose(first, expected, rtol=0, atol=tolerance * moved + 1e-6, err_msg=name)
 

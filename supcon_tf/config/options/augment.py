@@ -20,7 +20,7 @@ class AugmentOptions:
         "Policy of all views, or one policy per view as in --augment=autoaugment,simclr. 'simclr' is crop, flip, "
         "colour jitter, grey and blur. 'autoaugment' uses the table of the paper's authors, 'autoaugment_imagenet' "
         "and 'autoaugment_cifar10' the published tables. Others are 'randaugment', 'stacked_randaugment' (jitter, "
-        "RandAugment, grey, blur), 'crop_flip', and 'none' (the view of evaluation).",
+        "RandAugment, grey, blur), 'crop_flip', and 'none' (the view used for evaluation).",
         choices=POLICIES,
     )
     linear_augment: str = option(
@@ -32,6 +32,7 @@ class AugmentOptions:
     crop_min_area: Optional[float] = option(
         None,
         "Smallest share of the image's area that a random crop keeps. Default: 0.08; for CIFAR 0.2.",
+        none="automatic",
         above=0,
         maximum=1,
     )
@@ -67,7 +68,9 @@ class AugmentOptions:
     randaugment_layers: int = option(
         2, "Number of operations that RandAugment applies to a view.", minimum=1, maximum=16
     )
-    randaugment_magnitude: float = option(10.0, "Strength of RandAugment's operations.", minimum=0, maximum=10)
+    randaugment_magnitude: float = option(
+        10.0, "Strength of RandAugment's operations, from 0 to 10.", minimum=0, maximum=10
+    )
     mix: str = option(
         "none",
         "Mix each image and its label with another of the batch: 'mixup' or 'cutmix', in the stage 'pretrain' only. "
@@ -83,8 +86,8 @@ class AugmentOptions:
     )
     augment_on_device: str = option(
         "auto",
-        "Run jitter, grey and blur on the device instead of the host, where they are a policy's last steps: 'on', "
-        "'off', or 'auto' (on for GPUs and TPUs). Views are equal up to rounding.",
+        "Run jitter, grey and blur on the device instead of the host: 'on', 'off', or 'auto' (on for GPUs and "
+        "TPUs). Applies to those that no other step of the policy follows. Views are equal up to rounding.",
         choices=("auto", "on", "off"),
         identity=False,
     )
@@ -98,6 +101,7 @@ class AugmentOptions:
         None,
         "Side of the central square that evaluation and serving keep, as a share of the image's shorter side; 1 keeps "
         "the whole square. Default: 0.875; for CIFAR 1.",
+        none="automatic",
         above=0,
         maximum=1,
     )

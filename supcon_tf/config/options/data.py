@@ -18,41 +18,49 @@ class DataOptions:
     )
     class_level: Optional[int] = option(
         None,
-        "Level of the folders of folder:PATH that are the classes, counted from 1 below the split, or below PATH where "
-        "there are no splits. Folders of one name at that level are one class. 0: the images have no classes, for mode "
-        "'simclr'. Default: the first level, unless it looks like splits or repeats itself; the run then stops.",
+        "Level of the class folders in folder:PATH: 1 is the first level below the split, or below PATH if there "
+        "are no splits. Folders with the same name at that level are one class. 0 means images without classes, for "
+        "mode 'simclr'. Default: 1. The run stops if that level seems to hold splits, or the same classes again.",
+        none="automatic",
         minimum=0,
     )
     data_dir: Optional[str] = option(
         None,
-        "Folder where TensorFlow Datasets keeps prepared data. Default: ~/tensorflow_datasets.",
+        "Folder where TensorFlow Datasets keeps prepared data. Default: TFDS_DATA_DIR if it is set, otherwise "
+        "~/tensorflow_datasets.",
+        none="automatic",
         identity=False,
     )
     source_files: Optional[str] = option(
         None,
         "Folder with the original files of the data set, for machines that cannot download them. Each file is checked "
         "against its checksum in TensorFlow Datasets, if it has one.",
+        none="none",
         identity=False,
     )
     train_split: Optional[str] = option(
         None,
         "Training images in the slicing syntax of TensorFlow Datasets, for example 'train[:10%]'. Default: 'train'; "
         "for dtd and oxford_flowers102 'train+validation'.",
+        none="automatic",
     )
     validation_split: Optional[str] = option(
         None,
         "Images to evaluate on during training, or 'none'. Default: 'validation' if the data set has both "
         "'validation' and 'test', otherwise 'none'.",
+        none="automatic",
     )
     eval_split: Optional[str] = option(
         None,
         "Images for the final figures. Default: 'test', otherwise 'validation', otherwise the last tenth of 'train', "
         "which is then left out of training.",
+        none="automatic",
     )
     image_size: Optional[int] = option(
         None,
         "Height and width in pixels of the images that the encoder sees. Default: the size of the data set if it is "
         "fixed and at most 224, otherwise 224.",
+        none="automatic",
         minimum=4,
     )
     whitening: str = option(
@@ -65,9 +73,9 @@ class DataOptions:
     )
     max_examples: Optional[int] = option(
         None,
-        "Maximum number of training images: the first ones of each class, in the proportions of the data set, with at "
-        "least one per class if possible. A smaller number selects a subset of a larger one, for every --seed. "
-        "Default: all.",
+        "Maximum number of training images: the first ones of each class, in the proportions of the data set, with "
+        "at least one per class if possible. A smaller number selects a subset of a larger one, for every --seed.",
+        none="all",
         minimum=2,
     )
     label_noise: float = option(
@@ -78,17 +86,19 @@ class DataOptions:
     )
     classes_per_batch: Optional[int] = option(
         None,
-        "Number of classes in each batch of the stage 'pretrain', drawn at random for each batch, with the same number "
-        "of images each. The number of steps in an epoch does not change. Default: images are drawn regardless of "
-        "class.",
+        "Number of classes in each batch of the stage 'pretrain', with the same number of images each. The classes "
+        "are drawn at random for each batch. The number of steps in an epoch does not change. Without this option, "
+        "images are drawn regardless of class.",
+        none="any",
         minimum=1,
     )
     unlabelled: Optional[str] = option(
         None,
-        "Additional images without labels for mode 'supcon'; each is a class by itself in the contrastive loss. Give "
-        "a data set by name (its split 'unlabelled', otherwise 'train') or folder:PATH. The name of --dataset selects "
-        "its images that are neither trained on with labels nor evaluated on. An epoch remains one pass over the "
-        "images of --dataset.",
+        "Additional images without labels for mode 'supcon'; each is a class by itself in the contrastive loss. "
+        "Give a data set by name (its split 'unlabelled', otherwise 'train') or folder:PATH. With the name of "
+        "--dataset, they are its images that are neither trained on with labels nor evaluated on. An epoch remains "
+        "one pass over the images of --dataset.",
+        none="none",
     )
     unlabelled_share: float = option(
         0.5,
@@ -98,16 +108,15 @@ class DataOptions:
     )
     cache: str = option(
         "auto",
-        "Where encoded training images are kept: in 'memory', or 'off' to read them again in each epoch. 'auto' uses "
-        "memory if they take at most a quarter of what is available. Changes the time only.",
+        "Use of memory for encoded training images: 'memory' keeps them, 'off' reads them again in each epoch, and "
+        "'auto' keeps them if they take at most a quarter of the available memory. Changes the time only.",
         choices=("auto", "memory", "off"),
         identity=False,
     )
     on_bad_image: str = option(
         "stop",
-        "Reaction to an image that cannot be decoded: 'stop' and name it, or 'skip' it. Skipped images are "
-        "named and counted. Files of folder:PATH are left out; in other data sets a grey image without label takes the "
-        "place.",
+        "Reaction to an image that cannot be decoded: 'stop' names it and stops, 'skip' names and counts it. A "
+        "skipped file of folder:PATH is left out. In other data sets, a grey image without label takes its place.",
         choices=("stop", "skip"),
         identity=False,
     )

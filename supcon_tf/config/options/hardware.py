@@ -13,19 +13,19 @@ class HardwareOptions:
 
     strategy: str = option(
         "auto",
-        "Use of the devices: 'one_device', 'mirrored' (all GPUs of this machine), 'multi_worker' (the workers in "
-        "TF_CONFIG), 'tpu', or 'auto'.",
+        "Devices to train on: 'one_device', 'mirrored' (all GPUs of this machine), 'multi_worker' (the workers in "
+        "TF_CONFIG), 'tpu', or 'auto' (what --tpu and TF_CONFIG ask for, otherwise all GPUs, otherwise the CPU).",
         choices=STRATEGIES,
         identity=False,
     )
     tpu: Optional[str] = option(
-        None, "Name or grpc:// address of a TPU, or 'local'. Implies --strategy=tpu.", identity=False
+        None, "Name or grpc:// address of a TPU, or 'local'. Implies --strategy=tpu.", none="none", identity=False
     )
     tpu_zone: Optional[str] = option(
-        None, "Google Cloud zone of the TPU. Default: the zone of this machine.", identity=False
+        None, "Google Cloud zone of the TPU. Default: the zone of this machine.", none="automatic", identity=False
     )
     tpu_project: Optional[str] = option(
-        None, "Google Cloud project of the TPU. Default: the project of this machine.", identity=False
+        None, "Google Cloud project of the TPU. Default: the project of this machine.", none="automatic", identity=False
     )
     cpu_devices: int = option(
         1,
@@ -46,14 +46,14 @@ class HardwareOptions:
     )
     steps_per_execution: int = option(
         1,
-        "Number of steps that the device runs between two looks of the program, which saves, stops and writes curves. "
-        "A larger number is faster where steps are short, above all on TPUs.",
+        "Number of steps that the device runs without interruption. Saving, stopping and writing curves wait for "
+        "their end. A larger number is faster where steps are short, above all on TPUs.",
         minimum=1,
         identity=False,
     )
     deterministic: bool = option(
         False,
-        "Use only operations whose results are equal to the bit each time, so that a GPU repeats and resumes a run "
-        "exactly. Slower on GPUs; one CPU device does so without this option.",
+        "Use only operations that give the same bits each time, so that a GPU repeats and resumes a run exactly. "
+        "Slower on GPUs. A single CPU device does so without this option.",
         identity=False,
     )

@@ -31,18 +31,23 @@ class LossOptions:
         above=0,
     )
     summation: str = option(
-        "out", "Sum over positives 'out'side the logarithm (Eq. 2) or 'in'side (Eq. 3).", choices=SUMMATIONS
+        "out",
+        "Place of the sum over positives: 'out' (outside the logarithm, Eq. 2) or 'in' (inside it, Eq. 3).",
+        choices=SUMMATIONS,
     )
     denominator: str = option(
         "all",
-        "Denominator of the softmax: 'all' other views, 'only_negatives', or 'one_positive' (the negatives and the "
-        "positive itself).",
+        "Terms of the softmax's denominator: 'all' (all other views), 'only_negatives', or 'one_positive' (the "
+        "negatives and the positive itself).",
         choices=DENOMINATORS,
     )
-    anchors: str = option("all", "Anchors: 'all' views of an image, or only the first 'one'.", choices=ANCHORS)
+    anchors: str = option(
+        "all", "Views that serve as anchors: 'all' views of an image, or 'one' (its first view).", choices=ANCHORS
+    )
     positives_cap: Optional[int] = option(
         None,
-        "Maximum number of other images of its class that are positives of an anchor. Default: all.",
+        "Maximum number of positive images of an anchor, beside the anchor's own image.",
+        none="all",
         minimum=0,
     )
     queue_size: int = option(
@@ -54,8 +59,8 @@ class LossOptions:
     )
     momentum_encoder: float = option(
         0.999,
-        "Share of its weights that the momentum encoder keeps in each step; the rest comes from the encoder. For "
-        "--queue_size.",
+        "Share of its weights that the momentum encoder keeps in each step; the rest comes from the encoder. Used "
+        "with --queue_size.",
         minimum=0,
         maximum=0.99999,
     )

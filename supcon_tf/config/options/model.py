@@ -47,10 +47,11 @@ class ModelOptions:
 
     encoder: str = option(
         "resnet50",
-        "Encoder: one of ours by name, keras:NAME, or the path of a Keras model. keras:NAME is a model of "
-        "keras.applications without its classifier, for example keras:EfficientNetV2S, with the image scaling of its "
-        "family. A path ends in .keras or .h5, or is a SavedModel folder with a / in its path; its model gets images "
-        "from 0 to 255. A feature map is averaged over the image. Neither kind is whitened.",
+        "Encoder: a built-in one by name, keras:NAME, or the path of a Keras model. keras:NAME is a model of "
+        "keras.applications without its classifier, for example keras:EfficientNetV2S, with the image scaling of "
+        "its family. A path ends in .keras or .h5, or is a SavedModel folder with a / in its path; its model gets "
+        "images from 0 to 255. If an encoder returns a feature map, it is averaged over the image. Only built-in "
+        "encoders are whitened.",
         choices=tuple(ENCODERS),
         check_other=_check_other_encoder,
     )
@@ -58,7 +59,8 @@ class ModelOptions:
         None,
         "Initial weights of a keras:NAME encoder: 'imagenet', which Keras downloads, or the path of a .keras or .h5 "
         "file for that model without its classifier. With --stages=linear,evaluate,export this encoder is evaluated "
-        "without further training. Default: random weights.",
+        "without further training. Without this option, the weights are random.",
+        none="none",
     )
     trust_model: bool = option(
         False,
@@ -71,6 +73,7 @@ class ModelOptions:
         "Folder (--run_dir) of another run whose weights this run starts from. The encoder keeps the whitening that it "
         "was trained with, unless --whitening=none. With --stages=linear,evaluate,export the encoder is evaluated on "
         "--dataset without further training (transfer).",
+        none="none",
     )
     warm_start_parts: Tuple[str, ...] = option(
         ("encoder",),
@@ -78,7 +81,9 @@ class ModelOptions:
         "(from its stage 'linear', or 'pretrain' in mode 'ce').",
         choices=PARTS,
     )
-    encoder_width: float = option(1.0, "Multiplies the number of channels of every layer of the encoder.", above=0)
+    encoder_width: float = option(
+        1.0, "Factor that multiplies the number of channels in every layer of the encoder.", above=0
+    )
     stem: str = option(
         "auto",
         "First layers: 'imagenet' (7x7 convolution with stride 2, max-pooling), 'small' (3x3 convolution with stride "
@@ -89,9 +94,11 @@ class ModelOptions:
         True, "L2-normalise the embedding before the projection head and the classifier."
     )
     projection_layers: Tuple[int, ...] = option(
-        (2048, 128), "Units of each layer of the projection head; the last is the projection's dimension.", minimum=1
+        (2048, 128),
+        "Number of units in each layer of the projection head; the last is the projection's dimension.",
+        minimum=1,
     )
-    projection_batch_norm: bool = option(False, "Batch normalisation in the hidden layers of the projection head.")
+    projection_batch_norm: bool = option(False, "Use batch normalisation in the hidden layers of the projection head.")
     normalize_projection: bool = option(True, "L2-normalise the projection, so that the loss uses cosine similarity.")
     initialization: str = option(
         "default",

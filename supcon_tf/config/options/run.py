@@ -26,8 +26,9 @@ class RunOptions:
     )
     redo: Tuple[str, ...] = option(
         (),
-        "Stages of an earlier run in --run_dir to repeat, with all later ones. Their results are discarded. "
+        "Finished stages of the run in --run_dir to repeat, with all later ones. Their results are discarded. "
         "--redo=linear trains the classifier again on the same encoder, with other options of that stage if given.",
+        none="none",
         choices=STAGES,
         identity=False,
     )
@@ -35,6 +36,7 @@ class RunOptions:
         None,
         "Folder of the run; may be a gs:// address. A second run with the same folder resumes the first. Default: a "
         "folder in runs/ named after data set, mode and a digest of the options.",
+        none="automatic",
         identity=False,
     )
     seed: int = option(0, "Seed of everything random in the run.", minimum=0, maximum=2**31 - 1)
@@ -43,12 +45,13 @@ class RunOptions:
         "Recipe that sets the options: its name (see supcon_tf/recipes/), the path of a flagfile, or 'none'. Default: "
         "the first of DATASET_MODE_ENCODER, DATASET_MODE and default_MODE that exists. A flag given by hand wins over "
         "the recipe.",
+        none="automatic",
         identity=False,
     )
     log_every: int = option(
         50,
-        "Number of steps between two points of the TensorBoard curves. The loss is checked at the same steps, and "
-        "several workers then agree whether to save or to stop.",
+        "Number of steps between two points of the TensorBoard curves. At these steps the loss is checked, and "
+        "several workers agree whether to save or to stop.",
         minimum=1,
         identity=False,
     )

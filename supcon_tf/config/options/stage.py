@@ -18,7 +18,9 @@ class StageOptions:
     batch_size: int = option(256, "Number of images in a batch, over all replicas.", minimum=1)
     optimizer: str = option("nesterov", "Optimizer.", choices=OPTIMIZERS)
     learning_rate: float = option(0.1, "Peak learning rate, reached after the warm-up.", above=0)
-    warmup_epochs: float = option(10.0, "Number of epochs of linear warm-up from 0.", minimum=0)
+    warmup_epochs: float = option(
+        10.0, "Number of epochs in which the learning rate rises linearly from 0 to its peak (warm-up).", minimum=0
+    )
     schedule: str = option(
         "cosine",
         "Decay of the learning rate after the warm-up: 'cosine' (to 0), 'exponential' (multiply by {decay_rate} every "
@@ -32,6 +34,7 @@ class StageOptions:
         None,
         "Epochs of decay, counted from the end of the warm-up: one number for {schedule}=exponential, increasing "
         "numbers for {schedule}=piecewise, for example {decay_epochs}=60,75,90.",
+        none="none",
         above=0,
     )
     weight_decay: float = option(

@@ -15,7 +15,8 @@ class TrainingOptions:
         "Number of images that a replica encodes at a time in the stage 'pretrain', for batches too large for its "
         "memory. The gradient is that of the whole batch (gradient caching), but batch statistics are those of a "
         "microbatch. Training takes about 1.3 times as long. With --sync_batch_norm on several devices, keep the "
-        "number of microbatches small: each adds its part to the graph. Default: the whole batch at once.",
+        "number of microbatches small: each adds its part to the graph.",
+        none="whole batch",
         minimum=1,
     )
     scale_learning_rate: bool = option(
@@ -38,6 +39,7 @@ class TrainingOptions:
     clip_norm: Optional[float] = option(
         None,
         "Maximum norm of the gradient of all weights together, including the online classifier's, in both stages. "
-        "Default: no clipping.",
+        "Longer gradients are scaled down to it.",
+        none="none",
         above=0,
     )

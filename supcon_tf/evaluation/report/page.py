@@ -3,9 +3,13 @@
 import html
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
+<<<<<<< HEAD
 from supcon_tf.config import value_text
 from supcon_tf.errors import ArgumentError, check_whole
 from supcon_tf.evaluation.inputs import check_dict, check_names
+=======
+from supcon_tf.config import option_text
+>>>>>>> fix_b
 from supcon_tf.evaluation.report.classes import average_precision_section, confusion_section
 from supcon_tf.evaluation.report.curves import Curve, curves_section
 
@@ -125,7 +129,7 @@ def figures_section(name: str, figures: Mapping[str, Any]) -> str:
 
 def options_section(options: Mapping[str, Any]) -> str:
     """Lists the options of the run, with values as the command line writes them."""
-    rows = "".join(f"<tr><th>{name}<td>{html.escape(value_text(value))}</tr>" for name, value in options.items())
+    rows = "".join(f"<tr><th>{name}<td>{html.escape(option_text(name, value))}</tr>" for name, value in options.items())
     return f"<h2>Options</h2><table class=options>{rows}</table>"
 
 

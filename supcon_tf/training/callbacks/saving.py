@@ -77,7 +77,7 @@ class Saving(StepCallback):
         """Raises UserError at the first step whose loss is not finite; all later means of the epoch are not either."""
         for first, last, loss in self._unchecked:
             if not math.isfinite(float(loss)):
-                steps = f"step {last}" if first == last else f"step {first} to {last}"
+                steps = f"step {last:,}" if first == last else f"step {first:,} to {last:,}"
                 raise UserError(
                     f"{steps}: the loss is {float(loss)}; training stopped, {self._checkpoints.kept()}. "
                     "A lower {learning_rate} or more {warmup_epochs} usually helps",

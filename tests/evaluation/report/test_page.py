@@ -182,7 +182,7 @@ def test_a_stage_that_an_earlier_version_trained_is_said_to_have_no_curves():
 def test_options_are_written_as_on_the_command_line():
     options = {"warm_start": None, "jit_compile": True, "learn_temperature": False, "weight_decay": 0.0005}
     text = " ".join(make_page(options=options).text)
-    for words in ("warm_start (automatic)", "jit_compile on", "learn_temperature off", "weight_decay 0.0005"):
+    for words in ("warm_start (none)", "jit_compile on", "learn_temperature off", "weight_decay 0.0005"):
         assert words in text, words
 
 

@@ -1,0 +1,51 @@
+"""Finds options that have no effect because of others, whatever their value.
+
+The command line warns about these options. It does not reject them, so that commands for several modes can share their
+flags. `constraints` rejects further combinations.
+"""
+
+from typing import Dict, Iterator, Sequence, Tuple
+
+from supcon_tf.config.choices import COLOUR_POLICIES, MOMENTUM_OPTIMIZERS
+from supcon_tf.config.options import Config
+from supcon_tf.config.values import options
+
+PROJECTION = ("projection_layers", "projection_batch_norm", "normalize_projection")
+CROP = ("crop_min_area", "crop_max_area", "crop_aspect", "flip")
+COLOUR = (
+    *("jitter_strength", "jitter_style", "jitter_probability", "grey_probability", "blur_probability"),
+    *("augment_on_device", "blur_on_device"),
+)
+
+
+def without_effect(config: Config) -> Dict[str, str]:
+    """Returns option name → why the option has no effect.
+
+    >>> without_effect(Config())
+    {'base_temperature': 'without --scale_by_temperature'}
+    """
+    return {name: reason for names, reason in _unread(config) for name in names}
+
+
+def _unread(config: Config) -> Iterator[Tuple[Sequence[str], str]]:
+    """Yields options with the reason why they have no effect. A later reason is the better one."""
+    loss, mode = config.loss, config.run.mode
+    if not loss.scale_by_temperature:
+        yield ("base_temperature",), "without --scale_by_temperature"
+    if loss.contrastive_loss in ("npairs", "triplet"):
+        reason = f"with --contrastive_loss={loss.contrastive_loss}"
+        yield ("scale_by_temperature", "base_temperature"), reason
+        if loss.contrastive_loss == "triplet":
+            yield ("temperature",), reason
+    if mode == "ce":
+        in_groups = [option.name for option in options() if option.group in ("loss", "linear")]
+        yield (*in_groups, *PROJECTION, "num_views", "linear_augment", "microbatch_size"), "in mode ce"
+    optimizers = {config.pretrain.optimizer} if mode == "ce" else {config.pretrain.optimizer, config.linear.optimizer}
+    if not optimizers & set(MOMENTUM_OPTIMIZERS):
+        yield ("momentum",), f"with the optimizer {' or '.join(sorted(optimizers))}"
+    augment = config.augment
+    policies = {*augment.augment} if mode == "ce" else {*augment.augment, augment.linear_augment} - {"same"}
+    if not policies & set(COLOUR_POLICIES):
+        yield COLOUR, "because no policy changes colours by jitter, grey or blur"
+    if policies == {"none"}:
+        yield CROP, "because no policy crops"
