@@ -1,15 +1,11 @@
 """Errors that the user can mend, checks of single arguments, and the hint that goes with a wrong name."""
 
 import contextlib
-<<<<<<< HEAD
-import difflib
 import math
 import numbers
-=======
->>>>>>> fix_b
 import re
 import unicodedata
-from typing import Any, Callable, FrozenSet, Iterable, Iterator, List
+from typing import Any, Callable, FrozenSet, Iterable, Iterator, List, Optional
 
 # Categories of Unicode that move a terminal's cursor or have no glyph: control, line, paragraph, surrogate
 NOT_PRINTED = ("Cc", "Zl", "Zp", "Cs")

@@ -102,8 +102,8 @@ def mixed_supervised_contrastive_loss(
     w = tf.where(others, tf.matmul(y, y, transpose_b=True), 0)  # w_ij = y_i·y_j
     mean = tf.math.divide_no_nan(tf.reduce_sum(w * s, axis=1), tf.reduce_sum(w, axis=1))
     losses = tf.reduce_sum(y, axis=1) * (log_sum(s, others)[:, 0] - mean)  # a label may sum to less than 1
-    of_images = tf.reduce_mean(tf.reshape(losses, [batch, views]), axis=1)
-    return in_type_of(of_images, temperature) * of_images if scale_by_temperature else of_images
+    image_losses = tf.reduce_mean(tf.reshape(losses, [batch, views]), axis=1)
+    return in_type_of(image_losses, temperature) * image_losses if scale_by_temperature else image_losses
 
 
 def masks(labels: tf.Tensor, views: tf.Tensor, positives_cap: Optional[int]) -> Tuple[tf.Tensor, tf.Tensor]:

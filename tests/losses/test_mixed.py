@@ -97,10 +97,10 @@ def test_gradient_equals_that_of_the_page_which_equals_finite_differences():
         return reference.mixed_supervised_contrastive_loss(y, z, 0.2, normalize=False)
 
     expected = oracle.central_differences(lambda z: equation(z, labels, 0.2).mean(axis=1).sum(), projections)
-    of_page = gradient(page, tf.constant(projections))
-    np.testing.assert_allclose(of_page, expected, atol=1e-6 * np.abs(expected).max())
+    page_gradient = gradient(page, tf.constant(projections))
+    np.testing.assert_allclose(page_gradient, expected, atol=1e-6 * np.abs(expected).max())
     found = gradient(MixedSupConLoss(0.2, normalize=False).call, tf.constant(projections, tf.float32))
-    np.testing.assert_allclose(found, of_page, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(found, page_gradient, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_value_and_gradient_are_those_of_one_replica_with_the_whole_batch():

@@ -3,13 +3,9 @@
 import html
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
-<<<<<<< HEAD
-from supcon_tf.config import value_text
+from supcon_tf.config import option_text
 from supcon_tf.errors import ArgumentError, check_whole
 from supcon_tf.evaluation.inputs import check_dict, check_names
-=======
-from supcon_tf.config import option_text
->>>>>>> fix_b
 from supcon_tf.evaluation.report.classes import average_precision_section, confusion_section
 from supcon_tf.evaluation.report.curves import Curve, curves_section
 
