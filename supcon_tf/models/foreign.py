@@ -93,7 +93,11 @@ def _unsafe_in(config: Any) -> Iterator[str]:
     if isinstance(module, str) and not _is_known(module, name, config.get("registered_name")):
         called = config["config"] if name == "function" else name
         yield f"{module}.{called}"
+    if name in ("ReloadedLayer", "TFSMLayer"):
+        yield f"the layer {name}, which loads a SavedModel"
     details = config.get("config")
+    if isinstance(details, dict) and isinstance(details.get("vocabulary"), str):
+        yield f"a vocabulary to be read from {details['vocabulary']}"
     function = details.get("function") if isinstance(details, dict) else None
     if name.endswith("OpLambda") and not _is_tensor_function(function):
         yield f"the function {function}"

@@ -79,11 +79,26 @@ def as_file_writer(layer):
         layer["config"]["function"] = "io.gfile.rmtree"
 
 
+def as_file_reader(layer):
+    """Makes a layer that reads a file of the machine when it is loaded (CVE-2025-12058)."""
+    if layer["class_name"] == "Activation":
+        layer.update(module="keras.layers", class_name="IntegerLookup", registered_name=None)
+        layer["config"] = {"name": layer["config"]["name"], "vocabulary": "/etc/passwd"}
+
+
+def as_other_model(layer):
+    if layer["class_name"] == "Activation":
+        layer.update(module="keras.src.export.export_lib", class_name="ReloadedLayer", registered_name=None)
+        layer["config"] = {"filepath": "/elsewhere"}
+
+
 @pytest.mark.parametrize(
     ("layer", "edit", "complaint"),
     [
         (keras.layers.Activation("relu"), as_gadget, r"os\.system"),
         (keras.layers.Activation("relu"), as_foreign_class, r"http\.server\.HTTPServer"),
+        (keras.layers.Activation("relu"), as_file_reader, "a vocabulary to be read from /etc/passwd"),
+        (keras.layers.Activation("relu"), as_other_model, "the layer ReloadedLayer, which loads a SavedModel"),
         (tf.nn.relu, as_file_writer, r"the function io\.gfile\.rmtree"),
     ],
 )
