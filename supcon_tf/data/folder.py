@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from supcon_tf.data import pixels
+from supcon_tf.data.decoder_messages import libjpeg_warnings
 from supcon_tf.data.folder_files import PREFIX, list_files, unusable, why
 from supcon_tf.data.folder_layout import ImageFile, arrange
 from supcon_tf.errors import ArgumentError, printable
@@ -55,7 +56,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             builder=self,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label") if class_names else None,
-            metadata=tfds.core.MetadataDict(skipped=[], sixteen_bits={}),
+            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Dict[str, Iterator[Any]]:
@@ -65,12 +66,12 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     def _generate_examples(self, split: str, files: Sequence[ImageFile]) -> Iterator[Tuple[str, Dict[str, Any]]]:
         config = self.builder_config
         empty = True
-        for file, (image, reason) in zip(files, _read_all(files)):
+        for file, (image, reason) in zip(files, _read_all(files, self.info.metadata["flawed"])):
             if image is None and not config.skip_bad:
                 raise ArgumentError(
                     "dataset",
                     PREFIX + config.folder,
-                    f"{file.name} is not an image ({reason}); remove the file or add {{on_bad_image}}",
+                    f"{file.name} cannot be read as an image ({reason}); remove the file or add {{on_bad_image}}",
                     on_bad_image="skip",
                 )
             if image is None:
@@ -144,7 +145,14 @@ def report(folder: Folder) -> None:
     for name, reason in skipped[:NAMED]:
         print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
     if skipped:
-        print(printable(f"Files of {config.folder} that are not images, skipped: {len(skipped):,}"), file=sys.stderr)
+        text = f"Files of {config.folder} that cannot be read as images, skipped: {len(skipped):,}"
+        print(printable(text), file=sys.stderr)
+    flawed = folder.info.metadata["flawed"]
+    if flawed:
+        text = (
+            f"JPEG files with bytes that do not belong to them: {len(flawed):,}, e.g. {flawed[0]}; they are used"
+        )
+        print(printable(text), file=sys.stderr)
     if config.class_names:
         print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
 
@@ -174,13 +182,36 @@ def report_dark(folder: Folder) -> None:
     )
 
 
-def _read_all(files: Sequence[ImageFile]) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
-    """Yields for each file, in order, its image, or None and the reason."""
+def _read_all(files: Sequence[ImageFile], flawed: List[str]) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
+    """Yields for each file, in order, its image, or None and the reason.
+
+    Args:
+      files: the files.
+      flawed: gets the names of JPEGs that libjpeg warns of. Their pixels become a PNG, so that it warns but once.
+    """
     one_at_a_time = threading.Lock()
     with concurrent.futures.ThreadPoolExecutor() as threads:
         for start in range(0, len(files), READ_AHEAD):
             chunk = files[start : start + READ_AHEAD]
-            yield from threads.map(lambda file: _read(file, one_at_a_time), chunk)
+            with libjpeg_warnings() as warnings:
+                found = list(threads.map(lambda file: _read(file, one_at_a_time), chunk))
+            if warnings:
+                found = [_without_flaw(file.name, *image, flawed) for file, image in zip(chunk, found)]
+            yield from found
+
+
+def _without_flaw(
+    name: str, image: Optional[pixels.Converted], reason: str, flawed: List[str]
+) -> Tuple[Optional[pixels.Converted], str]:
+    """Turns a JPEG that libjpeg warns of into a PNG with the same pixels; leaves other images alone."""
+    if image is None or not image.content.startswith(pixels.JPEG):
+        return image, reason
+    with libjpeg_warnings() as warnings:
+        png = pixels.decoded_as_png(image.content)
+    if not warnings:
+        return image, reason
+    flawed.append(name)
+    return image._replace(content=png), reason
 
 
 def _read(

@@ -6,12 +6,17 @@ folder is prepared and in `predict`. So each sees the same pixels.
 
 import contextlib
 import io
+import logging
 import math
 from typing import Any, Callable, ContextManager, NamedTuple, Optional, Tuple
 
 import numpy as np
 import PIL.Image
 import tensorflow as tf
+
+from supcon_tf.data.unreadable import describe
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what an error says better
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 LIMIT = 1 << 25  # largest number of pixels that is decoded whole: 33.5 megapixels, 100 MB in colour
@@ -153,12 +158,21 @@ def convert(content: bytes, one_at_a_time: Optional[ContextManager[Any]] = None)
             pass  # Pillow reads a few files that TensorFlow does not
     PIL.Image.init()
     readers = [name for name in FORMATS if name in PIL.Image.OPEN]
-    image: PIL.Image.Image = PIL.Image.open(io.BytesIO(content), formats=readers)
+    try:
+        image: PIL.Image.Image = PIL.Image.open(io.BytesIO(content), formats=readers)
+    except OSError:
+        raise ValueError(describe(content)) from None
     pixels = image.width * image.height
     if pixels > LARGEST:
         raise PIL.Image.DecompressionBombError
     with one_at_a_time if one_at_a_time is not None and pixels > LIMIT else contextlib.nullcontext():
         return _as_png(image, math.ceil(math.sqrt(pixels / SMALLER)) if pixels > LIMIT else 1)
+
+
+def decoded_as_png(content: bytes) -> bytes:
+    """Returns an RGB PNG with the pixels that `decode_image` gives for a JPEG or PNG."""
+    png: bytes = tf.io.encode_png(decode_image(tf.constant(content), 3)).numpy()
+    return png
 
 
 def encode(content: bytes) -> bytes:
@@ -168,8 +182,6 @@ def encode(content: bytes) -> bytes:
 
 def reason(error: Exception) -> str:
     """Says in a few words why `convert` could not read an image."""
-    if isinstance(error, PIL.UnidentifiedImageError):
-        return "no known image format"
     if isinstance(error, PIL.Image.DecompressionBombError):
         return f"more than {LARGEST:,} pixels"
     return " ".join(str(error).split()) or type(error).__name__

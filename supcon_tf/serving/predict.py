@@ -83,7 +83,7 @@ def _convert(image: str, content: bytes) -> bytes:
     try:
         return pixels.encode(content)
     except Exception as error:  # Pillow's readers raise errors of many kinds
-        raise UserError(f"{image}: is not an image ({pixels.reason(error)})") from None
+        raise UserError(f"{image}: cannot be read as an image ({pixels.reason(error)})") from None
 
 
 def _read(path: str) -> bytes:

@@ -221,8 +221,31 @@ def test_one_bad_image_of_a_batch_does_not_harm_the_others():
 
 def test_a_postscript_file_is_not_given_to_another_program():
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
-    with pytest.raises(PIL.UnidentifiedImageError):
+    with pytest.raises(ValueError, match="a PostScript file"):
         pixels.encode(eps)
+
+
+def test_jpegs_that_libjpeg_warns_of_are_used_without_its_words_and_counted(tmp_path, capfd):
+    """Every decoding of such a file would print a line, without its name, in the middle of the progress line."""
+    for number in range(40):
+        path = tmp_path / "pictures" / "ab"[number % 2] / f"{number:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        jpeg = content(RGB // 2 + np.uint8(number), "JPEG")
+        path.write_bytes(jpeg[:-2] + b"\0\x11\x22" * 40 + jpeg[-2:] if number in (3, 36) else jpeg)
+    tfds.disable_progress_bar()
+    builder = folder.builder(
+        str(tmp_path / "pictures"), labels=True, on_bad_image="stop", data_dir=str(tmp_path / "data")
+    )
+    builder.download_and_prepare()
+    found = builder.as_dataset(split="all", decoders=tfds.decode.PartialDecoding({"image": True}))
+    kept = {example["image"].numpy().tobytes() for example in found}
+    assert len(kept) == 40 and "Corrupt" not in capfd.readouterr().err
+    for number in (2, 3):
+        with open(tmp_path / "pictures" / "ab"[number % 2] / f"{number:02}.jpg", "rb") as file:
+            assert pixels.decode_image(file.read(), 3).numpy().tobytes() in kept
+    capfd.readouterr()
+    folder.report(builder)
+    assert "JPEG files with bytes that do not belong to them: 2, e.g. " in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("kind", "divisor"), [("PNG", 256), ("TIFF", 16)])

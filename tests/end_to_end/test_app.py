@@ -363,7 +363,7 @@ def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tm
     [
         (["--dataset=digts"], "--dataset=digts"),
         (["--train_split=trian"], "--train_split=trian"),
-        (["--batch_size=5000"], "--batch_size=5000: exceeds the 1197 training images"),
+        (["--batch_size=5000"], "--batch_size=5000: exceeds the 1,197 training images"),
         (["--stages=evaluate"], "--stages=evaluate: needs the finished stage 'linear'"),
         (["--stages=export"], "--stages=export: needs the finished stage 'linear'"),
         (["--stages=linear"], "--stages=linear: needs the finished stage 'pretrain'"),

@@ -36,7 +36,7 @@ def test_a_family_is_added_by_one_entry(monkeypatch):
             {"encoder": "keras:VGG16"},
             "encoder='keras:VGG16': takes images of at least 32 pixels, not 8; increase image",
         ),
-        ({"encoder": "keras:VGG61"}, "encoder='keras:VGG61': no such model in keras.applications; did you mean VGG19"),
+        ({"encoder": "keras:VGG61"}, "encoder='keras:VGG61': no such model in keras.applications; did you mean VGG16"),
         ({"encoder": "resnet5"}, "encoder='resnet5': no such encoder; did you mean resnet50"),
         ({"encoder": "./no.keras"}, "encoder='./no.keras': no such file or folder"),
         ({"encoder": "./no.keras", "stem": "small"}, "stem='small': does not apply to encoder='./no.keras'"),

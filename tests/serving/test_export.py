@@ -193,7 +193,7 @@ def test_predict_names_the_bad_files_and_classifies_all_others(exported, tmp_pat
     assert [line.split(": ")[0] for line in printed.out.splitlines()] == [str(first), str(last)]
     lines = printed.err.splitlines()
     assert (
-        lines[0].startswith(f"predict: {bad}: is not an image (no known")
+        lines[0].startswith(f"predict: {bad}: cannot be read as an image (no known")
         and lines[1] == f"predict: {missing}: no such file"
     )
     assert lines[2].startswith(f"predict: {folder}: cannot be read (") and len(lines) == 3
