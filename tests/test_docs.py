@@ -278,6 +278,11 @@ def test_other_command_works(command, inside, finished_run, monkeypatch, capsys)
         program, *arguments = arguments
     if program == "make":
         subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
+    elif arguments[:2] == ["-m", "pytest"]:
+        listed = [sys.executable, *arguments, "--collect-only", "-q"]
+        assert re.search(
+            r"^[1-9]\d*/\d+ tests collected", subprocess.check_output(listed, cwd=ROOT, text=True), re.MULTILINE
+        )
     elif arguments[:1] == ["-m"]:
         monkeypatch.setattr(sys, "argv", ["program", *arguments[2:]])
         with pytest.raises(SystemExit) as stop:

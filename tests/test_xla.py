@@ -52,7 +52,7 @@ def make_model_of(config, multi_label):
     optimizer = optimizers.make_optimizer(config.pretrain.optimizer, optimizers.WarmupThenDecay(0.1, 0, 10))
     views = np.random.default_rng(0).integers(0, 256, (IMAGES, config.augment.num_views, *SHAPE)).astype(np.uint8)
     labels = tf.constant(np.arange(IMAGES) % 3 - 1, tf.int32)
-    if config.run.mode == "ce":
+    if config.run.mode == "ce" or config.run.stages == ("linear",):
         stage = "linear" if config.run.stages == ("linear",) else "pretrain"
         model = build.make_classifier(config, SHAPE, 3, stage=stage)
         build.compile_classifier(model, optimizer, config.hardware, multi_label=multi_label)
@@ -93,7 +93,7 @@ def test_step_of_every_form_and_option_has_static_shapes(values):
 
 
 def test_step_of_the_linear_stage_has_static_shapes():
-    assert_static(lowered({"mode": "ce", "stages": ("linear",)}))
+    assert_static(lowered({"mode": "supcon", "stages": ("linear",)}))
 
 
 def test_step_of_images_with_several_classes_has_static_shapes():

@@ -149,9 +149,7 @@ def report(folder: Folder) -> None:
         print(printable(text), file=sys.stderr)
     flawed = folder.info.metadata["flawed"]
     if flawed:
-        text = (
-            f"JPEG files with bytes that do not belong to them: {len(flawed):,}, e.g. {flawed[0]}; they are used"
-        )
+        text = f"JPEG files with bytes that do not belong to them: {len(flawed):,}, e.g. {flawed[0]}; they are used"
         print(printable(text), file=sys.stderr)
     if config.class_names:
         print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
