@@ -89,6 +89,7 @@ def test_every_block_is_a_step_of_the_page():
     assert PAGE.count("Run it:") == 3
 
 
+@pytest.mark.slow
 def test_figures_of_the_evaluator_are_in_the_metrics(followed):
     metrics = json.loads((followed / "runs" / "closeness" / "metrics.json").read_text())
     assert -1 <= metrics["closeness"]["similarity"] <= 1
@@ -96,6 +97,7 @@ def test_figures_of_the_evaluator_are_in_the_metrics(followed):
     assert "Closeness" in (followed / "runs" / "closeness" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_encoder_and_loss_are_in_the_options_of_their_runs(followed):
     options = [json.loads(path.read_text()) for path in (followed / "runs").glob("*/config.json")]
     assert {"margin"} <= {run["contrastive_loss"] for run in options}
@@ -114,12 +116,14 @@ CHECKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_edited_package_passes_the_checks_of_this_one(followed, check):
     done = subprocess.run([sys.executable, "-m", *CHECKS[check]], cwd=followed, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_imports_of_the_edited_package_point_down(followed):
     command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = subprocess.run(

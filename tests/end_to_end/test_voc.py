@@ -27,6 +27,7 @@ def run(voc_dir, run_dir, *arguments):
     return main(["app.py", *OPTIONS, f"--data_dir={voc_dir}", f"--run_dir={run_dir}", *arguments])
 
 
+@pytest.mark.slow
 def test_simclr_learns_without_the_classes_and_its_classifier_from_them(voc_dir, tmp_path, capsys):
     assert run(voc_dir, tmp_path, "--mode=simclr") == 0, capsys.readouterr().err
     printed = capsys.readouterr()

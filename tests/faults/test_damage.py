@@ -87,6 +87,7 @@ def check(reference, state, chosen, damages, folder):
     assert not problems, f"{len(problems)} of {len(chosen) * len(damages)}:\n" + "\n\n".join(problems)
 
 
+@pytest.mark.slow
 def test_a_damaged_record_or_checkpoint_is_survived_or_named(reference, unfinished, tmp_path):
     check(reference, unfinished, ["run/config.json"], DAMAGES, tmp_path / "record")
     newest = max(path.name for path in (unfinished / "run/checkpoints/pretrain").glob("*.data-*"))

@@ -33,6 +33,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(reference, 
     reference.check_ends_equal(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_whose_disk_is_full_again_and_again_says_so_and_ends_as_if_undisturbed(reference, tmp_path):
     for at in FEW:
         ended = reference.server.run(reference.argv(tmp_path), fault_in(tmp_path, errno.ENOSPC, at))
