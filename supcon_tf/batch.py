@@ -29,6 +29,7 @@ UNLABELLED = -1
 Batch = Dict[str, tf.Tensor]
 
 
+@tf.autograph.experimental.do_not_convert
 def to_batch(data: Any, *, distributions: bool) -> Batch:
     """Returns what Keras gives to a step as a batch.
 
@@ -72,6 +73,7 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     return batch
 
 
+@tf.autograph.experimental.do_not_convert
 def with_weights(batch: Batch) -> Batch:
     """Gives unlabelled images the weight 0 and the label 0, so that a classifier can take the batch.
 
@@ -91,6 +93,7 @@ def with_weights(batch: Batch) -> Batch:
     return {**batch, "labels": tf.maximum(labels, 0), "weights": weights}
 
 
+@tf.autograph.experimental.do_not_convert
 def without_labels(batch: Batch) -> Batch:
     """Makes every image of a batch an unlabelled one.
 
@@ -101,6 +104,7 @@ def without_labels(batch: Batch) -> Batch:
     return {**{name: part for name, part in batch.items() if name != "weights"}, "labels": labels}
 
 
+@tf.autograph.experimental.do_not_convert
 def likeliest_classes(labels: tf.Tensor) -> tf.Tensor:
     """Returns the likeliest class of each image, `[batch]`; −1 for an unlabelled image.
 
@@ -119,6 +123,7 @@ def likeliest_classes(labels: tf.Tensor) -> tf.Tensor:
     return tf.where(known, tf.argmax(labels, axis=1, output_type=tf.int32), UNLABELLED)
 
 
+@tf.autograph.experimental.do_not_convert
 def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
     """Returns labels as class numbers `[batch]`, int32 or int64; −1 is an unlabelled image.
 

@@ -68,6 +68,7 @@ class Augmentation:
         left = {step for policy in self.policies for step in views.steps_left(policy, self.device_steps)}
         return tuple(sorted(left))
 
+    @tf.autograph.experimental.do_not_convert
     def on_host(self, image: tf.Tensor, seed: tf.Tensor) -> Dict[str, tf.Tensor]:
         """Returns the views of an image, as far as the host makes them, and the random numbers of the device's half.
 
@@ -92,6 +93,7 @@ class Augmentation:
             parts["mixing"] = mixing.draw_numbers(seed, self.options.mix_alpha)
         return parts
 
+    @tf.autograph.experimental.do_not_convert
     def on_device(self, batch: Batch) -> Batch:
         """Takes the steps that are left, then mixes images and labels. A batch without random numbers is unchanged.
 

@@ -79,6 +79,7 @@ def mirror(image: tf.Tensor) -> tf.Tensor:
     return tf.reverse(image, axis=[1])
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation_view(images: tf.Tensor, image_size: int, crop: float) -> tf.Tensor:
     """Returns the central square of each image, resized. Evaluation and the exported model see this view.
 

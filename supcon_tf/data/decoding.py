@@ -42,6 +42,7 @@ class BadImages:
             print(f"Images that cannot be decoded, skipped: {len(self):,}", file=sys.stderr, flush=True)
 
 
+@tf.autograph.experimental.do_not_convert
 def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) -> tf.Tensor:
     """Decodes an image, the same way as the exported model.
 
@@ -65,6 +66,7 @@ def decode(data: ImageData, encoded: tf.Tensor, channels: Optional[int] = None) 
     return image
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_or_skip(
     data: ImageData,
     encoded: tf.Tensor,
@@ -131,6 +133,7 @@ def find_bad_image(data: ImageData, split: str) -> Optional[Tuple[int, str]]:
       Its index and its file's name, which is empty if the data set has no names; None if all images can be decoded.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def with_success(index: tf.Tensor, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return index, record, _try_to_decode(data, records.parse(data, record)[0])[1]
 

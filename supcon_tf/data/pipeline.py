@@ -90,11 +90,13 @@ def _views(
     first_seed = 0 if labelled else UNLABELLED_EXAMPLES
     shifts, classes = images.label_shifts, len(data.class_names)
 
+    @tf.autograph.experimental.do_not_convert
     def as_trained_on(index: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         if shifts is None:
             return label
         return tf.where(label < 0, label, (label + tf.gather(shifts, index)) % classes)
 
+    @tf.autograph.experimental.do_not_convert
     def views_and_label(epoch: tf.Tensor, index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Batch:
         image, label = decode_or_skip(
             data,
@@ -128,6 +130,7 @@ def evaluation_batches(
       `evaluation_steps` batches as `supcon_tf.batch` describes them, with one view of each image and weights.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def view_and_label(index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Batch:
         image, label = decode_or_skip(data, encoded, label, bad_images=bad_images, split=split, index=index)
         return {"views": make_view(image)[tf.newaxis], "labels": label}

@@ -39,6 +39,7 @@ class Converted(NamedTuple):
     peak: Optional[int] = None
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_image(content: tf.Tensor, channels: int, *, checked: bool = True) -> tf.Tensor:
     """Decodes a JPEG or PNG. Drops transparency, and keeps the upper 8 of 16 bits.
 

@@ -106,6 +106,7 @@ def read(parts: tf.data.Dataset) -> tf.data.Dataset:
       parts: `FilePart`s, as from `columns`.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def read_file(part: FilePart) -> tf.data.Dataset:
         records = tf.data.TFRecordDataset(part.path, buffer_size=1 << 20)
         records = records.skip(tf.cast(part.skip, tf.int64)).take(tf.cast(part.take, tf.int64))
@@ -117,6 +118,7 @@ def read(parts: tf.data.Dataset) -> tf.data.Dataset:
 def indices(parts: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the indices alone, in the order of `read`, without reading the files."""
 
+    @tf.autograph.experimental.do_not_convert
     def read_file(part: FilePart) -> tf.data.Dataset:
         first = tf.cast(part.first, tf.int64)
         return tf.data.Dataset.range(first, first + tf.cast(part.take, tf.int64))
@@ -134,6 +136,7 @@ def _side_by_side(parts: tf.data.Dataset, read_file: Callable[[FilePart], tf.dat
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def parse(data: ImageData, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     """Returns the encoded image of a record and its label, int32.
 

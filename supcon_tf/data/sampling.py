@@ -59,11 +59,13 @@ def label_shifts(examples: int, probability: float, num_classes: int, seed: int)
     return np.where(uniforms[:, 0] < probability, 1 + others, 0).astype(np.int32)
 
 
+@tf.autograph.experimental.do_not_convert
 def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """Returns a different int64 for each (seed of the run, epoch); both must be below 2³¹."""
     return tf.constant(seed << 32, tf.int64) + tf.cast(epoch, tf.int64)
 
 
+@tf.autograph.experimental.do_not_convert
 def shuffled(examples: tf.data.Dataset, buffer: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
     """Shuffles the examples of an epoch, in another order for each (seed of the run, epoch).
 

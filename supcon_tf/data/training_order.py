@@ -113,6 +113,7 @@ def _all_epochs(
     epoch_size = steps.images if pool.shared else pool.size
     start_epoch, done = divmod(start_step * pool.batch_size, epoch_size)
 
+    @tf.autograph.experimental.do_not_convert
     def rest_of(epoch: tf.Tensor) -> tf.data.Dataset:
         skipped = tf.where(epoch == start_epoch, tf.constant(done, tf.int64), 0)
         return make_epoch(epoch).skip(skipped).map(lambda *example: (epoch, *example))
@@ -131,9 +132,11 @@ def _from_memory(
     """Reads all encoded images, then looks them up: (epoch, position) → (epoch, index, encoded image, label)."""
     data = images.data
 
+    @tf.autograph.experimental.do_not_convert
     def look_up(indices: tf.Tensor, encoded: tf.Tensor, labels: tf.Tensor) -> tf.data.Dataset:
         places = tf.argsort(indices)  # undoes the order of reading, in which files take turns
 
+        @tf.autograph.experimental.do_not_convert
         def example(epoch: tf.Tensor, position: tf.Tensor) -> Tuple:
             place = tf.gather(places, position)
             return epoch, tf.gather(indices, place), tf.gather(encoded, place), tf.gather(labels, place)
@@ -150,6 +153,7 @@ def _from_files(images: TrainingImages, positions: tf.data.Dataset) -> tf.data.D
     """Reads each example by itself: (epoch, position) → (epoch, index, encoded image, label)."""
     data, kept, table = images.data, images.kept, images.index
 
+    @tf.autograph.experimental.do_not_convert
     def example(epoch: tf.Tensor, position: tf.Tensor) -> Tuple:
         index = position if kept is None else tf.gather(kept, position)
         return (epoch, index, *records.parse(data, records.record_at(table, index)))

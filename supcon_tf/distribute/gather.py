@@ -5,6 +5,7 @@ from typing import Union
 import tensorflow as tf
 
 
+@tf.autograph.experimental.do_not_convert
 def gather(x: tf.Tensor) -> tf.Tensor:
     """Concatenates `x` over all replicas, in the order of the replicas.
 
@@ -29,6 +30,7 @@ def gather(x: tf.Tensor) -> tf.Tensor:
     return gathered
 
 
+@tf.autograph.experimental.do_not_convert
 def local_slice_start(local_batch: tf.Tensor) -> tf.Tensor:
     """Returns the first row of this replica in the result of `gather`.
 

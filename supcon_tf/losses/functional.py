@@ -14,6 +14,7 @@ from supcon_tf.losses.variants import LossVariant
 from supcon_tf.shapes import size_of
 
 
+@tf.autograph.experimental.do_not_convert
 def supervised_contrastive_loss(
     labels: tf.Tensor,
     projections: tf.Tensor,

@@ -21,6 +21,7 @@ class OnlineClassifier(keras.layers.Dense):
         initializer = keras.initializers.GlorotUniform(seed=seed)
         super().__init__(num_classes, kernel_initializer=initializer, dtype="float32", name="online_classifier")
 
+    @tf.autograph.experimental.do_not_convert
     def loss(
         self,
         labels: tf.Tensor,

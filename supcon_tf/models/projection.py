@@ -8,6 +8,7 @@ from tensorflow import keras
 from supcon_tf.models.heads import l2_normalize
 
 
+@tf.autograph.experimental.do_not_convert
 def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """Returns the embeddings, NaN for images that are not finite.
 
