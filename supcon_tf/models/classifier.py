@@ -11,7 +11,7 @@ from supcon_tf.models.arguments import check_encoder, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.image_range import warn_of_dark_images
-from supcon_tf.models.normalization import serialized
+from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.projection import nan_where_not_finite
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
@@ -225,7 +225,10 @@ class Classifier(keras.Model):
           data: a batch, or (images `[batch, height, width, channels]`, labels `[batch]`[, weights `[batch]`]). For
             `SigmoidCrossEntropy` labels and weights are `[batch, classes]`.
         """
-        return super().train_step(_for_keras(self.batch_of(data)))
+        batch = self.batch_of(data)
+        if not self.freeze_encoder:
+            batch["views"] = with_images_on_each_replica(batch["views"], self.encoder)
+        return super().train_step(_for_keras(batch))
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; `data` is as for `train_step`."""

@@ -14,7 +14,7 @@ from supcon_tf.models.image_range import warn_of_dark_images
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
-from supcon_tf.models.normalization import serialized
+from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.online_classifier import OnlineClassifier
 from supcon_tf.models.projection import embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
@@ -232,6 +232,7 @@ class ContrastiveModel(keras.Model):
         """
         batch = self.batch_of(data)
         views, labels, weights = batch["views"], batch["labels"], batch.get("weights")
+        views = with_images_on_each_replica(views, self.encoder)
         objective = functools.partial(self._objective, labels, weights)
         if self.microbatch_size is None:
             with tf.GradientTape() as tape:

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Set
 
+import tensorflow as tf
 from tensorflow import keras
 
 
@@ -26,6 +27,31 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
 def batch_normalization(*, synchronized: bool, **options: Any) -> keras.layers.BatchNormalization:
     """Returns Keras' batch normalisation, or the one over all replicas."""
     return (SynchronizedBatchNormalization if synchronized else keras.layers.BatchNormalization)(**options)
+
+
+def with_images_on_each_replica(images: tf.Tensor, encoder: keras.Model) -> tf.Tensor:
+    """Returns the images, after a check that batch normalisation has some on each replica to take statistics of.
+
+    A last batch that is smaller may leave a replica without images. XLA cannot raise and does not check.
+
+    Args:
+      images: what this replica trains on, `[batch, ...]`.
+      encoder: the encoder that is trained.
+
+    Raises:
+      InvalidArgumentError: this replica has no image.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1 or images.shape[0] is not None:
+        return images
+    if not any(isinstance(part, keras.layers.BatchNormalization) for part in encoder.submodules):
+        return images
+    message = (
+        "a replica has no image of this batch, but batch normalisation needs some on each; give batches of one size: "
+        "dataset.batch(size, drop_remainder=True)"
+    )
+    with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(images)[0], message=message)]):
+        return tf.identity(images)
 
 
 def serialized(layer: keras.layers.Layer) -> Dict[str, Any]:
