@@ -42,7 +42,7 @@ def with_images_on_each_replica(images: tf.Tensor, encoder: keras.Model) -> tf.T
       InvalidArgumentError: this replica has no image.
     """
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1 or images.shape[0] is not None:
+    if context is None or context.num_replicas_in_sync == 1 or images.shape[0]:
         return images
     if not any(isinstance(part, keras.layers.BatchNormalization) for part in encoder.submodules):
         return images
