@@ -120,6 +120,7 @@ def test_printed_predict_command_works(supcon_run, tmp_path):
     assert answer.returncode == 0 and answer.stdout.startswith(f"{image}: "), answer.stderr
 
 
+@pytest.mark.slow
 def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
     run_dir = "ram://runs/mine"  # as gs://, though in memory
     quick = ["--encoder_width=0.25", "--pretrain_epochs=2", "--validation_split=none"]
@@ -345,6 +346,7 @@ def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path, caps
     assert "SavedModel" in printed and "top-1" not in printed
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tmp_path, capsys):
     given = ["--mode=supcon", "--dataset=digits", f"--data_dir={digits_dir}", f"--run_dir={tmp_path}", *QUICK]
     given += ["--pretrain_epochs=2", "--encoder_width=0.25", "--batch_size=100", "--linear_batch_size=100"]

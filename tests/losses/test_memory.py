@@ -141,6 +141,7 @@ def test_gradients_equal_finite_differences_of_the_equation(variant):
     np.testing.assert_allclose(temperature_gradient, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree():
     variant = ("in", "one_positive")
     given = (*random_batch(9), 0.1, random_memory(9))

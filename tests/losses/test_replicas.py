@@ -33,6 +33,7 @@ CASES = {
     ),
     "memory_nt_xent": functools.partial(NTXentLoss, memory=memory),
 }
+FEW = ("default", "only_negatives", "in_one_positive", "nt_xent", "memory_in_one_positive")
 LEARNED = (
     "default",
     "in_one_positive",
@@ -106,7 +107,8 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize(
     ("case", "replicas"),
     [
-        *((case, 2) for case in CASES),
+        *((case, 2) for case in FEW),
+        *(pytest.param(case, 2, marks=pytest.mark.slow) for case in CASES if case not in FEW),
         ("default", 8),
         pytest.param("in_one_positive", 8, marks=pytest.mark.slow),
     ],

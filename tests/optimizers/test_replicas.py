@@ -65,7 +65,7 @@ def one_device():
     return get
 
 
-@pytest.mark.parametrize("replicas", ["two replicas", "four replicas"])
+@pytest.mark.parametrize("replicas", ["two replicas", pytest.param("four replicas", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", config.OPTIMIZERS)
 def test_replicas_stay_equal_to_the_bit_and_train_as_one_device(name, replicas, one_device):
     for copies, (expected,) in zip(trained(STRATEGIES[replicas](), name), one_device(name)):

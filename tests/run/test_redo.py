@@ -134,6 +134,7 @@ def test_a_stage_that_would_be_discarded_and_missed_is_named_before_anything_is_
     assert content(path, ".") == before
 
 
+@pytest.mark.slow
 def test_all_may_be_done_anew_with_other_options(again):
     path, repeat = again
     encoder = content(path, "checkpoints/pretrain")
