@@ -32,7 +32,7 @@ def fresh_start():
 def memory_given_back(request):
     """Graphs that a module keeps go when it ends; they are what makes a test process grow to many gigabytes.
 
-    TensorFlow registers the gradient of each traced call of `tf.custom_gradient` under a name of its own, for good, and
+    TensorFlow registers the gradient of each traced call of `tf.custom_gradient` under a new name, for good, and
     with it the graph around the call. Keras' optimizers make one such call in each step that is traced.
     """
     yield
