@@ -180,7 +180,11 @@ class Index:
 
 
 def read_index(data: ImageData, split: str) -> Index:
-    """Reads the split once from end to end and returns its index, which takes 28 bytes per example."""
+    """Reads the split once from end to end and returns its index, which takes 28 bytes per example.
+
+    Raises:
+      tf.errors.DataLossError: a file is damaged or has lost examples.
+    """
     parts = file_parts(data, split)
 
     def read_part(part: FilePart) -> Tuple[np.ndarray, np.ndarray]:
@@ -189,6 +193,8 @@ def read_index(data: ImageData, split: str) -> Index:
             lambda record: (tf.strings.length(record), parse(data, record)[1]), num_parallel_calls=tf.data.AUTOTUNE
         )
         batches = list(lengths_and_labels.batch(4096).as_numpy_iterator())
+        if sum(len(lengths) for lengths, _ in batches) < part.skip + part.take:
+            raise tf.errors.DataLossError(None, None, f"{part.path} has lost examples")
         lengths, labels = (np.concatenate(column) for column in zip(*batches))
         return lengths.astype(np.int64), labels
 

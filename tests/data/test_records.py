@@ -69,3 +69,18 @@ def test_other_formats_are_rejected(data, monkeypatch):
     monkeypatch.setattr(type(data.builder.info), "file_format", type("Format", (), {"value": "array_record"}))
     with pytest.raises(UserError, match="as array_record files, but training reads only tfrecord"):
         records.file_parts(data, "train")
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_an_index_of_a_file_that_has_lost_examples_is_an_error_about_damage(tmp_path, left):
+    data = numbered.prepare(tmp_path, size=40, files=2)
+    path = records.file_parts(data, "train")[1].path
+    with open(path, "rb") as file:
+        whole = file.read()
+    first = int.from_bytes(whole[:8], "little") + records.FRAME  # bytes of the first record
+    with open(path, "wb") as file:
+        file.write(whole[: first * left])
+    with pytest.raises(tf.errors.DataLossError, match="has lost examples") as error:
+        records.read_index(data, "train")
+    assert records.is_about_damage(error.value)
+    assert records.find_damaged_file(data, "train") == (path, f"{left} of 20 examples")
