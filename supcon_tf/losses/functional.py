@@ -14,7 +14,6 @@ from supcon_tf.losses.variants import LossVariant
 from supcon_tf.shapes import size_of
 
 
-@tf.autograph.experimental.do_not_convert
 def supervised_contrastive_loss(
     labels: tf.Tensor,
     projections: tf.Tensor,
@@ -95,6 +94,7 @@ def supervised_contrastive_loss(
     return temperature * image_losses if scale_by_temperature else image_losses
 
 
+@tf.autograph.experimental.do_not_convert
 def check_options(
     summation: str,
     denominator: str,

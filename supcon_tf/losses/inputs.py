@@ -33,6 +33,7 @@ def check_concrete(projections: object) -> None:
         raise ValueError("a symbolic Keras tensor has no loss: give the loss to compile(), or call it in a layer")
 
 
+@tf.autograph.experimental.do_not_convert
 def projections_by_view(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
     """Returns projections as `[batch, views, dim]` float32.
 
@@ -52,6 +53,7 @@ def projections_by_view(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
     return tf.math.l2_normalize(by_view, axis=-1) if normalize else by_view
 
 
+@tf.autograph.experimental.do_not_convert
 def contrasts_of_memory(memory: Memory, dim: int, normalize: bool) -> Memory:
     """Returns a memory with projections in float32, which are zeros where it is not valid.
 

@@ -11,6 +11,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number
 Temperature = Union[float, tf.Tensor, tf.Variable, Callable[[], Any]]
 
 
+@tf.autograph.experimental.do_not_convert
 def check_temperature(temperature: Temperature) -> None:
     """Raises ArgumentError unless the temperature is a positive number, a tensor, a variable or a function."""
     if isinstance(temperature, numbers.Real) and not isinstance(temperature, bool):

@@ -336,3 +336,20 @@ def test_float_labels_in_mixed_precision_do_not_merge_classes(jit_compile):
     assert np.isfinite(model.train_on_batch(inputs, labels))
     with pytest.raises(ValueError, match="labels: must not be bfloat16: it merges classes; give integers"):
         model.train_on_batch(inputs, labels.astype(np.float32))
+
+
+def test_a_users_temperature_may_branch_on_tensors_in_a_traced_step():
+    """AutoGraph must reach it, although it reads little of this package."""
+    step = tf.Variable(0)
+
+    def temperature():
+        return tf.constant(0.5) if step < 100 else tf.constant(0.1)
+
+    labels, projections = tf.constant([0, 0, 1]), tf.random.stateless_normal([3, 2, 4], [1, 2])
+    pure = tf.function(lambda: supervised_contrastive_loss(labels, projections, temperature))
+    in_keras = tf.function(lambda: SupConLoss(temperature)(labels, projections))
+    for number, tau in ((0, 0.5), (100, 0.1)):
+        step.assign(number)
+        expected = supervised_contrastive_loss(labels, projections, tau)
+        np.testing.assert_allclose(pure(), expected, rtol=1e-6)
+        np.testing.assert_allclose(in_keras(), tf.reduce_mean(expected), rtol=1e-6)
