@@ -22,11 +22,11 @@ def libjpeg_warnings() -> Iterator[List[str]]:
         try:
             sys.stderr.flush()
             usual = os.dup(STDERR)
-        except (AttributeError, OSError):  # stderr is closed
+            stack.callback(os.close, usual)
+            caught = stack.enter_context(tempfile.TemporaryFile())
+        except (AttributeError, OSError, ValueError):  # stderr is closed or full, or no file can be made
             yield warnings
             return
-        stack.callback(os.close, usual)
-        caught = stack.enter_context(tempfile.TemporaryFile())
         os.dup2(caught.fileno(), STDERR)
         try:
             yield warnings
@@ -37,4 +37,5 @@ def libjpeg_warnings() -> Iterator[List[str]]:
                 if line.startswith(WARNINGS):
                     warnings.append(line.decode(errors="replace").strip())
                 else:
-                    os.write(usual, line)
+                    with contextlib.suppress(OSError):  # a full stderr only loses notices
+                        os.write(usual, line)

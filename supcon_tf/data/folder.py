@@ -66,7 +66,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     def _generate_examples(self, split: str, files: Sequence[ImageFile]) -> Iterator[Tuple[str, Dict[str, Any]]]:
         config = self.builder_config
         empty = True
-        for file, (image, reason) in zip(files, _read_all(files, self.info.metadata["flawed"])):
+        for file, (image, reason) in zip(files, _read_all(files)):
             if image is None and not config.skip_bad:
                 raise ArgumentError(
                     "dataset",
@@ -81,6 +81,8 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
                 seen = self.info.metadata["sixteen_bits"]
                 seen["images"] = seen.get("images", 0) + 1
                 seen["peak"] = max(seen.get("peak", 0), image.peak)
+            if image.flawed:
+                self.info.metadata["flawed"].append(file.name)
             empty = False
             example = {"image": image.content}
             yield file.name, {**example, "label": file.label} if config.class_names else example
@@ -180,36 +182,17 @@ def report_dark(folder: Folder) -> None:
     )
 
 
-def _read_all(files: Sequence[ImageFile], flawed: List[str]) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
-    """Yields for each file, in order, its image, or None and the reason.
-
-    Args:
-      files: the files.
-      flawed: gets the names of JPEGs that libjpeg warns of. Their pixels become a PNG, so that it warns but once.
-    """
+def _read_all(files: Sequence[ImageFile]) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
+    """Yields for each file, in order, its image, or None and the reason."""
     one_at_a_time = threading.Lock()
     with concurrent.futures.ThreadPoolExecutor() as threads:
         for start in range(0, len(files), READ_AHEAD):
-            chunk = files[start : start + READ_AHEAD]
             with libjpeg_warnings() as warnings:
-                found = list(threads.map(lambda file: _read(file, one_at_a_time), chunk))
-            if warnings:
-                found = [_without_flaw(file.name, *image, flawed) for file, image in zip(chunk, found)]
-            yield from found
-
-
-def _without_flaw(
-    name: str, image: Optional[pixels.Converted], reason: str, flawed: List[str]
-) -> Tuple[Optional[pixels.Converted], str]:
-    """Turns a JPEG that libjpeg warns of into a PNG with the same pixels; leaves other images alone."""
-    if image is None or not image.content.startswith(pixels.JPEG):
-        return image, reason
-    with libjpeg_warnings() as warnings:
-        png = pixels.decoded_as_png(image.content)
-    if not warnings:
-        return image, reason
-    flawed.append(name)
-    return image._replace(content=png), reason
+                found = list(threads.map(lambda file: _read(file, one_at_a_time), files[start : start + READ_AHEAD]))
+            for image, reason in found:
+                if warnings and image is not None:
+                    image = pixels.without_flaw(image)
+                yield image, reason
 
 
 def _read(

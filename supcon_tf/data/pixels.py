@@ -14,11 +14,11 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from supcon_tf.data.unreadable import describe
+from supcon_tf.data.decoder_messages import libjpeg_warnings
+from supcon_tf.data.unreadable import JPEG, PNG, describe
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what an error says better
 
-JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 LIMIT = 1 << 25  # largest number of pixels that is decoded whole: 33.5 megapixels, 100 MB in colour
 SMALLER = 1 << 23  # number of pixels to which larger images are shrunk, so that they do not slow training down
 LARGEST = 178_956_970  # largest number of pixels that is made smaller, which is also Pillow's limit
@@ -33,10 +33,12 @@ class Converted(NamedTuple):
     Attributes:
       content: content of the file.
       peak: largest value of an image of 16 bits; None for an image of 8 bits.
+      flawed: whether the file was a JPEG that libjpeg decodes with a warning.
     """
 
     content: bytes
     peak: Optional[int] = None
+    flawed: bool = False
 
 
 @tf.autograph.experimental.do_not_convert
@@ -170,10 +172,13 @@ def convert(content: bytes, one_at_a_time: Optional[ContextManager[Any]] = None)
         return _as_png(image, math.ceil(math.sqrt(pixels / SMALLER)) if pixels > LIMIT else 1)
 
 
-def decoded_as_png(content: bytes) -> bytes:
-    """Returns an RGB PNG with the pixels that `decode_image` gives for a JPEG or PNG."""
-    png: bytes = tf.io.encode_png(decode_image(tf.constant(content), 3)).numpy()
-    return png
+def without_flaw(image: Converted) -> Converted:
+    """Turns a JPEG that libjpeg warns of into an RGB PNG with the same pixels, so that it warns no more."""
+    if not image.content.startswith(JPEG):
+        return image
+    with libjpeg_warnings() as warnings:
+        pixels = decode_image(tf.constant(image.content), 3)
+    return image._replace(content=tf.io.encode_png(pixels).numpy(), flawed=True) if warnings else image
 
 
 def encode(content: bytes) -> bytes:

@@ -6,10 +6,11 @@ from typing import Optional
 
 import PIL.TiffImagePlugin
 
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # The first bytes of formats whose files are images, but damaged or of a kind that no reader here knows
 FORMATS = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
+    JPEG: "JPEG",
+    PNG: "PNG",
     b"GIF8": "GIF",
     b"BM": "BMP",
     b"II*\0": "TIFF",
