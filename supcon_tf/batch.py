@@ -53,10 +53,13 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     others: Batch = {}
     if isinstance(x, dict) and y is None:
         if "views" not in x or "labels" not in x:
-            raise ValueError(f"a batch with the keys {', '.join(map(str, x))}: needs 'views' and 'labels'")
+            raise ArgumentError(
+                "x", NAME_ONLY, f"a batch with the keys {', '.join(map(str, x))} needs 'views' and 'labels'"
+            )
         others, x, y, weights = x, x["views"], x["labels"], x.get("weights")
     if isinstance(x, (list, tuple, dict)) or x is None:
-        raise ValueError(f"x is of type {type(x).__name__}: must be one tensor; tf.stack([a, b], axis=1) joins views")
+        problem = f"is of type {type(x).__name__}, but must be one tensor; tf.stack([a, b], axis=1) joins views"
+        raise ArgumentError("x", NAME_ONLY, problem)
     views = tf.convert_to_tensor(x)
     if views.shape.rank not in (4, 5):
         shapes = "[batch, views, height, width, channels] or [batch, height, width, channels]"

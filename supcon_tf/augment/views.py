@@ -147,7 +147,7 @@ def policy_of_each_view(options: AugmentOptions, num_views: int) -> Tuple[str, .
         if policy not in (*POLICIES, "none"):
             raise ArgumentError("augment", policy, f"no such policy{did_you_mean(policy, POLICIES)}")
     check_values({name: value for name, value in vars(options).items() if name != "augment"})
-    if 1 != len(options.augment) < num_views:
+    if len(options.augment) != 1 and len(options.augment) < num_views:
         problem = "must hold one policy for all views, or one for each of {num_views}"
         raise ArgumentError("augment", options.augment, problem, num_views=num_views)
     return options.augment * num_views if len(options.augment) == 1 else options.augment[:num_views]

@@ -28,9 +28,10 @@ class Memory(NamedTuple):
 
 
 def check_concrete(projections: object) -> None:
-    """Raises ValueError for a symbolic tensor of Keras, such as a model's `output`."""
+    """Raises ArgumentError for a symbolic tensor of Keras, such as a model's `output`."""
     if isinstance(projections, tf.keras.__internal__.KerasTensor):
-        raise ValueError("a symbolic Keras tensor has no loss: give the loss to compile(), or call it in a layer")
+        problem = "a symbolic Keras tensor has no loss: give the loss to compile(), or call it in a layer"
+        raise ArgumentError("y_pred", NAME_ONLY, problem)
 
 
 @tf.autograph.experimental.do_not_convert

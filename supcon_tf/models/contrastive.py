@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, to_batch
-from supcon_tf.errors import ArgumentError, check_number, check_whole
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_layer, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.image_range import warn_of_dark_images
@@ -260,8 +260,8 @@ class ContrastiveModel(keras.Model):
         views, labels, weights = batch["views"], batch["labels"], batch.get("weights")
         if views.shape[1] == 1:
             if self.online_classifier is None:
-                # AutoGraph passes on a ValueError from a traced step, but not an error class of ours.
-                raise ValueError("one view of each image: needs two for the loss, or num_classes for a classifier")
+                problem = "has one view of each image: needs two for the loss, or num_classes for a classifier"
+                raise ArgumentError("x", NAME_ONLY, problem)
             self._online_loss(labels, weights, self.embed(views[:, 0])[:, tf.newaxis, :])
             return {self.online_accuracy.name: self.online_accuracy.result()}
         embeddings, projections = self._embed_and_project(self.encoder, self.projection_head, views, training=False)

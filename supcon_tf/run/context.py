@@ -52,11 +52,6 @@ class Experiment:
         return distribute.is_chief(self.strategy)
 
     @property
-    def accelerated(self) -> bool:
-        """True if the devices are GPUs or TPUs."""
-        return distribute.has_accelerators(self.strategy)
-
-    @property
     def last_training_stage(self) -> str:
         """The stage whose result is evaluated and exported."""
         return schedule.last_training_stage(self.config.run.mode, self.num_classes)

@@ -497,17 +497,17 @@ def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
         model.save(tmp_path / "folder")
     without = ContrastiveModel(model.encoder, ProjectionHead((8, 4)))
     without.compile("sgd", SupConLoss())
-    with pytest.raises(ValueError, match="one view of each image: needs two for the loss"):
+    with pytest.raises(ArgumentError, match="x: has one view of each image: needs two for the loss"):
         without.evaluate(views[:, 0], labels, verbose=0)
     for data, complaint in (
         (views, "y=None: must hold a label for each image"),
         (tf.data.Dataset.from_tensors({"image": views, "label": labels}), "needs 'views' and 'labels'"),
         (tf.data.Dataset.from_tensors(((views[:, 0], views[:, 1]), labels)), "must be one tensor; tf.stack"),
     ):
-        with pytest.raises(ValueError, match=complaint):
+        with pytest.raises(ArgumentError, match=complaint):
             model.fit(data, verbose=0)
     symbolic = keras.Input([4])
-    with pytest.raises(ValueError, match="a symbolic Keras tensor has no loss"):
+    with pytest.raises(ArgumentError, match="a symbolic Keras tensor has no loss"):
         SupConLoss()(keras.Input([], dtype=tf.int32), symbolic)
 
 
