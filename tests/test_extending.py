@@ -71,10 +71,9 @@ def follow(folder):
 def followed(tmp_path_factory, digits_dir):
     """A copy of the package with the page's additions, in which its commands have run on tiny data."""
     folder = tmp_path_factory.mktemp("extended")
-    for name in ("supcon_tf", "recipes"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "flags.py"):
+    for name in ("supcon_tf", "tests", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("app.py", "flags.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     commands = [[*command, *TINY.split(), f"--data_dir={digits_dir}"] for command in follow(folder)]
     done = subprocess.run(
@@ -134,6 +133,20 @@ def test_imports_of_the_edited_package_point_down(followed):
         text=True,
     )
     assert done.returncode == 0 and "0 broken" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_tests_that_run_over_the_edited_dicts_pass(followed):
+    by_name = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_by_name.py"))
+    assert len(by_name) == 4
+    rooms = ["tests/config", "tests/cli", "tests/test_errors.py", "tests/models/test_other_encoders.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *by_name, *rooms],
+        cwd=followed,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_the_page_creates_and_edits_the_files_it_says():

@@ -4,6 +4,7 @@ from typing import Any, Dict, Mapping
 
 from supcon_tf.errors import ArgumentError
 from supcon_tf.evaluation.classifier import evaluate_classifier
+from supcon_tf.evaluation.figures import plain
 from supcon_tf.evaluation.inputs import EvaluationInputs, Evaluator, check_dict
 from supcon_tf.evaluation.multi_label import evaluate_multi_label
 
@@ -33,18 +34,25 @@ def evaluate(inputs: EvaluationInputs, evaluators: Mapping[str, Evaluator] = EVA
       evaluators: name → evaluator.
 
     Returns:
-      Name → figures, for each evaluator that applies.
+      Name → figures, for each evaluator that applies. Numbers and arrays of NumPy become Python's own.
 
     Raises:
       ArgumentError: an argument is not allowed.
+      TypeError: an evaluator returns anything but a dict of figures, or None.
     """
     if not isinstance(inputs, EvaluationInputs):
         raise ArgumentError("inputs", inputs, "must be EvaluationInputs")
     check_dict("evaluators", evaluators)
     if not all(map(callable, evaluators.values())):
         raise ArgumentError("evaluators", evaluators, "must hold functions")
-    results = {name: evaluator(inputs) for name, evaluator in evaluators.items()}
-    return {name: figures for name, figures in results.items() if figures is not None}
+    results = {}
+    for name, evaluator in evaluators.items():
+        figures = evaluator(inputs)
+        if isinstance(figures, Mapping):
+            results[name] = plain(name, figures)
+        elif figures is not None:
+            raise TypeError(f"evaluator {name} must return a dict of figures or None, not {figures!r}")
+    return results
 
 
 def as_metrics(results: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:

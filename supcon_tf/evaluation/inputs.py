@@ -67,12 +67,17 @@ class EvaluationInputs:
         return self.model.distribute_strategy
 
 
-# Returns figures by name, or None where the evaluator does not apply.
+# Returns figures by name, or None where the evaluator does not apply. A figure is a number, a text, an array, or a list
+# or dict of these.
 Evaluator = Callable[[EvaluationInputs], Optional[Dict[str, Any]]]
 
 
 def held_out_batches(inputs: EvaluationInputs) -> Iterator[Any]:
-    """Yields each distributed batch of the held-out images once, as an argument for `inputs.strategy.run`."""
+    """Yields each distributed batch of the held-out images once, as an argument for `inputs.strategy.run`.
+
+    On several devices a distributed batch holds one part for each. `unpack` takes a part, so call it in the step that
+    `inputs.strategy.run` runs; and use `supcon_tf.distribute.gather` there to see the images of all devices.
+    """
     batches, steps = inputs.held_out()
     iterator = iter(batches)
     for _ in range(steps):

@@ -1,5 +1,7 @@
 """The evaluators by name, and how their figures reach metrics.json and TensorBoard."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,26 +21,52 @@ def inputs():
     return evaluation.EvaluationInputs(model, lambda: (batches, 2), ["cat", "dog"])
 
 
+JUDGES = {name: evaluation.EVALUATORS[name] for name in ("classifier", "multi_label")}
+
+
 def count_images(inputs):
     return {"images": sum(len(unpack(batch)[0]) for batch in held_out_batches(inputs)), "classes": inputs.num_classes}
 
 
 def test_one_of_the_two_judges_of_the_classifier_applies(inputs):
-    assert list(evaluation.evaluate(inputs)) == ["classifier"]
+    assert list(evaluation.evaluate(inputs, JUDGES)) == ["classifier"]
     changed = evaluation.EvaluationInputs(inputs.model, inputs.held_out, inputs.class_names, multi_label=True)
     assert evaluation.EVALUATORS["classifier"](changed) is None
     unlabelled = evaluation.EvaluationInputs(inputs.model, inputs.held_out, [], multi_label=True)
-    assert evaluation.evaluate(unlabelled) == {}
+    assert evaluation.evaluate(unlabelled, JUDGES) == {}
 
 
-def test_a_new_evaluator_is_one_more_line_in_the_dict(inputs, monkeypatch):
-    monkeypatch.setitem(evaluation.EVALUATORS, "toy", count_images)
-    monkeypatch.setitem(evaluation.EVALUATORS, "not_this_time", lambda inputs: None)
-    results = evaluation.evaluate(inputs)
+def test_a_new_evaluator_is_one_more_line_in_the_dict(inputs):
+    results = evaluation.evaluate(inputs, {**JUDGES, "toy": count_images, "not_this_time": lambda inputs: None})
     metrics = evaluation.as_metrics(results)
     assert metrics["top1"] == 0.75 and metrics["images"] == 4
     assert metrics["toy"] == {"images": 4, "classes": 2} and "not_this_time" not in metrics
     assert "toy" in evaluation.report_html("title", results, inputs.class_names, {}, {}, 50).lower()
+
+
+def test_figures_of_numpy_and_tensorflow_become_plain_numbers(inputs):
+    given = {
+        "share": np.float32(0.5),
+        "images": np.int64(4),
+        "by_class": np.float64([0.25, 1.0]),
+        "by_k": {5: tf.constant(3), "best": (np.bool_(True), None)},
+        "note": b"text",
+    }
+    results = evaluation.evaluate(inputs, {"toy": lambda inputs: given})
+    expected = {"share": 0.5, "images": 4, "by_class": [0.25, 1], "by_k": {"5": 3, "best": [True, None]}}
+    assert json.loads(json.dumps(evaluation.as_metrics(results))) == {"toy": {**expected, "note": "text"}}
+
+
+@pytest.mark.parametrize(
+    ("figures", "complaint"),
+    [
+        ({"classes": {1, 2}}, r"^toy.classes={1, 2}: a figure must be a number"),
+        (0.5, "^evaluator toy must return a dict of figures or None, not 0.5"),
+    ],
+)
+def test_anything_but_figures_is_an_error_that_names_the_evaluator(inputs, figures, complaint):
+    with pytest.raises(TypeError, match=complaint):
+        evaluation.evaluate(inputs, {"toy": lambda inputs: figures})
 
 
 def test_figures_of_the_classifier_are_flat_and_those_of_others_are_objects():
