@@ -119,14 +119,19 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
         if stage in config.run.stages:
             schedule.learning_rate_schedule(config, stage, steps[stage])  # for its complaints
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
-    own = config_lib.fingerprint(config, without=WORKER_OPTIONS)
-    largest, negated_smallest = distribute.all_reduce_max(strategy, [own, -own])
-    if largest != -negated_smallest:
-        raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
+    check_same_options(config, strategy)
     weights.check_order(config, experiment.run_dir, training, total_steps)
     if not resumes:
         weights.check_warm_start(config.model, experiment.data.class_names)
     return total_steps
+
+
+def check_same_options(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
+    """Raises UserError unless all workers were started with the same options; those of a worker alone may differ."""
+    own = config_lib.fingerprint(config, without=WORKER_OPTIONS)
+    largest, negated_smallest = distribute.all_reduce_max(strategy, [own, -own])
+    if largest != -negated_smallest:
+        raise UserError("TF_CONFIG: its workers were started with different options; start each with the same command")
 
 
 def _heading(experiment: Experiment) -> str:

@@ -25,27 +25,6 @@ def test_a_single_process_gets_its_own_values_back():
     assert distribute.steps_between_syncs(strategy, 50) == 1
 
 
-def test_values_of_several_processes_are_reduced(several):
-    assert distribute.all_reduce_max(several, [15, 0, -100_000]) == [15, 0, -100_000]
-    assert distribute.steps_between_syncs(several, 50) == 50
-
-
-def test_the_largest_value_of_any_process_counts(several, monkeypatch):
-    """Each replica stands for a process here, with another row."""
-    run = several.run
-
-    def run_with_other_rows(step, args):
-        (own,) = args
-        rows = [own, tf.constant([[7, 3, -5]], tf.float32)]
-        given = several.experimental_distribute_values_from_function(
-            lambda context: rows[context.replica_id_in_sync_group]
-        )
-        return run(step, args=(given,))
-
-    monkeypatch.setattr(several, "run", run_with_other_rows)
-    assert distribute.all_reduce_max(several, [15, 0, -100_000]) == [15, 3, -5]
-
-
 @pytest.mark.parametrize("error", [ABORTED, tf.errors.UnavailableError(None, None, "Connection reset by peer\n{...}")])
 def test_a_connection_error_means_lost_workers(error, several):
     with pytest.raises(WorkersLost, match="^Connection reset by peer$"), distribute.watch_workers(several):

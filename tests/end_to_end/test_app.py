@@ -252,37 +252,6 @@ def wait_for_checkpoint(run_dir, workers):
     return latest_step(str(run_dir / "checkpoints" / "pretrain"))
 
 
-class Asked(Exception):
-    """A worker has asked the others whether they have the same options."""
-
-
-@pytest.mark.parametrize(
-    ("different", "complaint"),
-    [
-        (["--temperature=0.5"], "TF_CONFIG: its workers were started with different options"),
-        (["--run_dir=elsewhere", "--cache=off", "--checkpoint_minutes=3"], "--stages=export: needs the finished stage"),
-    ],
-    ids=["options of the run", "options of a worker"],
-)
-def test_workers_must_agree_on_the_options_of_the_run(digits_dir, tmp_path, capsys, monkeypatch, different, complaint):
-    """The largest of the numbers that two workers really send stands in for their connection."""
-    command = ["app.py", *supcon_arguments(digits_dir, tmp_path), "--stages=export"]
-    sent = []
-
-    def ask(strategy, values):
-        sent.extend(values)
-        raise Asked
-
-    monkeypatch.setattr("supcon_tf.distribute.all_reduce_max", ask)
-    with pytest.raises(Asked):
-        main([*command, *different])
-    monkeypatch.setattr(
-        "supcon_tf.distribute.all_reduce_max", lambda strategy, values: [max(pair) for pair in zip(values, sent)]
-    )
-    assert main(command) == 2
-    assert complaint in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_workers_with_different_options_are_told(start_worker):
     ends = ends_of([start_worker(0), start_worker(1, "--temperature=0.5")])
