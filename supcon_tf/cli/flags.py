@@ -107,7 +107,9 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     """Returns the options that `arguments` set; other options are absent."""
     flag_values = _define_flags()
     try:
+        _check_form(flag_values, arguments)
         arguments = flag_values.read_flags_from_files(arguments, force_gnu=False)
+        _check_form(flag_values, arguments)  # now with the flags in the files
         positional = flag_values(["", *arguments])[1:]
     except _BadValue as bad:
         raise bad.error from None
@@ -120,8 +122,8 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
         assert isinstance(cause, OSError)
         raise UserError(f"--flagfile={cause.filename}: cannot be read ({cause.strerror})") from None
     except UnicodeDecodeError:
-        raise UserError(f"{_flagfile_in(arguments)}: is not UTF-8 text") from None
-    except (absl_flags.Error, ValueError) as error:  # no value, or a value after --no...
+        raise UserError(f"--flagfile={' or '.join(_flagfiles(arguments))}: is not UTF-8 text") from None
+    except absl_flags.Error as error:
         raise UserError(" ".join(str(error).split())) from None
     if any(re.match("--?undefok(=|$)", argument) for argument in arguments):  # absl hides unknown flags then
         raise UserError("--undefok: no such option; --help lists all options")
@@ -130,11 +132,26 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     return {name: flag_values[name].value for name in flag_values if flag_values[name].present and name != "flagfile"}
 
 
-def _flagfile_in(arguments: Sequence[str]) -> str:
-    """Returns the first flagfile among the arguments, written as `--flagfile=PATH`."""
-    text = " ".join(arguments)
-    found = re.search("--?flagfile[= ](.*?)( -|$)", text)
-    return f"--flagfile={found[1]}" if found else text
+def _check_form(flag_values: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Raises UserError for a flag without a value at the end, and for `--noNAME=VALUE`."""
+    for argument, following in zip(arguments, [*arguments[1:], None]):
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if not argument.startswith("-"):
+            continue
+        if equals and name.startswith("no") and name[2:] in flag_values and flag_values[name[2:]].boolean:
+            raise UserError(f"{argument}: takes no value; --{name[2:]}=false says the same")
+        if following is None and not equals and name in flag_values and not flag_values[name].boolean:
+            raise UserError(f"--{name}: the value is missing; write --{name}=VALUE")
+
+
+def _flagfiles(arguments: Sequence[str]) -> List[str]:
+    """Returns the paths that `--flagfile=PATH` or `--flagfile PATH` name among the arguments."""
+    found = []
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        name, equals, path = argument.lstrip("-").partition("=")
+        if name == "flagfile":
+            found.append(path if equals else following)
+    return found
 
 
 def _define_flags() -> absl_flags.FlagValues:

@@ -42,15 +42,15 @@ def help_text(width: int, command: str) -> str:
       width: number of characters in a line of the terminal.
       command: how the program is called in the examples; see `command`.
     """
-    lines, title = [USAGE.format(command=command)], ""
+    lines, title = [USAGE.format(command=command).rstrip()], ""
     for option in config_lib.options():
         if option.title != title:
             title = option.title
-            lines.append(f"{title}:")
+            lines.append(f"\n{title}:")
         lines += _entry(
             f"--[no]{option.name}" if option.type is bool else f"--{option.name}", _description(option), width
         )
-    lines.append("Without a run:")
+    lines.append("\nWithout a run:")
     lines += _entry("--print_config", "Print every option with its value and its source, and run nothing.", width)
     for option in config_lib.plan_options():
         lines += _entry(f"--{option.name}", _description(option), width)

@@ -1,16 +1,14 @@
 """Finds a data set by name: one of TensorFlow Datasets, or a folder of images."""
 
-import difflib
-
 import tensorflow_datasets as tfds
 
 from supcon_tf.config import DataOptions
 from supcon_tf.data import catalogue, folder
 from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.prepare import one_line
-from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError, did_you_mean
 
-SUGGESTIONS = 7
+MOST_NAMED = 7
 
 
 def find_builder(options: DataOptions, *, labels: bool) -> tfds.core.DatasetBuilder:
@@ -63,11 +61,12 @@ def _why_not_found(name: str, error: Exception) -> str:
         if catalogue.is_known_to_be_missing(name):
             return "not a data set of TensorFlow Datasets; download it and give folder:PATH"
         if isinstance(error, ValueError):
-            near = difflib.get_close_matches(base.lower(), data_sets, SUGGESTIONS)
-            nearest = f"; nearest: {', '.join(near)}" if near else ""
-            return f"not a data set of TensorFlow Datasets, and not folder:PATH{nearest}"
+            hint = did_you_mean(base, data_sets)
+            return f"not a data set of TensorFlow Datasets, and not folder:PATH{hint}"
     configurations = list(tfds.builder_cls(base).builder_configs) if base in data_sets else []
     if configuration and configurations and configuration not in configurations:
-        near = difflib.get_close_matches(configuration, configurations, SUGGESTIONS) or configurations[:SUGGESTIONS]
-        return f"{base} has no '{configuration}'; nearest: {', '.join(f'{base}/{name}' for name in near)}"
+        some = [f"{base}/{name}" for name in configurations[:MOST_NAMED]]
+        more = [] if len(configurations) <= MOST_NAMED else [f"{len(configurations) - MOST_NAMED} more"]
+        hint = did_you_mean(configuration, configurations, f"{base}/") or f"; it has {', '.join([*some, *more])}"
+        return f"{base} has no '{configuration}'{hint}"
     return one_line(error)

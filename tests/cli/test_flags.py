@@ -126,7 +126,10 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),
         (("--mode=ce", "--dataset=digits", "--eval_crop=x"), "--eval_crop=x: must be a number"),
-        (("--mode=ce", "--dataset=digits", "--nojit_compile=1"), "--nojit_compile=1 does not take an argument"),
+        (
+            ("--mode=ce", "--dataset=digits", "--nojit_compile=1"),
+            "--nojit_compile=1: takes no value; --jit_compile=false says the same",
+        ),
         (("--mode=ce", "--dataset=digits", "--jit_compile=maybe"), "--jit_compile=maybe: must be true or false"),
         (
             ("--mode=ce", "--dataset=digits", "--projection_layers=1,x"),
@@ -138,7 +141,8 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         ),
         (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
         (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
-        (("--mode=ce", "--dataset"), "Missing value for flag --dataset"),
+        (("--mode=ce", "--flagfile"), "--flagfile: the value is missing; write --flagfile=VALUE"),
+        (("--mode=ce", "--dataset"), "--dataset: the value is missing; write --dataset=VALUE"),
         (("--flagfile=missing.cfg",), "--flagfile=missing.cfg: cannot be read (No such file or directory)"),
         (("--mode=ce", "--flagfile", "/"), "--flagfile=/: cannot be read (Is a directory)"),
         (

@@ -210,13 +210,14 @@ def test_impossible_splits_are_rejected_in_one_line(data_dir, configuration, spl
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("cifr10", "nearest: cifar10,"),
-        ("CIFAR-10", "nearest: cifar10,"),
+        ("cifr10", "did you mean cifar10.$"),
+        ("CIFAR-10", "did you mean cifar10.$"),
         ("imagenet", "imagenet2012"),
-        ("digit", "nearest: digits"),
+        ("digit", "did you mean digits.$"),
         ("zzzqqq", "not a data set of TensorFlow Datasets, and not folder:PATH$"),
         ("", "not a data set of TensorFlow Datasets"),
-        ("cifar10_corrupted/fogg_3", "nearest: cifar10_corrupted/fog_3,"),
+        ("cifar10_corrupted/fogg_3", "no 'fogg_3'; did you mean cifar10_corrupted/fog_3.$"),
+        ("cifar10_corrupted/zzz", "no 'zzz'; it has cifar10_corrupted/brightness_1, .*contrast_2, 88 more$"),
         ("cifar10:9.9.9", "only: 3.0.2"),
         ("folder:", "path is missing"),
         ("pets", "did you mean oxford_iiit_pet"),
