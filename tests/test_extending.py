@@ -139,7 +139,7 @@ def test_imports_of_the_edited_package_point_down(followed):
 def test_the_tests_that_run_over_the_edited_dicts_pass(followed):
     by_name = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_by_name.py"))
     assert len(by_name) == 4
-    rooms = ["tests/config", "tests/cli", "tests/test_errors.py", "tests/models/test_other_encoders.py"]
+    rooms = ["tests/config", "tests/cli", "tests/test_names.py", "tests/models/test_other_encoders.py"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *by_name, *rooms],
         cwd=followed,

@@ -20,6 +20,7 @@ MODULES = [
     "batch",
     "storage",
     "errors",
+    "names",
     "addons",
     "shapes",
     *(f"{room}/__init__" for room in ROOMS),

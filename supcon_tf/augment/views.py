@@ -13,7 +13,8 @@ import tensorflow as tf
 from supcon_tf.augment import autoaugment, blur, colour, geometry, randaugment
 from supcon_tf.augment.arguments import check_shape
 from supcon_tf.config import CROP_MIN_AREA, EVAL_CROP, AugmentOptions, check_values
-from supcon_tf.errors import ArgumentError, check_flags, check_whole, did_you_mean
+from supcon_tf.errors import ArgumentError, check_flags, check_whole
+from supcon_tf.names import did_you_mean
 
 # Policy → the steps after the random crop, in order. Half of the views are mirrored.
 POLICIES: Dict[str, Tuple[str, ...]] = {

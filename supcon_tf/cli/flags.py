@@ -16,7 +16,8 @@ from supcon_tf import config as config_lib
 from supcon_tf.cli import recipes
 from supcon_tf.cli.help import REQUIRED, command, help_text
 from supcon_tf.cli.sources import recipe_named
-from supcon_tf.errors import ArgumentError, UserError, did_you_mean
+from supcon_tf.errors import ArgumentError, UserError
+from supcon_tf.names import did_you_mean
 
 # A schedule given by hand makes the recipe's values of these options meaningless.
 DEPENDENT = {

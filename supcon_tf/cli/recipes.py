@@ -4,7 +4,8 @@ import pathlib
 from typing import Any, List, Mapping, Optional
 
 from supcon_tf.config import MODES
-from supcon_tf.errors import ArgumentError, did_you_mean
+from supcon_tf.errors import ArgumentError
+from supcon_tf.names import did_you_mean
 
 RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
 EXAMPLES = ("digits_supcon", "cifar10_supcon", "default_supcon")

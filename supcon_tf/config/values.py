@@ -8,7 +8,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 from supcon_tf.config import constraints
 from supcon_tf.config.field import Option, options_of
 from supcon_tf.config.options import Config, PlanOptions
-from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, check_number, did_you_mean
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, check_number
+from supcon_tf.names import did_you_mean
 
 
 def options() -> Iterator[Option]:

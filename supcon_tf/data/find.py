@@ -6,7 +6,8 @@ from supcon_tf.config import DataOptions
 from supcon_tf.data import catalogue, folder
 from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.prepare import one_line
-from supcon_tf.errors import NAME_ONLY, ArgumentError, did_you_mean
+from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.names import did_you_mean
 
 MOST_NAMED = 7
 

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from supcon_tf.config import DataOptions
-from supcon_tf.errors import NAME_ONLY, ArgumentError, arguments_called, as_keyword, did_you_mean
+from supcon_tf.errors import NAME_ONLY, ArgumentError, arguments_called, as_keyword
+from supcon_tf.names import did_you_mean
 
 LABELS_TO_LOOK_AT = 32  # a split counts as unlabelled if this number of its first images have no label
 

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, check_whole, did_you_mean, first_line
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, check_whole, first_line
 from supcon_tf.models.arguments import check_image_shape
 from supcon_tf.models.foreign import check_trusted
 from supcon_tf.models.initialization import derived_seed
 from supcon_tf.models.wrapped import as_encoder
+from supcon_tf.names import did_you_mean
 
 # The EfficientNets of 2019 were trained with these, for images in [0, 1].
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

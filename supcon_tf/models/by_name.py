@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 from tensorflow import keras
 
 from supcon_tf.config import ModelOptions, check_encoder_options, check_values, is_path
-from supcon_tf.errors import ArgumentError, arguments_called, did_you_mean
+from supcon_tf.errors import ArgumentError, arguments_called
 from supcon_tf.models.applications import build_application
 from supcon_tf.models.classifier import Classifier
 from supcon_tf.models.contrastive import ContrastiveModel
@@ -18,6 +18,7 @@ from supcon_tf.models.encoders import ARCHITECTURES, build_encoder
 from supcon_tf.models.heads import ProjectionHead
 from supcon_tf.models.initialization import initializer_of_classifier
 from supcon_tf.models.user_model import load_encoder
+from supcon_tf.names import did_you_mean
 
 Whitening = Tuple[Sequence[float], Sequence[float]]  # means and standard deviations, see `build_encoder`
 NO_WHITENING: Whitening = ((0.0,), (1.0,))

@@ -12,10 +12,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.config import STEMS
-from supcon_tf.errors import ArgumentError, check_choice, check_flags, check_number, check_whole, did_you_mean
+from supcon_tf.errors import ArgumentError, check_choice, check_flags, check_number, check_whole
 from supcon_tf.models import initialization as initial
 from supcon_tf.models.arguments import check_image_shape
 from supcon_tf.models.normalization import batch_normalization
+from supcon_tf.names import did_you_mean
 
 
 def basic_block(images: tf.Tensor, channels: int, stride: int, name: str, conv: Callable, norm: Callable) -> tf.Tensor:

@@ -13,7 +13,8 @@ from supcon_tf.config.choices import (
     STEMS,
 )
 from supcon_tf.config.field import option
-from supcon_tf.errors import ArgumentError, did_you_mean
+from supcon_tf.errors import ArgumentError
+from supcon_tf.names import did_you_mean
 
 
 def is_path(encoder: str) -> bool:
