@@ -9,10 +9,9 @@ from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, w
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
-from supcon_tf.models.heads import l2_normalize
 from supcon_tf.models.image_range import warn_of_dark_images
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
-from supcon_tf.models.projection import nan_where_not_finite
+from supcon_tf.models.projection import embed
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -195,9 +194,8 @@ class Classifier(keras.Model):
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]` float32."""
-        embeddings = self.encoder(images, training=training and not self.freeze_encoder)
-        embeddings = nan_where_not_finite(embeddings, images)
-        return l2_normalize(embeddings) if self.normalize_embedding else embeddings
+        training = training and not self.freeze_encoder
+        return embed(self.encoder, images, normalize=self.normalize_embedding, training=training)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the logits of images `[batch, height, width, channels]`: `[batch, classes]` float32."""

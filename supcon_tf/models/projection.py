@@ -20,6 +20,19 @@ def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return tf.where(finite[:, tf.newaxis], embeddings, tf.cast(float("nan"), embeddings.dtype))
 
 
+def encode(encoder: keras.Model, images: tf.Tensor, *, training: bool) -> tf.Tensor:
+    """Returns the encoder's output for images; for no images, `[0, dim]`.
+
+    A last batch that is smaller may leave a replica without images, and a CPU's convolutions refuse an empty batch.
+    """
+    context = tf.distribute.get_replica_context()
+    if images.shape[0] or context is None or context.num_replicas_in_sync == 1:
+        return encoder(images, training=training)
+    number = tf.shape(images)[0]
+    at_least_one = tf.pad(images, [[0, tf.maximum(1 - number, 0)], [0, 0], [0, 0], [0, 0]])
+    return encoder(at_least_one, training=training)[:number]
+
+
 def embed(encoder: keras.Model, images: tf.Tensor, *, normalize: bool, training: bool) -> tf.Tensor:
     """Returns the embeddings r of images `[batch, height, width, channels]`: `[batch, dim]`.
 
@@ -33,7 +46,7 @@ def embed(encoder: keras.Model, images: tf.Tensor, *, normalize: bool, training:
       normalize: whether to L2-normalise the embeddings.
       training: whether batch normalisation uses the batch's own statistics.
     """
-    embeddings = nan_where_not_finite(encoder(images, training=training), images)
+    embeddings = nan_where_not_finite(encode(encoder, images, training=training), images)
     return l2_normalize(embeddings) if normalize else embeddings
 
 
