@@ -30,7 +30,7 @@ Batch = Dict[str, tf.Tensor]
 
 
 @tf.autograph.experimental.do_not_convert
-def to_batch(data: Any, *, distributions: bool) -> Batch:
+def to_batch(data: Any, *, distributions: bool, one_class: bool = False) -> Batch:
     """Returns what Keras gives to a step as a batch.
 
     >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
@@ -45,6 +45,7 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
         `[batch, classes]` for images with several classes. Other keys of a dict are kept.
       distributions: whether labels `[batch, classes]` are kept. Otherwise they must be one-hot and become class
         numbers.
+      one_class: whether labels `[batch, 1]` are 0 and 1 for the one class, and not class numbers.
 
     Raises:
       ArgumentError: there are no labels, or images or labels have the wrong shape or type.
@@ -67,12 +68,13 @@ def to_batch(data: Any, *, distributions: bool) -> Batch:
     if y is None:
         raise ArgumentError("y", None, "must hold a label for each image; -1 is an unlabelled image")
     labels = tf.convert_to_tensor(y)
-    if not (distributions and labels.shape.rank == 2 and labels.shape[1] != 1):
+    if not (distributions and labels.shape.rank == 2 and (one_class or labels.shape[1] != 1)):
         labels = class_indices(labels, size_of(views, 0))
     batch = {**others, "views": views if views.shape.rank == 5 else views[:, tf.newaxis], "labels": labels}
     if weights is not None:
         weights = tf.cast(weights, tf.float32)
-        batch["weights"] = tf.reshape(weights, [-1]) if weights.shape[-1] == 1 else weights
+        by_image = weights.shape[-1] == 1 and not (one_class and batch["labels"].shape.rank == 2)
+        batch["weights"] = tf.reshape(weights, [-1]) if by_image else weights
     return batch
 
 

@@ -206,7 +206,7 @@ class Classifier(keras.Model):
 
         Class numbers come with weights, 0 for an unlabelled image.
         """
-        batch = to_batch(data, distributions=True)
+        batch = to_batch(data, distributions=True, one_class=self.linear.units == 1)
         if self.augmentation is not None:
             batch = self.augmentation(batch)
         return with_weights(batch) if batch["labels"].shape.rank == 1 else batch

@@ -9,8 +9,8 @@ from tests.models.tiny import tiny_encoder
 SHAPE = (8, 8, 1)
 
 
-def make_classifier(**options):
-    return Classifier(tiny_encoder(SHAPE), 4, **options)
+def make_classifier(classes=4, **options):
+    return Classifier(tiny_encoder(SHAPE), classes, **options)
 
 
 def make_batch():
@@ -111,6 +111,20 @@ def test_classes_are_trained_as_binary_classifiers_by_themselves():
         loss = SigmoidCrossEntropy()(labels, given, sample_weight=weights)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(tape.gradient(loss, given), weights * (probabilities - labels) / 6, atol=1e-6)
+
+
+def test_one_class_is_trained_as_a_binary_classifier():
+    images, _ = make_batch()
+    labels, weights = np.arange(16)[:, np.newaxis] % 2, np.ones((16, 1), np.float32)
+    weights[12:] = 0
+    model = make_classifier(freeze_encoder=True, classes=1)
+    model.compile(keras.optimizers.SGD(0.1), SigmoidCrossEntropy(), weighted_metrics=[HitAtOne("present")])
+    logits = model.predict(images, verbose=0)
+    expected = np.mean(np.log1p(np.exp(np.where(labels == 1, -logits, logits))) * weights)
+    found = model.evaluate(images, labels, sample_weight=weights, batch_size=16, verbose=0)
+    assert found == pytest.approx([expected, 0.5], rel=1e-5)
+    model.fit(images, labels, sample_weight=weights, batch_size=16, verbose=0)
+    assert model.evaluate(images, labels, sample_weight=weights, batch_size=16, verbose=0)[0] < found[0]
 
 
 def test_a_hit_is_a_likeliest_class_that_is_there_and_what_is_not_known_counts_nothing():
