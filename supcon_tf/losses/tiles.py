@@ -99,10 +99,13 @@ class Part(NamedTuple):
     in_memory: bool
 
     def runs(self) -> Iterator[Run]:
-        """Yields all tiles, as runs."""
+        """Yields all tiles, as runs. Leaves out those that are known to be empty, which saves the tracing of a loop."""
+        sizes_are_known = isinstance(self.kept, int) and isinstance(self.number, int)
         for near, first, end in ((True, 0, self.near), (False, self.near, self.number)):
-            yield Run(first, minimum(end, self.kept), near, True)
-            yield Run(maximum(first, self.kept), end, near, False)
+            if not is_zero(self.kept):
+                yield Run(first, minimum(end, self.kept), near, True)
+            if not (sizes_are_known and self.kept >= self.number):
+                yield Run(maximum(first, self.kept), end, near, False)
 
 
 class Tiles(NamedTuple):
@@ -311,7 +314,9 @@ def _pairs(own: Rows, columns: Rows, diagonal: bool, symmetric: bool, by_class: 
     if symmetric:
         is_tile, number = i[:, tf.newaxis] < j, own.blocks * (own.blocks - 1) // 2
     near_number: Size = 0
-    if by_class or may_have_gaps:
+    if isinstance(number, int) and number == 1:
+        near_number = 1  # a far tile may be taken for a near one, and the nearness of the only tile needs no loop
+    elif by_class or may_have_gaps:
         near_number = tf.math.count_nonzero(near & is_tile, dtype=tf.int32)
     rank = tf.where(is_tile, tf.where(near, 0, 1), 2)
     order = tf.argsort(tf.reshape(rank, [-1]), stable=True)[: maximum(number, 1)]  # XLA wants none empty

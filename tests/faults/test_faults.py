@@ -191,7 +191,7 @@ def test_memory_and_open_files_do_not_grow_over_thousands_of_steps(reference, tm
     stage = tmp_path / "run" / "checkpoints" / "pretrain"
     seen = {}
     for step in (1000, 4000):
-        until(lambda step=step: any(number >= step for number in saved(stage)), seconds=500)
+        until(lambda step=step: any(number >= step for number in saved(stage)), seconds=1800)
         memory = int(pathlib.Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         seen[step] = memory, len(os.listdir(f"/proc/{process}/fd"))
     assert reference.server.wait(process).status == 0
