@@ -76,7 +76,7 @@ def below_splits(roles: Dict[str, str], names: Sequence[str]) -> Dict[str, List[
         path = tuple(name.split("/"))
         if not roles:
             splits["train"].append(Placed(name, path))
-        elif path[0] in roles:
+        elif path[0] in roles and len(path) > 1:
             splits[roles[path[0]]].append(Placed(name, path[1:]))
     for split in splits if roles else ():
         while _repeats(split, splits[split]):

@@ -3,7 +3,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from supcon_tf.data import folder_files, folder_layout, folder_levels
@@ -111,6 +111,8 @@ NAMES = st.lists(st.sampled_from(["train", "test", "a", "b", "images"]) | SEGMEN
 
 
 @settings(deadline=None, max_examples=200)
+@example({"train", "train/test/train/train", "train/train/train"}, True, None)
+@example({"train/a/1.png", "train/b/1.png", "test"}, True, None)  # a file that is called like a split
 @given(st.sets(NAMES, min_size=1, max_size=12), st.booleans(), st.sampled_from([None, 0, 1, 2]))
 def test_any_folder_is_arranged_or_refused_in_one_line(names, labels, class_level):
     if class_level == 0:

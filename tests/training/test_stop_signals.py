@@ -6,6 +6,14 @@ import pytest
 from supcon_tf.training.stop_signals import stop_signals
 
 
+@pytest.fixture(autouse=True)
+def python_handles_ctrl_c():
+    """A shell that starts the tests in the background has it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_only_noted(number):
     with stop_signals() as stop:
