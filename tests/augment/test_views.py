@@ -91,7 +91,7 @@ def test_views_without_augmentation_are_the_evaluation_view():
     np.testing.assert_array_equal(make_views(image, augment="none"), [expected, expected])
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [POLICIES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in POLICIES[1:])])
 def test_views_are_the_same_in_a_dataset_of_images_of_unknown_size(policy):
     images = [random_image(40, 50), random_image(17, 90)]
     options = as_options(policy)

@@ -144,6 +144,7 @@ def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
     assert capsys.readouterr().out == printed.out
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_is_refused(digits_dir, tmp_path, capsys):
     run_dir = tmp_path / "run"
     arguments = supcon_arguments(digits_dir, run_dir)
@@ -291,6 +292,7 @@ def test_workers_stop_together_when_one_is_asked_to(start_worker, tmp_path):
     assert latest_step(str(tmp_path / "checkpoints" / "pretrain")) == 23
 
 
+@pytest.mark.slow
 def test_unlabelled_folder_is_pretrained_and_its_encoder_exported(tmp_path, capsys):
     folder = tmp_path / "images"
     folder.mkdir()

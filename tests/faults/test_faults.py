@@ -20,7 +20,7 @@ import pytest
 from supcon_tf.data import unfinished
 from tests.faults.client import KILL, Fault, files, leftovers
 
-FEW = (30, 220, 150)  # changes of one run after another in the same folder
+FEW = (220, 150)  # changes of one run after another in the same folder
 
 
 def fault_in(folder, error, at):

@@ -287,7 +287,9 @@ def test_the_losses_import_nothing_but_tensorflow():
 
 
 @pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "policy", ["float32", *(pytest.param(f"mixed_{name}", marks=pytest.mark.slow) for name in ("float16", "bfloat16"))]
+)
 def test_trains_a_model_of_the_users_own(options, policy):
     keras.mixed_precision.set_global_policy(policy)
     projections, labels = random_batch(29, batch=16, views=1)

@@ -124,7 +124,11 @@ def test_gradients_equal_those_of_the_reference_for_any_tile(variant, tile_size)
     np.testing.assert_allclose(found[2], expected[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("variant", "fixed"), [*((variant, None) for variant in TWO), (FEW[2], 0.02)], ids=str)
+@pytest.mark.parametrize(
+    ("variant", "fixed"),
+    [(TWO[0], None), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((TWO[1], None), (FEW[2], 0.02)))],
+    ids=str,
+)
 def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree(variant, fixed):
     batch = tensors(*random_batch(9), 0.1)
     function = functools.partial(value_and_gradients, variant=variant, fixed=fixed)

@@ -252,7 +252,7 @@ def test_projections_may_be_long_or_short_and_the_temperature_small(variant):
         assert_equal(found, expected_of(variant, *given, long_memory), error=3e-5)
 
 
-@pytest.mark.parametrize("temperature", [0.1, 0.01])
+@pytest.mark.parametrize("temperature", [0.1, pytest.param(0.01, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", FEW, ids="-".join)
 def test_the_memory_is_normalised_as_the_projections_are(variant, temperature):
     projections, labels, weights = random_batch(25)
@@ -351,7 +351,9 @@ def test_the_config_leaves_the_memory_out(loss_class):
     assert loss_class.from_config(loss.get_config()).memory is None
 
 
-@pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"run_eagerly": True}], ids=str
+)
 def test_a_model_sees_the_memory_as_it_is_at_each_step(options):
     projections, labels, _ = random_batch(39, batch=16, views=1)
     memory = random_memory(39, size=24, valid=0.0)

@@ -172,6 +172,7 @@ def after_one_step(strategy):
     return history.history["loss"][0], [new - old for new, old in zip(layer.get_weights(), before)]
 
 
+@pytest.mark.slow
 def test_a_step_of_a_keras_model_is_that_of_one_replica():
     expected_loss, expected_steps = after_one_step(tf.distribute.get_strategy())
     found_loss, found_steps = after_one_step(tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(2)]))

@@ -114,7 +114,7 @@ def test_evaluation_on_plain_images_gives_online_accuracy_of_the_weighted_ones()
     assert "loss" not in logs
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_model_takes_views_and_images_in_turn(replicas):
     """Keras alone would trace the second as data of unknown rank."""
     views, labels = make_batch()
@@ -175,6 +175,7 @@ def test_a_step_is_traced_once_although_the_optimizer_has_no_variables_yet():
     assert traced == ["contrastive", "classifier"]
 
 
+@pytest.mark.slow
 def test_temperature_is_learned_by_its_own_gradient_on_several_replicas():
     views, labels = make_batch(batch=16)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -469,6 +470,7 @@ class Batches(keras.utils.Sequence):
         return tuple(x.numpy()[6 * index : 6 * index + 6] for x in make_batch())
 
 
+@pytest.mark.slow
 def test_a_sequence_and_a_generator_train_like_arrays():
     losses = []
     views, labels = make_batch()

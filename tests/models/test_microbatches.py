@@ -136,6 +136,7 @@ def test_moving_averages_move_once_by_the_mean_over_the_microbatches():
         np.testing.assert_allclose(found[index][2], wanted, rtol=1e-5, atol=1e-6, err_msg=found[index][0])
 
 
+@pytest.mark.slow
 def test_statistics_of_all_replicas_are_those_of_one_with_their_microbatches_together():
     # Two replicas have the first and the second half; one gets those of both halves that meet in a microbatch.
     meeting = np.arange(IMAGES).reshape(2, -1, 4).transpose(1, 0, 2).reshape(-1)
@@ -172,7 +173,7 @@ def seed_of(k, iterations=0, replica=0):
     return lambda: tf.random.experimental.stateless_fold_in(step, k)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_random_layers_give_the_gradient_of_one_pass_with_the_same_numbers(jit_compile):
     found, _ = step(random_encoder, microbatch_size=4, jit_compile=jit_compile)
     model = make_model(random_encoder(), learned_temperature=0.2)

@@ -231,6 +231,7 @@ def test_model_of_keras_trains_under_xla_and_mixed_precision_with_a_queue(bfloat
     np.testing.assert_array_equal(loaded.embed(images), model.embed(images))
 
 
+@pytest.mark.slow
 def test_a_users_model_trains_on_several_replicas(tmp_path):
     user_model().save(tmp_path / "mine.keras")
     strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])

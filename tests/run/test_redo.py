@@ -144,6 +144,7 @@ def test_all_may_be_done_anew_with_other_options(again):
     assert set(json.loads((path / "history.json").read_text())) == {"pretrain", "linear"}
 
 
+@pytest.mark.slow
 def test_options_of_a_stage_that_has_not_begun_may_change(digits_dir, tmp_path):
     run(tmp_path, digits_dir, stages=("pretrain",))
     encoder = content(tmp_path, *ENCODER)
@@ -152,6 +153,7 @@ def test_options_of_a_stage_that_has_not_begun_may_change(digits_dir, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["linear_learning_rate"] == 0.5
 
 
+@pytest.mark.slow
 def test_an_unfinished_stage_with_the_same_options_resumes(again, monkeypatch):
     """So the command with `redo` that was interrupted can be repeated."""
     path, repeat = again

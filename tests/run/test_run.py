@@ -162,6 +162,7 @@ def pretrained_run(tmp_path):
     return experiment, model
 
 
+@pytest.mark.slow
 def test_linear_evaluation_by_transfer(pretrained_run, tmp_path, monkeypatch):
     """A classifier on another run's encoder is trained on other images, evaluated and exported."""
     monkeypatch.setattr(Shades, "LEVEL", 120)
@@ -193,6 +194,7 @@ def files_of(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_global_precision_policy_as_it_was(tmp_path, monkeypatch):
     config, experiment = prepare(tmp_path, mode="ce", precision="bfloat16", stages=("pretrain", "export"))
     run_lib.run(config, experiment.strategy)

@@ -50,7 +50,7 @@ def make_view(images):
     return augment.evaluation_view(images, 12, 0.875)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_signatures_give_the_models_answers_without_this_project(tmp_path, channels):
     model = Classifier(build_encoder("small", (12, 12, channels), width=0.25), 3, freeze_encoder=True)
     model.encoder.get_layer("group1_block1_norm2").gamma.assign_add(
