@@ -26,6 +26,7 @@ def batch_of(augmentation, labels):
     return {**batch, "labels": tf.constant(labels)}
 
 
+@pytest.mark.slow
 def test_the_host_makes_complete_views_where_the_device_takes_no_step():
     augmentation = make()
     parts = augmentation.on_host(IMAGE, tf.constant([1, 7]))

@@ -94,12 +94,8 @@ def on_one_device(noise, tmp_path_factory):
     return run
 
 
-SLOW = [(2, "ce"), (4, "simclr"), (8, "supcon")]
-
-
-@pytest.mark.parametrize(
-    ("replicas", "mode"), [(2, "supcon"), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("replicas", "mode"), [(2, "supcon"), (2, "ce"), (4, "simclr"), (8, "supcon")])
 def test_devices(replicas, mode, noise, on_one_device, tmp_path):
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
     every = replicas == 2 and mode != "simclr"  # the later stages, which simclr has as supcon, once: to save time

@@ -43,6 +43,7 @@ def test_simclr_learns_without_the_classes_and_its_classifier_from_them(voc_dir,
     assert np.sum(answer["probabilities"]) != pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_ce_learns_from_all_classes_and_is_watched(voc_dir, tmp_path, capsys):
     watched = ("--train_split=train", "--validation_split=validation", "--stages=pretrain,evaluate")
     assert run(voc_dir, tmp_path, "--mode=ce", *watched) == 0, capsys.readouterr().err

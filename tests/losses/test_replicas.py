@@ -109,7 +109,7 @@ def assert_equal(found, expected):
     [
         *((case, 2) for case in FEW),
         *(pytest.param(case, 2, marks=pytest.mark.slow) for case in CASES if case not in FEW),
-        ("default", 8),
+        pytest.param("default", 8, marks=pytest.mark.slow),
         pytest.param("in_one_positive", 8, marks=pytest.mark.slow),
     ],
 )

@@ -69,6 +69,7 @@ def test_another_option_of_the_linear_stage_is_refused_in_a_line_that_says_how(a
     assert content(path, ".") == before
 
 
+@pytest.mark.slow
 def test_the_linear_stage_is_done_anew_on_the_same_encoder(again):
     path, repeat = again
     encoder, metrics = content(path, *ENCODER), json.loads((path / "metrics.json").read_text())

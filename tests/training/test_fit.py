@@ -97,7 +97,7 @@ class Look(keras.callbacks.Callback):
         self.found.append((logs["val_seen"], logs["val_loss"]))
 
 
-@pytest.mark.parametrize("compile_options", [{}, {"jit_compile": True}])
+@pytest.mark.parametrize("compile_options", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
 def test_validation_sees_each_image_once(steps, compile_options, tmp_path):
     """Epochs end in executions of one step, after which Keras would evaluate step by step in a graph of several."""
