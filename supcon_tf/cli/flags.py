@@ -134,15 +134,22 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
 
 
 def _check_form(flag_values: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
-    """Raises UserError for a flag without a value at the end, and for `--noNAME=VALUE`."""
+    """Raises UserError for a flag whose value is missing, and for `--noNAME=VALUE`."""
     for argument, following in zip(arguments, [*arguments[1:], None]):
         name, equals, _ = argument.lstrip("-").partition("=")
         if not argument.startswith("-"):
             continue
         if equals and name.startswith("no") and name[2:] in flag_values and flag_values[name[2:]].boolean:
             raise UserError(f"{argument}: takes no value; --{name[2:]}=false says the same")
-        if following is None and not equals and name in flag_values and not flag_values[name].boolean:
+        if equals or name not in flag_values or flag_values[name].boolean:
+            continue
+        following_name = (following or "").partition("=")[0]
+        if following is None or (following_name.startswith("--") and _is_flag(flag_values, following_name[2:])):
             raise UserError(f"--{name}: the value is missing; write --{name}=VALUE")
+
+
+def _is_flag(flag_values: absl_flags.FlagValues, name: str) -> bool:
+    return name in flag_values or (name.startswith("no") and name[2:] in flag_values)
 
 
 def _flagfiles(arguments: Sequence[str]) -> List[str]:

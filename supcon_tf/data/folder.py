@@ -175,7 +175,7 @@ def report_dark(folder: Folder) -> None:
         return
     factor = 1 << (16 - max(seen["peak"].bit_length(), 1))
     print(
-        f"Images of 16 bits in {folder.builder_config.folder} use only the values 0 to {seen['peak']}: "
+        f"Images of 16 bits in {folder.builder_config.folder} hardly use values above {seen['peak']}: "
         f"{seen['images']} images. The upper 8 bits are kept, so they are nearly black; multiply their values by "
         f"{factor}",
         file=sys.stderr,

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tu
 from supcon_tf.data import folder_levels
 from supcon_tf.data.folder_files import PREFIX, unusable
 from supcon_tf.data.folder_levels import Placed
-from supcon_tf.errors import NAME_ONLY, printable
+from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -56,14 +56,19 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
     if not class_level:
         for split in placed:
             for remove in (folder_levels.without_annotations, folder_levels.without_copies):
-                placed[split], rejected = remove(placed[split])
+                placed[split], rejected = remove(folder, placed[split])
                 remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
                 left_out.update(file.name for _, files in rejected for file in files)
     if class_level == 0:
         return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     if class_level is None:
-        for files in placed.values():
-            folder_levels.check_levels(folder, files)
+        try:
+            for files in placed.values():
+                folder_levels.check_levels(folder, files)
+        except ArgumentError:
+            if labels:
+                raise
+            return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
 
     depth = (class_level or 1) - 1
     spelling: Dict[str, str] = {}

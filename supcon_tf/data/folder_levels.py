@@ -1,6 +1,9 @@
 """Recognises what the levels of folders stand for: splits, classes, or neither."""
 
 import collections
+import filecmp
+import itertools
+import os
 import re
 import unicodedata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -20,6 +23,7 @@ ANNOTATION_FOLDERS = (
     *("annotations", "annotation", "labels", "masks", "trimaps", "xmls", "bboxes", "bounding_boxes", "ground_truth"),
     *("imagesets", "segmentations", "segmentationclass", "segmentationobject"),
 )
+MOST_COMPARED = 50  # number of subfolders of a folder that are looked at
 SHOWN = 3  # number of names in a message
 
 Path = Tuple[str, ...]  # the parts of a file's name below the folder, or below its split
@@ -89,8 +93,15 @@ def _repeats(split: str, files: Sequence[Placed]) -> bool:
     return len(tops) == 1 and split_of(*tops) == split
 
 
-def without_annotations(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
-    """Removes folders of annotations that lie beside a folder 'images'."""
+def without_annotations(folder: str, files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
+    """Removes folders of annotations that lie beside a folder 'images', at the first level or inside a class."""
+    inside = {path[:2] for _, path in files if len(path) > 2}
+    with_images = {top for top, name in inside if name.lower() in IMAGE_FOLDERS}
+    masks = {(top, name) for top, name in inside if top in with_images and name.lower() in ANNOTATION_FOLDERS}
+    if masks:
+        left_out = [file for file in files if file.path[:2] in masks]
+        rest = [file for file in files if file.path[:2] not in masks]
+        return rest, [Rejected("annotations beside 'images' in a class", left_out)]
     tops = {path[0] for _, path in files if len(path) > 1}
     images = [top for top in sorted(tops) if top.lower() in IMAGE_FOLDERS]
     annotations = [top for top in sorted(tops) if top.lower() in ANNOTATION_FOLDERS]
@@ -101,16 +112,24 @@ def without_annotations(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rej
     return rest, [Rejected(f"annotations beside '{images[0]}'", left_out)]
 
 
-def without_copies(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
-    """Removes a folder whose files have the same names as files beside it, as in CLASS/* and again/CLASS/*."""
-    here = {path for _, path in files}
+def without_copies(folder: str, files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
+    """Removes a folder whose files have the names and the content of files beside it: CLASS/* and again/CLASS/*."""
+    here = {path: name for name, path in files}
     rest, rejected = list(files), []
     for top in _repeating(files):
         copies = [file for file in files if file.path[0] == top]
-        if all(file.path[1:] in here for file in copies):
+        if all(file.path[1:] in here and _equal(folder, file.name, here[file.path[1:]]) for file in copies):
             rest = [file for file in rest if file.path[0] != top]
             rejected.append(Rejected(f"a copy of the folders beside '{top}'", copies))
     return rest, rejected
+
+
+def _equal(folder: str, name: str, other: str) -> bool:
+    """Returns whether two files have the same content."""
+    try:
+        return filecmp.cmp(os.path.join(folder, name), os.path.join(folder, other), shallow=False)
+    except OSError:
+        return False
 
 
 def check_levels(folder: str, files: Sequence[Placed]) -> None:
@@ -128,8 +147,20 @@ def check_levels(folder: str, files: Sequence[Placed]) -> None:
             class_level=NAME_ONLY,
         )
     nested = {top: below for top, below in _subfolders(files).items() if below}
-    common = set.intersection(*nested.values()) if len(nested) > 1 else set()
-    if len(common) > 1:
+    for top, below in sorted(nested.items()):
+        splits = sorted(name for name in below if split_of(name))
+        if len({split_of(name) for name in splits}) > 1:
+            raise unusable(
+                folder,
+                f"'{top}' holds {_listed(splits)}, which look like splits; give the path of that folder, or "
+                f"{{class_level}} (1: '{top}' is a class)",
+                class_level=NAME_ONLY,
+            )
+    pairs = (itertools.combinations(sorted(below)[:MOST_COMPARED], 2) for below in nested.values())
+    counts = collections.Counter(itertools.chain.from_iterable(pairs))
+    common = {name for pair, count in counts.items() if count > 1 for name in pair}
+    if common:
+        nested = {top: below for top, below in nested.items() if len(below & common) > 1}
         raise unusable(
             folder,
             f"the folders {_listed(sorted(nested))} hold folders of the same names, {_listed(sorted(common))}; if they "
@@ -152,7 +183,8 @@ def _repeating(files: Sequence[Placed]) -> List[str]:
     """Returns the top folders that hold nothing but folders with names of folders beside them."""
     below = _subfolders(files)
     with_files = {path[0] for _, path in files if len(path) == 2}
-    return [top for top in sorted(below) if below[top] and top not in with_files and below[top] <= below.keys() - {top}]
+    repeated = {top: names - {top} for top, names in below.items() if top not in with_files}
+    return [top for top, names in sorted(repeated.items()) if names and names <= below.keys() - {top}]
 
 
 def same_name(name: str) -> str:

@@ -173,9 +173,11 @@ class ContrastiveModel(keras.Model):
         Metrics compare labels with projections, `[batch, views, dim]`.
 
         Raises:
-          ArgumentError: the loss does not read the learned temperature or the queue that the model has, or a metric
-            needs scores of classes.
+          ArgumentError: there is no loss, the loss does not read the learned temperature or the queue that the model
+            has, or a metric needs scores of classes.
         """
+        if loss is None:
+            raise ArgumentError("loss", None, "must be a loss of projections, for example SupConLoss()")
         check_connected(loss, self.temperature, self.memory)
         given = tf.nest.flatten([kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         self._has_metrics = any(metric is not None for metric in given)

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import zipfile
-from typing import Any, Iterator, Optional
+from typing import Any, Iterable, Iterator, Optional
 
 import tensorflow as tf
 from tensorflow import keras
@@ -55,23 +55,45 @@ def _configs(path: str) -> Iterator[Any]:
     """Yields the configurations in a model's file, read as JSON."""
     if tf.io.gfile.isdir(path):
         from keras.protobuf import saved_metadata_pb2
+        from tensorflow.core.protobuf import saved_model_pb2
 
+        # Keras reads the metadata in the graph where the file beside it is missing.
+        saved_model = saved_model_pb2.SavedModel()
+        saved_model.ParseFromString(_content(os.path.join(path, "saved_model.pb")))
+        for graph in saved_model.meta_graphs:
+            yield from _read_json(node.user_object.metadata for node in graph.object_graph_def.nodes)
         metadata_path = os.path.join(path, "keras_metadata.pb")
         if tf.io.gfile.exists(metadata_path):
             metadata = saved_metadata_pb2.SavedMetadata()
             metadata.ParseFromString(_content(metadata_path))
-            yield from (json.loads(node.metadata) for node in metadata.nodes if node.metadata)
+            yield from _read_json(node.metadata for node in metadata.nodes)
         return
     import h5py
 
-    content = io.BytesIO(_content(path))
+    content = io.BytesIO(_content(path))  # may be both, whatever its name says
     if zipfile.is_zipfile(content):
         config = json.loads(zipfile.ZipFile(content).read("config.json"))
         config.pop("compile_config", None)  # is not read
         yield config
-    elif content.getvalue().startswith(b"\x89HDF\r\n\x1a\n"):
+    if _is_hdf5(content.getvalue()):
         with h5py.File(content, "r") as file:
             yield json.loads(file.attrs.get("model_config", "{}"))
+
+
+def _is_hdf5(content: bytes) -> bool:
+    """Returns whether content is HDF5: its signature may stand at 0, 512, 1024 and so on, each twice the one before."""
+    places = [0, *(512 * 2**power for power in range(64) if 512 * 2**power < len(content))]
+    return any(content[place : place + 8] == b"\x89HDF\r\n\x1a\n" for place in places)
+
+
+def _read_json(texts: Iterable[str]) -> Iterator[Any]:
+    """Yields the metadata of those objects that have any; other programs may write other text there."""
+    for text in texts:
+        if text:
+            try:
+                yield json.loads(text)
+            except ValueError:
+                continue
 
 
 def _content(path: str) -> bytes:

@@ -5,6 +5,7 @@ stateless operations instead. The seed of a draw follows from the step, the micr
 """
 
 import contextlib
+import inspect
 import itertools
 import threading
 from typing import Any, Callable, Iterator, List, NamedTuple, Sequence
@@ -19,8 +20,11 @@ RandomGenerator: Any = type(keras.layers.Dropout(0.0)._random_generator)
 # Operations that draw from a state. Two passes of a microbatch would draw different numbers.
 RANDOM_OPERATIONS = frozenset(
     (
+        "EagerPyFunc",  # Python code may draw
         "Multinomial",
         "ParameterizedTruncatedNormal",
+        "PyFunc",
+        "PyFuncStateless",
         "RandomGamma",
         "RandomPoisson",
         "RandomPoissonV2",
@@ -151,4 +155,7 @@ def _refuse_losses(adding: Sequence[keras.layers.Layer], microbatch_size: int) -
 def _is_known(layer: keras.layers.Layer) -> bool:
     """Tells whether the layer is known to draw from a generator only, and to add no loss in a call."""
     kind = type(layer)
-    return kind.__module__.startswith(KERAS_LAYERS) and kind.__name__ not in FREE_LAYERS
+    own = kind.__module__.startswith(KERAS_LAYERS) and kind.__name__ not in FREE_LAYERS
+    # A function that the user gave, such as an activation, may draw by itself.
+    given = (getattr(value, "__module__", None) for value in vars(layer).values() if inspect.isfunction(value))
+    return own and all(str(module).split(".")[0] in ("keras", "tensorflow", "supcon_tf") for module in given)

@@ -5,7 +5,7 @@ import sys
 import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from supcon_tf.errors import ArgumentError, UserError, first_line
+from supcon_tf.errors import ArgumentError, UserError, first_line, is_utf8, printable
 
 USAGE = "usage: python -m supcon_tf.serving.predict [--trust_model] SAVED_MODEL IMAGE..."
 TRUST = "--trust_model"
@@ -32,6 +32,8 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
 
     from supcon_tf.models.graph_ops import unsafe_operations
 
+    if not is_utf8(saved_model):
+        raise UserError(f"{saved_model}: the path is not UTF-8, which TensorFlow needs; rename it")
     if not tf.io.gfile.exists(os.path.join(saved_model, "saved_model.pb")):
         raise UserError(f"{saved_model}: holds no saved_model.pb; give the folder of a SavedModel")
     classes = os.path.join(saved_model, "assets", "classes.txt")
@@ -94,6 +96,8 @@ def _read(path: str) -> bytes:
     """
     import tensorflow as tf
 
+    if not is_utf8(path):
+        raise UserError(f"{path}: the path is not UTF-8, which TensorFlow needs; rename it")
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
@@ -122,7 +126,7 @@ def main(argv: List[str]) -> int:
         try:
             classify = load_classifier(arguments[0], trust_model=TRUST in argv)
         except UserError as error:
-            print(f"predict: {error.text(_as_typed)}", file=sys.stderr)
+            print(printable(f"predict: {error.text(_as_typed)}"), file=sys.stderr)
             return 2
         return _print_classes(classify, arguments[1:])
 
@@ -139,10 +143,10 @@ def _print_classes(classify: Callable[[str], Tuple[str, float]], images: List[st
         try:
             name, probability = classify(image)
         except UserError as error:
-            print(f"predict: {error}", file=sys.stderr)
+            print(printable(f"predict: {error}"), file=sys.stderr)
             status = 2
         else:
-            print(f"{image}: {name} ({probability:.1%})", flush=True)
+            print(printable(f"{image}: {name} ({probability:.1%})"), flush=True)
     return status
 
 

@@ -105,12 +105,12 @@ class Checkpoints:
         return f"the checkpoint of step {self.saved_step:,} is kept"
 
     def _check_finite(self) -> None:
-        variables = self._model.trainable_variables
+        variables = [variable for variable in self._model.weights if variable.dtype.is_floating]
         finite = tf.stack([tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in variables]).numpy()
         if not finite.all():
             first = variables[finite.argmin()].name.split(":")[0]
             raise UserError(
-                f"step {self.step:,}: {(~finite).sum():,} of {len(variables):,} trainable weights are not finite, "
+                f"step {self.step:,}: {(~finite).sum():,} of {len(variables):,} weights are not finite, "
                 f"first {first}; training stopped, {self.kept()}. A lower {{learning_rate}} or more {{warmup_epochs}} "
                 "usually helps",
                 learning_rate=NAME_ONLY,

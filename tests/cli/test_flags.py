@@ -141,6 +141,8 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         ),
         (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
         (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
+        (("--run_dir", "--seed=3", "--mode=ce"), "--run_dir: the value is missing; write --run_dir=VALUE"),
+        (("--mode", "--nojit_compile"), "--mode: the value is missing; write --mode=VALUE"),
         (("--mode=ce", "--flagfile"), "--flagfile: the value is missing; write --flagfile=VALUE"),
         (("--mode=ce", "--dataset"), "--dataset: the value is missing; write --dataset=VALUE"),
         (("--flagfile=missing.cfg",), "--flagfile=missing.cfg: cannot be read (No such file or directory)"),

@@ -10,9 +10,9 @@ from supcon_tf.data import folder_files, folder_layout, folder_levels
 from supcon_tf.errors import ArgumentError, printable
 
 
-def arrange(names, **options):
+def arrange(names, folder="/x", **options):
     """Returns split → set of (name, class), and the remarks."""
-    layout = folder_layout.arrange("/x", sorted(names), **{"labels": True, **options})
+    layout = folder_layout.arrange(folder, sorted(names), **{"labels": True, **options})
     found = {split: {(file.name, file.label) for file in files} for split, files in layout.splits.items()}
     return found, layout.remarks
 
@@ -41,12 +41,52 @@ def test_split_folders_are_not_classes_even_if_they_repeat(train, test, repeated
     assert remarks == []
 
 
-def test_a_copy_of_the_classes_one_level_deeper_is_not_used_and_mentioned():
-    found, remarks = arrange([*class_files("", ("no", "yes")), *class_files("yesno/", ("no", "yes"))])
+def write_contents(folder, contents):
+    """Writes files: name → content."""
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
+def test_a_copy_of_the_classes_one_level_deeper_is_not_used_and_mentioned(tmp_path):
+    names = [*class_files("", ("no", "yes")), *class_files("yesno/", ("no", "yes"))]
+    write_contents(tmp_path, {name: name.split("/")[-1] for name in names})
+    found, remarks = arrange(names, folder=str(tmp_path))
     assert classes_of(found) == {"train": {"no", "yes"}, "test": {"no", "yes"}}
     assert sum(map(len, found.values())) == 6
     (remark,) = remarks
     assert "a copy of the folders beside 'yesno': 6" in remark
+
+
+def test_other_images_with_the_same_names_are_no_copy(tmp_path):
+    names = [*class_files(""), *class_files("site2/")]
+    write_contents(tmp_path, {name: name for name in names})
+    with pytest.raises(ArgumentError, match="'site2' repeats the folders 'cats', 'dogs' beside it"):
+        arrange(names, folder=str(tmp_path))
+    found, remarks = arrange(names, folder=str(tmp_path), labels=False)
+    assert found == {"train": {(name, "") for name in names}} and remarks == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "complaint"),
+    [
+        (
+            ("site1/cats", "site1/dogs", "site2/cats", "site2/dogs", "extra/misc"),
+            "'site1', 'site2' hold folders of the",
+        ),
+        (("data/train/cats", "data/test/cats", "other/train/cats"), "'data' holds 'test', 'train', which look like"),
+        (("yes", "no", "brain/yes", "brain/no", "brain/brain/yes"), "'brain' repeats the folders 'brain', 'no', 'yes'"),
+    ],
+)
+def test_one_odd_folder_hides_no_level_that_is_no_class(folders, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        arrange([f"{folder}/{i}.jpg" for folder in folders for i in range(3)])
+
+
+def test_masks_inside_the_classes_are_not_trained_on():
+    folders = ("cats/images", "cats/masks", "dogs/images")
+    found, (remark,) = arrange([f"{folder}/{i}.jpg" for folder in folders for i in range(3)])
+    assert classes_of(found)["train"] == {"cats", "dogs"} and "annotations beside 'images' in a class: 3" in remark
 
 
 def test_images_beside_annotations_are_no_classes():

@@ -5,10 +5,13 @@ import os
 import re
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.protobuf import saved_metadata_pb2
 from tensorflow import keras
+from tensorflow.core.protobuf import saved_model_pb2
 
 from supcon_tf.errors import ArgumentError, UserError
 from supcon_tf.models import build_application, load_encoder
@@ -39,6 +42,53 @@ def test_a_lambda_layer_runs_only_if_the_model_is_trusted(suffix, tmp_path):
     encoder = load_encoder(path, SHAPE, trust_model=True)
     encoder(np.zeros([1, *SHAPE], np.float32))
     assert mark.exists()
+
+
+def in_a_user_block(path, to):
+    """Copies an HDF5 file so that its signature does not stand at the beginning."""
+    with h5py.File(path) as source, h5py.File(to, "w", userblock_size=512) as target:
+        target.attrs.update(source.attrs)
+        for name in source:
+            source.copy(name, target)
+
+
+def with_a_harmless_archive(path, to):
+    """Appends a .keras file, so that the file is both."""
+    harmless = f"{path}.keras"
+    model_with(keras.layers.ReLU()).save(harmless)
+    with open(to, "wb") as file:
+        for part in (path, harmless):
+            with open(part, "rb") as source:
+                file.write(source.read())
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "model"])
+@pytest.mark.parametrize("disguise", [in_a_user_block, with_a_harmless_archive])
+def test_a_disguised_file_is_seen_through(disguise, name, tmp_path):
+    mark = tmp_path / "ran"
+    lambda_model(str(mark)).save(f"{tmp_path}/plain.h5")
+    mark.rmdir()
+    disguise(f"{tmp_path}/plain.h5", f"{tmp_path}/{name}")
+    with pytest.raises(ArgumentError, match="contains a Lambda layer"):
+        load_encoder(f"{tmp_path}/{name}", SHAPE)
+    assert not mark.exists()
+
+
+def test_metadata_in_the_graph_of_a_saved_model_are_read(tmp_path):
+    path, mark = tmp_path / "model", tmp_path / "ran"
+    lambda_model(str(mark)).save(path)
+    metadata, saved_model = saved_metadata_pb2.SavedMetadata(), saved_model_pb2.SavedModel()
+    metadata.ParseFromString((path / "keras_metadata.pb").read_bytes())
+    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
+    for node in metadata.nodes:
+        user_object = saved_model.meta_graphs[0].object_graph_def.nodes[node.node_id].user_object
+        user_object.identifier, user_object.metadata = node.identifier, node.metadata
+    (path / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    (path / "keras_metadata.pb").unlink()
+    mark.rmdir()
+    with pytest.raises(ArgumentError, match="contains a Lambda layer"):
+        load_encoder(str(path), SHAPE)
+    assert not mark.exists()
 
 
 def test_weights_come_from_a_keras_file_with_a_lambda_layer_only_if_it_is_trusted(tmp_path):

@@ -221,6 +221,12 @@ class OwnDropout(keras.layers.Layer):
         return x * tf.round(tf.random.uniform(tf.shape(x))) if training else x
 
 
+class OwnNoise(keras.layers.Layer):
+    def call(self, x):
+        noise = tf.numpy_function(lambda x: np.random.normal(size=x.shape).astype(np.float32), [x], tf.float32)
+        return x + tf.reshape(noise, tf.shape(x))
+
+
 class OwnPenalty(keras.layers.Layer):
     def call(self, x):
         self.add_loss(tf.reduce_mean(x))
@@ -233,6 +239,11 @@ LAST_LAYERS = {
         keras.layers.Lambda(lambda x: x + tf.random.normal(tf.shape(x))),
         "draws random numbers that cannot be drawn again",
     ),
+    "an activation": (
+        keras.layers.Dense(4, activation=lambda x: tf.nn.dropout(x, 0.5)),
+        "draws random numbers that cannot be drawn again",
+    ),
+    "Python code": (OwnNoise(), "draws random numbers that cannot be drawn again"),
     "a loss of a call": (OwnPenalty(name="mine"), "layer 'mine' adds a loss of its activations"),
     "a regulariser": (
         keras.layers.Dense(4, activity_regularizer="l2", name="last"),

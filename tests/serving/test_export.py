@@ -181,6 +181,18 @@ def test_predict_answers_a_mistake_with_one_line(arguments, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_predict_prints_one_line_for_any_name(exported, tmp_path, capsys):
+    forged, latin = str(tmp_path / "x\ncat (100.0%).png"), os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.png")
+    for name in (forged, latin):
+        with open(name, "wb") as file:
+            file.write(png(make_images(1)[0]))
+    assert predict_lib.main(["predict", exported[1], forged, latin]) == 2
+    printed = capsys.readouterr()
+    (line,), (error,) = printed.out.splitlines(), printed.err.splitlines()
+    assert line.startswith(f"{tmp_path}/x\\ncat (100.0%).png: ")
+    assert "the path is not UTF-8" in error
+
+
 def test_predict_names_the_bad_files_and_classifies_all_others(exported, tmp_path, capsys):
     _, path = exported
     first, bad, missing, folder, last = (tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png", "e.png"))

@@ -55,7 +55,7 @@ def test_weights_that_are_not_finite_are_named_and_never_saved(tmp_path):
         checkpoints.save()
     assert latest_step(str(tmp_path)) == 1
     assert str(stopped.value) == (
-        "step 2: 1 of 1 trainable weights are not finite, first linear/kernel; training stopped, the checkpoint of "
+        "step 2: 1 of 1 weights are not finite, first linear/kernel; training stopped, the checkpoint of "
         "step 1 is kept. A lower learning_rate or more warmup_epochs usually helps"
     )
 
