@@ -4,6 +4,7 @@ Imports no TensorFlow, so that `--help`, `--print_config` and mistakes are answe
 """
 
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -13,9 +14,10 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from absl import flags as absl_flags
 
 from supcon_tf import config as config_lib
-from supcon_tf.cli import recipes
+from supcon_tf.cli import recipes, synonyms
 from supcon_tf.cli.help import REQUIRED, command, help_text
 from supcon_tf.cli.sources import recipe_named
+from supcon_tf.cli.versions import versions_text
 from supcon_tf.errors import ArgumentError, UserError
 from supcon_tf.names import did_you_mean
 
@@ -69,11 +71,15 @@ def parse(argv: Sequence[str]) -> Command:
     if {"-h", "--h", "-help", "--help", "--helpshort", "--helpfull"} & set(argv[1:]):
         print(help_text(shutil.get_terminal_size((100, 24)).columns, command(argv)), flush=True)
         sys.exit(0)
+    if {"-version", "--version"} & set(argv[1:]):
+        print(versions_text(), flush=True)
+        sys.exit(0)
     by_hand = _parse_flags(argv[1:])
     print_config = bool(by_hand.pop("print_config", False))
     plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
     plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
     config_lib.check_values(by_hand)
+    _check_dataset(by_hand.get("dataset", ""))
     recipe = recipes.find(by_hand)
     from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
     for name in REQUIRED:
@@ -88,6 +94,12 @@ def parse(argv: Sequence[str]) -> Command:
     given = {**from_recipe, **by_hand}
     with recipe_named(sources, given):
         return Command(config_lib.from_values(given), sources, print_config, plan)
+
+
+def _check_dataset(dataset: str) -> None:
+    """Raises ArgumentError for a path without `folder:` before it."""
+    if dataset.startswith((os.sep, ".", "~")) and os.path.exists(os.path.expanduser(dataset)):
+        raise ArgumentError("dataset", dataset, "is a path; write {dataset}", dataset=f"folder:{dataset}")
 
 
 def _read_recipe(path: pathlib.Path, by_hand: Mapping[str, Any]) -> Dict[str, Any]:
@@ -116,7 +128,8 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
         raise bad.error from None
     except absl_flags.UnrecognizedFlagError as error:
         negated = [f"no{name}" for name in flag_values if flag_values[name].boolean and error.flagname.startswith("no")]
-        hint = did_you_mean(error.flagname, (*flag_values, *negated, "help"), "--") or "; --help lists all options"
+        near = did_you_mean(error.flagname, (*flag_values, *negated, "help"), "--")
+        hint = synonyms.hint(error.flagname) or near or "; --help lists all options"
         raise UserError(f"--{error.flagname}: no such option{hint}") from None
     except absl_flags.CantOpenFlagFileError as error:
         cause = error.__context__

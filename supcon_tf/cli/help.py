@@ -55,6 +55,7 @@ def help_text(width: int, command: str) -> str:
     for option in config_lib.plan_options():
         lines += _entry(f"--{option.name}", _description(option), width)
     lines += _entry("--flagfile", "Read flags from a file, one per line.", width)
+    lines += _entry("--version", "Print the versions of everything that matters for a report of a bug.", width)
     lines += _entry("--help", "Print this text.", width)
     return "\n".join(lines)
 

@@ -76,15 +76,17 @@ def run(argv: Sequence[str]) -> None:
 
 def _print_plan(config: config_lib.Config, options: config_lib.PlanOptions) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
-    from supcon_tf.cli.plan_text import plan_text
-    from supcon_tf.plan import make_plan
+    with surroundings.native_notices_hidden():
+        from supcon_tf.cli.plan_text import plan_text
+        from supcon_tf.plan import make_plan
 
     print(plan_text(make_plan(config, options)), flush=True)
 
 
 def _run_stages(config: config_lib.Config) -> None:
-    from supcon_tf import distribute  # imports TensorFlow
-    from supcon_tf.run.run import run as run_stages
+    with surroundings.native_notices_hidden():
+        from supcon_tf import distribute  # imports TensorFlow
+        from supcon_tf.run.run import run as run_stages
 
     hardware = config.hardware
     if hardware.deterministic:

@@ -62,6 +62,30 @@ def stop_signals_raised() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def native_notices_hidden() -> Iterator[None]:
+    """Hides what native code writes to stderr; Python's own messages and errors still appear.
+
+    TensorFlow 2.19 and later print notices about the CPU when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    python, sys.stderr = sys.stderr, os.fdopen(os.dup(2), "w", buffering=1)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        sys.stderr.close()
+        sys.stderr = python
+
+
+@contextlib.contextmanager
 def guarded_streams() -> Iterator[None]:
     """Makes a full or closed stdout a UserError, and lets a run continue without notices if stderr cannot be written.
 

@@ -114,14 +114,14 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
             "--temprature: no such option; did you mean --temperature?",
         ),
         (("--mode=ce", "--dataset=digits", "--sed=1"), "--sed: no such option; did you mean --seed?"),
-        (("--mode=ce", "--dataset=digits", "--lr=1"), "--lr: no such option; --help lists all options"),
+        (("--mode=ce", "--dataset=digits", "--top_k=1"), "--top_k: no such option; --help lists all options"),
         (
             ("--mode=ce", "--dataset=digits", "--nojit_compil"),
             "--nojit_compil: no such option; did you mean --nojit_comp",
         ),
         (
-            ("--mode=ce", "--dataset=digits", "--epochs=1"),
-            "--epochs: no such option; did you mean --pretrain_epochs, --",
+            ("--mode=ce", "--dataset=digits", "--decay=1"),
+            "--decay: no such option; did you mean --decay_rate, --decay_epochs",
         ),
         (("--mode=ce", "--dataset=digits", "--seed=one"), "--seed=one: must be a whole number"),
         (("--mode=ce", "--dataset=digits", "--momentum=x"), "--momentum=x: must be a number"),

@@ -1,10 +1,13 @@
 import pathlib
+import platform
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import supcon_tf
 from supcon_tf import config as config_lib
 from supcon_tf.cli.help import help_text
 
@@ -46,6 +49,18 @@ def test_help_gives_all_choices_and_the_default_of_an_option():
         if option.name not in ("mode", "dataset"):
             default = config_lib.option_text(option.name, option.default).strip("()")
             assert (f"(default: {default})" in part) != ("Default: " in part), option.name
+
+
+def test_version_names_what_a_report_of_a_bug_needs():
+    code = "import sys; from supcon_tf.cli.main import main; main(['app.py', '--version'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    for line in (
+        f"supcon_tf {supcon_tf.__version__}",
+        f"Python {platform.python_version()} ",
+        f"numpy {np.__version__}",
+    ):
+        assert line in done.stdout
 
 
 def test_examples_call_the_program_as_it_was_called():
