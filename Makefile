@@ -1,6 +1,9 @@
-# Needs only make and a Python 3.9, 3.10 or 3.11; PYTHON=/path/to/python says which one .venv is made with.
+# Needs only make and a Python from 3.9 to 3.13; PYTHON=/path/to/python says which one the environment is made with.
+# LANE=addons takes a Python up to 3.11, TensorFlow 2.15 and TensorFlow Addons; LANE=current takes Python 3.12 or 3.13 and
+# TensorFlow 2.21. Each has an environment of its own, .venv-addons or .venv-current. Without LANE it is .venv.
 
-python := .venv/bin/python
+venv := .venv$(if $(LANE),-$(LANE))
+python := $(venv)/bin/python
 pip := $(python) -m pip install -qq --disable-pip-version-check --no-input
 quiet := TF_CPP_MIN_LOG_LEVEL=3
 tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
@@ -10,52 +13,54 @@ tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadsco
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/runtime  ## train on small images of digits that come with the environment
+demo: $(venv)/runtime  ## train on small images of digits that come with the environment
 	$(python) app.py --mode=supcon --dataset=digits
 
-test: .venv/dev  ## run the tests that take ten minutes; PYTEST_ARGS are further arguments of pytest
+test: $(venv)/dev  ## run the tests that take ten minutes; PYTEST_ARGS are further arguments of pytest
 	$(tests) $(PYTEST_ARGS)
 
-test-all: .venv/dev  ## run the slow tests too
+test-all: $(venv)/dev  ## run the slow tests too
 	$(tests) -m "not recipes and not campaign" $(PYTEST_ARGS)
 
-lint: .venv/dev  ## check style, types, lengths and the order of imports
+lint: $(venv)/dev  ## check style, types, lengths and the order of imports
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
 	$(python) tools/check_lengths.py
 	$(python) tools/check_circles.py
-	PYTHONPATH=. .venv/bin/lint-imports --no-cache
+	PYTHONPATH=. $(venv)/bin/lint-imports --no-cache
 
-bench: .venv/runtime  ## run every script in benchmarks/
+bench: $(venv)/runtime  ## run every script in benchmarks/
 	@for script in benchmarks/*.py; do \
 	  test -e "$$script" || { echo "benchmarks/ holds no script"; exit; }; \
 	  echo "$$script"; \
 	  $(quiet) PYTHONPATH=. $(python) "$$script" || exit; \
 	done
 
-tpu: .venv/runtime .venv-tpu/done  ## compile the paper's training steps for TPUs, without one (hours)
+tpu: $(venv)/runtime .venv-tpu/done  ## compile the paper's training steps for TPUs, without one (hours)
 	@$(quiet) PYTHONPATH=. $(python) benchmarks/tpu/table.py $(TPU_ARGS)
 
-clean:  ## delete .venv, .venv-tpu and caches, but no runs
-	rm -rf .venv .venv-tpu .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+clean:  ## delete environments and caches, but no runs
+	rm -rf .venv .venv-addons .venv-current .venv-tpu .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The three files below are the last thing that an installation makes, so an interrupted one is not taken as done.
 # .venv is made anew when the requirements change: tensorflow and tensorflow-cpu must never be in it together.
-.venv/runtime: requirements-base.txt requirements.txt requirements-cpu.txt
-	@python=$$(sh tools/find_python.sh "$(PYTHON)") || exit; \
+$(venv)/runtime: requirements-base.txt requirements.txt requirements-cpu.txt
+	@python=$$(sh tools/find_python.sh "$(PYTHON)" "$(LANE)") || exit; \
 	if nvidia-smi -L 2>/dev/null | grep -q GPU; then wanted=requirements.txt; else wanted=requirements-cpu.txt; fi; \
-	echo "Installing $$wanted into .venv (a minute or more) ..."; \
-	"$$python" -m venv --clear .venv && $(pip) -r $$wanted && touch $@
+	lane=$$("$$python" -c 'import sys; v = sys.version_info; print("Python %d.%d: TensorFlow" % v[:2], \
+	  "2.21" if v >= (3, 12) else "2.15 with TensorFlow Addons")'); \
+	echo "$$lane"; echo "Installing $$wanted into $(venv) (a minute or more) ..."; \
+	"$$python" -m venv --clear $(venv) && $(pip) -r $$wanted && touch $@
 
-.venv/dev: .venv/runtime requirements-dev.txt
-	@echo "Installing requirements-dev.txt into .venv ..."
+$(venv)/dev: $(venv)/runtime requirements-dev.txt
+	@echo "Installing requirements-dev.txt into $(venv) ..."
 	@$(pip) -r requirements-dev.txt && touch $@
 
 .venv-tpu/done: benchmarks/tpu/requirements.txt
-	@python=$$(sh tools/find_python.sh "$(PYTHON)") || exit; \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@python=$$(sh tools/find_python.sh "$(PYTHON)" addons) || exit; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo "$$python: make tpu needs Python 3.11; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }; \
 	echo "Installing TPU's compiler into .venv-tpu ..."; \
 	"$$python" -m venv --clear .venv-tpu && \

@@ -6,7 +6,10 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the first import of TensorFlow
 
 import pytest
-import tensorflow as tf
+
+import supcon_tf  # noqa: F401  # before TensorFlow: it chooses Keras 2
+
+import tensorflow as tf  # isort: skip
 import tensorflow_datasets as tfds
 from tensorflow.python.framework import ops as tensorflow_ops
 

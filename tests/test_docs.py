@@ -372,7 +372,7 @@ def anchors(text):
 def test_options_that_the_text_names_exist(page):
     options = (*config.options(), *config.plan_options())
     known = {option.name for option in options}
-    known |= {f"no{name}" for name in known} | {"print_config", "help", "linear_"}
+    known |= {f"no{name}" for name in known} | {"print_config", "help", "version", "linear_"}
     scripts = [path.read_text() for path in (ROOT / "benchmarks").rglob("*.py")]
     known |= {name for script in scripts for name in re.findall(r'add_argument\(\s*"--([\w-]+)"', script)}
     for name in re.findall(

@@ -25,7 +25,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LINUX, LINUX_ARM = ("linux", "x86_64"), ("linux", "aarch64")
 MAC, MAC_ARM = ("darwin", "x86_64"), ("darwin", "arm64")
 
-on_every_python = pytest.mark.parametrize("python", ["3.9", "3.10", "3.11"])
+on_every_python = pytest.mark.parametrize("python", ["3.9", "3.10", "3.11", "3.12", "3.13"])
 on_every_platform = pytest.mark.parametrize("platform", [LINUX, LINUX_ARM, MAC, MAC_ARM], ids="-".join)
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -59,7 +59,8 @@ def pins(name: str, python: str, platform: Tuple[str, str]) -> Dict[str, str]:
 @on_every_platform
 def test_requirements_differ_in_nothing_but_the_name_of_tensorflow(python, platform):
     gpu, cpu = (pins(name, python, platform) for name in ("requirements.txt", "requirements-cpu.txt"))
-    assert gpu.pop("tensorflow") == cpu.pop("tensorflow" if platform in (MAC, MAC_ARM) else "tensorflow-cpu")
+    plain = platform in (MAC, MAC_ARM) or python in ("3.12", "3.13")
+    assert gpu.pop("tensorflow") == cpu.pop("tensorflow" if plain else "tensorflow-cpu")
     assert gpu == cpu
     assert not {"tensorflow", "tensorflow-cpu"} & gpu.keys()
 
@@ -69,7 +70,8 @@ def test_requirements_differ_in_nothing_but_the_name_of_tensorflow(python, platf
 @pytest.mark.parametrize("extra, name", [("gpu", "requirements.txt"), ("cpu", "requirements-cpu.txt")])
 def test_package_metadata_allows_the_pinned_versions(python, platform, extra, name):
     project = PYPROJECT["project"]
-    ranges = applicable(project["dependencies"] + project["optional-dependencies"][extra], python, platform)
+    extras = project["optional-dependencies"]
+    ranges = applicable([*project["dependencies"], *extras[extra], *extras["addons"]], python, platform)
     pinned = pins(name, python, platform)
     assert sorted(one.name for one in ranges) == sorted(pinned)
     assert [str(one) for one in ranges if pinned[one.name] not in one.specifier] == []
@@ -144,13 +146,13 @@ def assert_refused(result: subprocess.CompletedProcess, *words: str) -> None:
         assert word in result.stderr
 
 
-@pytest.mark.parametrize("version", [(3, 9, 18), (3, 10, 0), (3, 11, 7)])
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 10, 0), (3, 11, 7), (3, 12, 1), (3, 13, 0)])
 def test_python_of_each_version_is_found_under_any_name(path, version):
     assert_found(write_python(path / "python", version), find_python(path))
 
 
 def test_newest_python_is_preferred(path):
-    for minor in (9, 10, 11):
+    for minor in range(9, 14):
         newest = write_python(path / f"python3.{minor}", (3, minor, 1))
     write_python(path / "python3", (3, 9, 1))
     assert_found(newest, find_python(path))
@@ -162,7 +164,7 @@ def test_newest_python_is_preferred(path):
         lambda path: write_script(path, "echo 'pyenv: python3.11: command not found' >&2; exit 127"),
         lambda path: write_python(path, (3, 11, 7), "sys.modules['ensurepip'] = None"),
         lambda path: write_python(path, (3, 11, 7), "sys.implementation.name = 'pypy'"),
-        lambda path: write_python(path, (3, 12, 1)),
+        lambda path: write_python(path, (3, 14, 1)),
     ],
     ids=["does not run", "without ensurepip", "PyPy", "too new"],
 )
@@ -173,7 +175,7 @@ def test_unusable_python_is_passed_over(path, unusable):
 
 def test_python_that_pyenv_keeps_is_found(path):
     kept = path.parent / ".pyenv" / "versions"
-    write_python(kept / "3.12.1" / "bin" / "python", (3, 12, 1))
+    write_python(kept / "3.14.1" / "bin" / "python", (3, 14, 1))
     assert_found(write_python(kept / "3.10.13" / "bin" / "python", (3, 10, 13)), find_python(path))
 
 
@@ -184,19 +186,29 @@ def test_python_that_uv_keeps_is_found(path):
 
 
 def test_no_usable_python_is_said_in_one_line(path):
-    assert_refused(find_python(path), "Python 3.9, 3.10 or 3.11", "install one", "PYTHON=")
-    for name in ("python3.12", "python3", "python"):
-        write_python(path / name, (3, 12, 1))
+    assert_refused(find_python(path), "Python from 3.9 to 3.13", "install one", "PYTHON=")
+    for name in ("python3.14", "python3", "python"):
+        write_python(path / name, (3, 14, 1))
     write_python(path.parent / ".pyenv" / "versions" / "3.8.18" / "bin" / "python", (3, 8, 18))
     write_script(path / "uv", "echo 'error: No interpreter found' >&2; exit 2")
-    assert_refused(find_python(path), "Python 3.9, 3.10 or 3.11", "install one", "PYTHON=")
+    assert_refused(find_python(path), "Python from 3.9 to 3.13", "install one", "PYTHON=")
 
 
 def test_given_python_is_taken_or_refused_but_not_replaced(path):
     write_python(path / "python3.11", (3, 11, 7))
     assert_found(write_python(path.parent / "my python", (3, 9, 18)), find_python(path, f"{path.parent}/my python"))
-    write_python(path / "python3.12", (3, 12, 1))
-    assert_refused(find_python(path, "python3.12"), "PYTHON=python3.12:", "Python 3.9, 3.10 or 3.11")
+    write_python(path / "python3.14", (3, 14, 1))
+    assert_refused(find_python(path, "python3.14"), "PYTHON=python3.14:", "Python from 3.9 to 3.13")
+
+
+def test_a_lane_takes_only_its_pythons(path):
+    old, new = (write_python(path / f"python3.{minor}", (3, minor, 1)) for minor in (11, 13))
+    assert_found(old, find_python(path, "", "addons"))
+    assert_found(new, find_python(path, "", "current"))
+    assert_refused(find_python(path, "python3.11", "current"), "PYTHON=python3.11:", "Python 3.12 or 3.13")
+    assert_refused(find_python(path, "", "newest"), "LANE=newest: must be addons or current")
+    new.unlink()
+    assert_refused(find_python(path, "", "current"), "Python 3.12 or 3.13", "install one")
 
 
 # The making of .venv
@@ -224,11 +236,11 @@ def checkout(tmp_path, path):
     return folder
 
 
-def make(checkout: pathlib.Path, target: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess:
+def make(checkout: pathlib.Path, *targets: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess:
     """Returns the answer of `make`; `log` holds the questions to Python and pip."""
     (checkout / "log").write_text("")
     environment = {"PATH": f"{checkout.parent}/bin:{path}", "HOME": str(checkout.parent)}
-    command = [shutil.which("make"), target]
+    command = [shutil.which("make"), *targets]
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
 
 
@@ -251,6 +263,14 @@ def test_environment_is_made_once(checkout):
     assert log(checkout).endswith("app.py --mode=supcon --dataset=digits\n")
     assert make(checkout, "demo").returncode == 0
     assert log(checkout) == "app.py --mode=supcon --dataset=digits\n"
+
+
+@needs_make
+def test_each_lane_has_an_environment_of_its_own(checkout):
+    for lane in ("addons", ""):
+        answer = make(checkout, "demo", f"LANE={lane}")
+        assert answer.returncode == 0 and "Installing requirements-cpu.txt" in answer.stdout
+    assert {folder.name for folder in checkout.glob(".venv*")} == {".venv", ".venv-addons"}
 
 
 @needs_make

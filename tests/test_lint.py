@@ -21,6 +21,8 @@ MODULES = [
     "storage",
     "errors",
     "names",
+    "keras_version",
+    "keras_2",
     "addons",
     "shapes",
     *(f"{room}/__init__" for room in ROOMS),

@@ -21,7 +21,7 @@ from typing import List, NamedTuple, Optional, Sequence
 from mutation_list import MUTATIONS, Edit, Mutation
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-LEFT_OUT = (".git", ".venv", ".venv-tpu", "runs", "__pycache__", ".*_cache", ".hypothesis")
+LEFT_OUT = (".git", ".venv", ".venv-*", "runs", "__pycache__", ".*_cache", ".hypothesis")
 TIMEOUT = 1800  # seconds for the tests of one mutation
 
 

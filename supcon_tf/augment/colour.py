@@ -76,7 +76,7 @@ STYLES = {
 def jitter(image: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor, style: str = "torchvision") -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue one after the other; each result is clipped to [0, 255].
 
-    >>> jitter(tf.fill([4, 4, 3], 100.0), tf.constant([0.5, 1.0, 1.0, 0.0]), tf.constant(0)).numpy().max()
+    >>> float(jitter(tf.fill([4, 4, 3], 100.0), tf.constant([0.5, 1.0, 1.0, 0.0]), tf.constant(0)).numpy().max())
     50.0
 
     Args:

@@ -1,4 +1,4 @@
-"""The metric-learning losses that the paper compares with, from TensorFlow Addons, over the batch of all replicas.
+"""The metric-learning losses that the paper compares with, over the batch of all replicas.
 
 Both hold a matrix of all pairs on every replica. Each replica computes the loss of the whole batch. The gradients at
 its own projections are summed over replicas, so loss and gradient equal those of one replica with the whole batch.
@@ -9,17 +9,18 @@ from typing import Any, Dict, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.addons import tensorflow_addons
+from supcon_tf.addons import npairs_loss, triplet_hard_loss
 from supcon_tf.batch import class_indices
 from supcon_tf.distribute import gather
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags
+from supcon_tf.keras_version import DEFAULT_REDUCTION
 from supcon_tf.losses.classes import image_classes
 from supcon_tf.losses.inputs import projections_by_view
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
 from supcon_tf.shapes import size_of
 
 
-@keras.saving.register_keras_serializable("supcon_tf")
+@keras.utils.register_keras_serializable("supcon_tf")
 class NPairsLoss(keras.losses.Loss):
     """N-pairs loss (Sohn, 2016) between the first view of each image and the second views of all.
 
@@ -43,7 +44,7 @@ class NPairsLoss(keras.losses.Loss):
         temperature: Temperature = 1.0,
         *,
         normalize: bool = True,
-        reduction: str = keras.losses.Reduction.AUTO,
+        reduction: str = DEFAULT_REDUCTION,
         name: str = "n_pairs_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
@@ -67,7 +68,7 @@ class NPairsLoss(keras.losses.Loss):
             raise ArgumentError("projections", NAME_ONLY, f"must be [batch, 2, dim], not of shape {own.shape}")
         classes, projections = _gather_batch(y_true, own)
         similarities = tf.matmul(projections[:, 0], projections[:, 1], transpose_b=True)
-        loss = tensorflow_addons().losses.npairs_loss(classes, similarities / temperature_now(self.temperature))
+        loss = npairs_loss(classes, similarities / temperature_now(self.temperature))
         return tf.fill([size_of(own, 0)], loss)
 
     def get_config(self) -> Dict[str, Any]:
@@ -75,7 +76,7 @@ class NPairsLoss(keras.losses.Loss):
         return {**super().get_config(), "temperature": temperature, "normalize": self.normalize}
 
 
-@keras.saving.register_keras_serializable("supcon_tf")
+@keras.utils.register_keras_serializable("supcon_tf")
 class TripletLoss(keras.losses.Loss):
     """Triplet loss of each anchor's hardest positive and hardest negative, with a soft margin (Hermans et al., 2017).
 
@@ -95,7 +96,7 @@ class TripletLoss(keras.losses.Loss):
         self,
         *,
         normalize: bool = True,
-        reduction: str = keras.losses.Reduction.AUTO,
+        reduction: str = DEFAULT_REDUCTION,
         name: str = "triplet_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
@@ -115,9 +116,7 @@ class TripletLoss(keras.losses.Loss):
         own = projections_by_view(y_pred, self.normalize)
         classes, projections = _gather_batch(y_true, own)
         rows = tf.reshape(projections, [-1, projections.shape[2]])
-        loss = tensorflow_addons().losses.triplet_hard_loss(
-            tf.repeat(classes, tf.shape(projections)[1]), rows, soft=True
-        )
+        loss = triplet_hard_loss(tf.repeat(classes, tf.shape(projections)[1]), rows)
         return tf.fill([size_of(own, 0)], loss)
 
     def get_config(self) -> Dict[str, Any]:

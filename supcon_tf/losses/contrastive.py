@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import UNLABELLED, class_indices
 from supcon_tf.errors import ArgumentError, check_flags
+from supcon_tf.keras_version import DEFAULT_REDUCTION
 from supcon_tf.losses.diagnostics import label_diagnostics
 from supcon_tf.losses.functional import check_options, supervised_contrastive_loss
 from supcon_tf.losses.inputs import Memory, check_concrete
@@ -15,7 +16,7 @@ from supcon_tf.losses.variants import LossVariant
 from supcon_tf.shapes import Size, size_of
 
 
-@keras.saving.register_keras_serializable("supcon_tf")
+@keras.utils.register_keras_serializable("supcon_tf")
 class SupConLoss(keras.losses.Loss):
     """Supervised contrastive loss (Khosla et al., 2020, Eqs. 2 and 3); `supervised_contrastive_loss` as a Keras loss.
 
@@ -54,7 +55,7 @@ class SupConLoss(keras.losses.Loss):
         normalize: bool = True,
         tile_size: Optional[int] = None,
         memory: Optional[Callable[[], Tuple[tf.Tensor, tf.Tensor, tf.Tensor]]] = None,
-        reduction: str = keras.losses.Reduction.AUTO,
+        reduction: str = DEFAULT_REDUCTION,
         name: str = "supcon_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)
@@ -134,7 +135,7 @@ class SupConLoss(keras.losses.Loss):
         }
 
 
-@keras.saving.register_keras_serializable("supcon_tf")
+@keras.utils.register_keras_serializable("supcon_tf")
 class NTXentLoss(SupConLoss):
     """SimCLR's loss (Chen et al., 2020, Eq. 1): the other views of an image are its only positives; labels are ignored.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.keras_version import SymbolicTensor
 
 
 class Memory(NamedTuple):
@@ -29,7 +30,7 @@ class Memory(NamedTuple):
 
 def check_concrete(projections: object) -> None:
     """Raises ArgumentError for a symbolic tensor of Keras, such as a model's `output`."""
-    if isinstance(projections, tf.keras.__internal__.KerasTensor):
+    if isinstance(projections, SymbolicTensor):
         problem = "a symbolic Keras tensor has no loss: give the loss to compile(), or call it in a layer"
         raise ArgumentError("y_pred", NAME_ONLY, problem)
 

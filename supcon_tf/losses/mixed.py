@@ -8,6 +8,7 @@ from tensorflow import keras
 from supcon_tf.batch import UNLABELLED
 from supcon_tf.distribute import gather
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, check_whole
+from supcon_tf.keras_version import DEFAULT_REDUCTION
 from supcon_tf.losses.engine import contrastive_losses
 from supcon_tf.losses.inputs import projections_by_view
 from supcon_tf.losses.temperature import Temperature, check_temperature, temperature_now
@@ -15,7 +16,7 @@ from supcon_tf.losses.variants import LossVariant
 from supcon_tf.shapes import size_of
 
 
-@keras.saving.register_keras_serializable("supcon_tf")
+@keras.utils.register_keras_serializable("supcon_tf")
 class MixedSupConLoss(keras.losses.Loss):
     """Supervised contrastive loss with soft labels, distributions over the classes, for mixup and CutMix.
 
@@ -56,7 +57,7 @@ class MixedSupConLoss(keras.losses.Loss):
         scale_by_temperature: bool = False,
         normalize: bool = True,
         tile_size: Optional[int] = None,
-        reduction: str = keras.losses.Reduction.AUTO,
+        reduction: str = DEFAULT_REDUCTION,
         name: str = "mixed_supcon_loss",
     ) -> None:
         super().__init__(reduction=reduction, name=name)

@@ -1,5 +1,6 @@
 """Encoders, heads, and the models that are trained."""
 
+import supcon_tf.keras_2  # noqa: F401
 from supcon_tf.models.applications import build_application
 from supcon_tf.models.by_name import family_of, make_classifier, make_contrastive_model, make_encoder
 from supcon_tf.models.classifier import Accuracy, Classifier, CrossEntropy, HitAtOne, SigmoidCrossEntropy

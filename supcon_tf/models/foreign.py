@@ -1,5 +1,6 @@
 """Looks into a Keras model's file before it is loaded: what in it would run code or touch files."""
 
+import importlib
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
+from supcon_tf.keras_version import KERAS_2
 from supcon_tf.models.graph_ops import unsafe_operations
 
 # Functions of TensorFlow that a layer of Keras may call by name.
@@ -54,9 +56,9 @@ def unsafe_part(path: str) -> Optional[str]:
 def _configs(path: str) -> Iterator[Any]:
     """Yields the configurations in a model's file, read as JSON."""
     if tf.io.gfile.isdir(path):
-        from keras.protobuf import saved_metadata_pb2
         from tensorflow.core.protobuf import saved_model_pb2
 
+        saved_metadata_pb2 = importlib.import_module(f"{KERAS_2}.protobuf.saved_metadata_pb2")
         # Keras reads the metadata in the graph where the file beside it is missing.
         saved_model = saved_model_pb2.SavedModel()
         saved_model.ParseFromString(_content(os.path.join(path, "saved_model.pb")))
@@ -132,8 +134,8 @@ def _is_known(module: str, name: str, registered_name: Any) -> bool:
     if isinstance(registered_name, str) and keras.saving.get_registered_object(registered_name) is not None:
         return True
     if name == "function":
-        return module == "builtins" or module.startswith("keras.activations")
-    return module == "builtins" or module == "keras" or module.startswith("keras.")
+        return module == "builtins" or module.startswith(("keras.activations", "tf_keras.src.activations"))
+    return module in ("builtins", "keras") or module.startswith(("keras.", "tf_keras.src."))
 
 
 def _is_tensor_function(name: Any) -> bool:

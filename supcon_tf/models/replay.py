@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
+from supcon_tf.keras_version import KERAS_2
 
 RandomGenerator: Any = type(keras.layers.Dropout(0.0)._random_generator)
 
@@ -44,7 +45,7 @@ RANDOM_OPERATIONS = frozenset(
         "TruncatedNormal",
     )
 )
-KERAS_LAYERS = ("keras.src.layers.", "keras.src.engine.", "supcon_tf.")
+KERAS_LAYERS = (f"{KERAS_2}.src.layers.", f"{KERAS_2}.src.engine.", "supcon_tf.")
 FREE_LAYERS = ("AddLoss", "Lambda", "SlicingOpLambda", "TFOpLambda")  # Keras' own, but they run code of the user
 
 
@@ -158,4 +159,4 @@ def _is_known(layer: keras.layers.Layer) -> bool:
     own = kind.__module__.startswith(KERAS_LAYERS) and kind.__name__ not in FREE_LAYERS
     # A function that the user gave, such as an activation, may draw by itself.
     given = (getattr(value, "__module__", None) for value in vars(layer).values() if inspect.isfunction(value))
-    return own and all(str(module).split(".")[0] in ("keras", "tensorflow", "supcon_tf") for module in given)
+    return own and all(str(module).split(".")[0] in (KERAS_2, "tensorflow", "supcon_tf") for module in given)

@@ -1,5 +1,6 @@
 """Optimizers by name, LARS, LAMB and AdamW, and learning-rate schedules."""
 
+import supcon_tf.keras_2  # noqa: F401
 from supcon_tf.optimizers.adamw import AdamW
 from supcon_tf.optimizers.by_name import OPTIMIZERS, make_optimizer
 from supcon_tf.optimizers.lamb import LAMB

@@ -80,5 +80,6 @@ def test_waiting_for_workers_that_do_not_join_ends():
             [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == -signal.SIGKILL
-    assert done.stderr.startswith("app.py: TF_CONFIG: the workers have not joined each other within 2 s")
-    assert len(done.stderr.splitlines()) == 1
+    # Current TensorFlow writes notices of its own before.
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("app.py: ")]
+    assert line.startswith("app.py: TF_CONFIG: the workers have not joined each other within 2 s")

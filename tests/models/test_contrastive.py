@@ -229,7 +229,13 @@ def test_saved_and_loaded_model_projects_the_same(tmp_path):
     np.testing.assert_allclose(loaded(views), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lamb"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "sgd",
+        pytest.param("lamb", marks=pytest.mark.skipif(tensorflow_addons() is None, reason="needs TensorFlow Addons")),
+    ],
+)
 def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path, optimizer):
     model = make_model()
     made = optimizer if optimizer == "sgd" else tensorflow_addons().optimizers.LAMB(0.01)

@@ -1,5 +1,6 @@
 """A model from elsewhere is looked into before it is loaded, and runs nothing that could do more than compute."""
 
+import importlib
 import json
 import os
 import re
@@ -9,13 +10,15 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.protobuf import saved_metadata_pb2
 from tensorflow import keras
 from tensorflow.core.protobuf import saved_model_pb2
 
 from supcon_tf.errors import ArgumentError, UserError
+from supcon_tf.keras_version import KERAS_2
 from supcon_tf.models import build_application, load_encoder
 from supcon_tf.models.graph_ops import unsafe_operations
+
+saved_metadata_pb2 = importlib.import_module(f"{KERAS_2}.protobuf.saved_metadata_pb2")
 
 SHAPE = (8, 8, 3)
 

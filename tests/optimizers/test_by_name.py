@@ -104,6 +104,7 @@ def test_a_saved_model_keeps_which_weights_do_not_decay_and_all_slots(name, tmp_
         np.testing.assert_array_equal(slot, expected)
 
 
+@pytest.mark.skipif(tensorflow_addons() is None, reason="needs TensorFlow Addons")
 def test_lamb_equals_that_of_tensorflow_addons():
     rng = np.random.default_rng(0)
     starts = {"kernel": rng.normal(size=(4, 3)), "scale": np.ones(3), "dense/bias": np.zeros(3), "zero": np.zeros(2)}
