@@ -63,9 +63,10 @@ def stop_signals_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def native_notices_hidden() -> Iterator[None]:
-    """Hides what native code writes to stderr; Python's own messages and errors still appear.
+    """Hides what is written to stderr in this context; an error that is raised is printed after it.
 
     TensorFlow 2.19 and later print notices about the CPU when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
+    `sys.stderr` stays the same object, because the loggers that are made in this context keep it.
     """
     sys.stderr.flush()
     try:
@@ -73,7 +74,6 @@ def native_notices_hidden() -> Iterator[None]:
     except OSError:  # it is closed
         yield
         return
-    python, sys.stderr = sys.stderr, os.fdopen(os.dup(2), "w", buffering=1)
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
@@ -81,8 +81,6 @@ def native_notices_hidden() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        sys.stderr.close()
-        sys.stderr = python
 
 
 @contextlib.contextmanager

@@ -85,3 +85,16 @@ def test_handlers_and_streams_are_given_back():
         raise UserError("stop")
     assert ([signal.getsignal(number) for number in numbers], sys.stdout, sys.stderr) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_native_notices_are_hidden_and_a_logger_made_meanwhile_still_speaks():
+    code = (
+        "import logging, os\n"
+        "from supcon_tf.cli import surroundings\n"
+        "with surroundings.native_notices_hidden():\n"
+        "    os.write(2, b'a notice')\n"
+        "    logging.getLogger('made here').addHandler(logging.StreamHandler())\n"
+        "logging.getLogger('made here').error('an error')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "an error\n")
