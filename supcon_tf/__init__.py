@@ -8,7 +8,6 @@ TensorFlow is imported when one of these names is first used:
 """
 
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -54,6 +53,8 @@ def _choose_keras_2() -> None:
 
 def _tensorflow_version() -> "tuple[int, ...]":
     """Returns the major and minor version of the installed TensorFlow; it comes under several names."""
+    import importlib.metadata  # takes a third of the time of importing the command line
+
     for name in ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel", "tf-nightly"):
         try:
             return tuple(map(int, importlib.metadata.version(name).split(".")[:2]))

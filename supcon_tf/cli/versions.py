@@ -1,6 +1,5 @@
 """The text of `--version`: what a report of a bug needs."""
 
-import importlib.metadata
 import platform
 
 import supcon_tf
@@ -21,6 +20,8 @@ PACKAGES = (
 
 def versions_text() -> str:
     """Returns one line for each of: this package, Python, the system, and the packages that are installed."""
+    import importlib.metadata  # takes a third of the time of importing the command line
+
     lines = [
         f"supcon_tf {supcon_tf.__version__}",
         f"Python {platform.python_version()} ({platform.python_implementation()})",
