@@ -1,6 +1,7 @@
 """The layout of a folder of images: which file belongs to which split and class."""
 
 import collections
+import functools
 import hashlib
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -55,8 +56,9 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
     left_out: Set[str] = set()
     if not class_level:
         for split in placed:
-            for remove in (folder_levels.without_annotations, folder_levels.without_copies):
-                placed[split], rejected = remove(folder, placed[split])
+            without_copies = functools.partial(folder_levels.without_copies, folder)
+            for remove in (folder_levels.without_annotations, without_copies):
+                placed[split], rejected = remove(placed[split])
                 remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
                 left_out.update(file.name for _, files in rejected for file in files)
     if class_level == 0:

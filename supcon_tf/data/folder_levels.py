@@ -93,23 +93,19 @@ def _repeats(split: str, files: Sequence[Placed]) -> bool:
     return len(tops) == 1 and split_of(*tops) == split
 
 
-def without_annotations(folder: str, files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
+def without_annotations(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
     """Removes folders of annotations that lie beside a folder 'images', at the first level or inside a class."""
-    inside = {path[:2] for _, path in files if len(path) > 2}
-    with_images = {top for top, name in inside if name.lower() in IMAGE_FOLDERS}
-    masks = {(top, name) for top, name in inside if top in with_images and name.lower() in ANNOTATION_FOLDERS}
-    if masks:
-        left_out = [file for file in files if file.path[:2] in masks]
-        rest = [file for file in files if file.path[:2] not in masks]
-        return rest, [Rejected("annotations beside 'images' in a class", left_out)]
-    tops = {path[0] for _, path in files if len(path) > 1}
-    images = [top for top in sorted(tops) if top.lower() in IMAGE_FOLDERS]
-    annotations = [top for top in sorted(tops) if top.lower() in ANNOTATION_FOLDERS]
-    if not images or not annotations:
-        return list(files), []
-    rest = [file for file in files if file.path[0] not in annotations]
-    left_out = [file for file in files if file.path[0] in annotations]
-    return rest, [Rejected(f"annotations beside '{images[0]}'", left_out)]
+    rest, rejected = list(files), []
+    for depth, where in ((1, ""), (2, " in a class")):
+        folders = sorted({file.path[:depth] for file in rest if len(file.path) > depth})
+        images = [path for path in folders if path[-1].lower() in IMAGE_FOLDERS]
+        parents = {path[:-1] for path in images}
+        annotations = {path for path in folders if path[:-1] in parents and path[-1].lower() in ANNOTATION_FOLDERS}
+        if annotations:
+            left_out = [file for file in rest if file.path[:depth] in annotations]
+            rest = [file for file in rest if file.path[:depth] not in annotations]
+            rejected.append(Rejected(f"annotations beside '{images[0][-1]}'{where}", left_out))
+    return rest, rejected
 
 
 def without_copies(folder: str, files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:

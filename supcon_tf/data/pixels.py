@@ -32,7 +32,7 @@ class Converted(NamedTuple):
 
     Attributes:
       content: content of the file.
-      peak: largest value of an image of 16 bits; None for an image of 8 bits.
+      peak: what 99% of the values of an image of 16 bits do not exceed; None for an image of 8 bits.
       flawed: whether the file was a JPEG that libjpeg decodes with a warning.
     """
 
@@ -221,5 +221,5 @@ def _peak_of_png(content: bytes) -> Optional[int]:
 
 
 def _peak(values: np.ndarray) -> int:
-    """Returns what 99% of the values do not exceed: a few hot pixels leave an image as dark as it is."""
+    """Returns what 99% of the values do not exceed. A few hot pixels do not hide that an image is dark."""
     return int(np.percentile(values, 99, method="higher"))
