@@ -45,7 +45,7 @@ clean:  ## delete environments and caches, but no runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The three files below are the last thing that an installation makes, so an interrupted one is not taken as done.
-# .venv is made anew when the requirements change: tensorflow and tensorflow-cpu must never be in it together.
+# .venv is made again when the requirements change: tensorflow and tensorflow-cpu must never be in it together.
 $(venv)/runtime: requirements-base.txt requirements.txt requirements-cpu.txt
 	@python=$$(sh tools/find_python.sh "$(PYTHON)" "$(LANE)") || exit; \
 	if nvidia-smi -L 2>/dev/null | grep -q GPU; then wanted=requirements.txt; else wanted=requirements-cpu.txt; fi; \

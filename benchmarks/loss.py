@@ -3,8 +3,8 @@
     PYTHONPATH=. .venv/bin/python benchmarks/loss.py
 
 prints three Markdown tables: over sizes of the batch, over the variants of the loss, and over numbers of replicas.
-`--loss`, `--forms` and `--replicas` choose among them. The first includes pytorch-metric-learning if it is installed,
-best in a separate environment that `--python` names:
+`--loss`, `--variants` and `--replicas` choose among them. The first includes pytorch-metric-learning if it is
+installed, best in a separate environment that `--python` names:
 
     PYTHONPATH=. .venv/bin/python benchmarks/loss.py --python=/path/to/environment/bin/python
 
@@ -351,7 +351,7 @@ def _measure_size(
     return measured
 
 
-def print_forms(bench: Bench, size: int, classes: int) -> None:
+def print_variants(bench: Bench, size: int, classes: int) -> None:
     """Prints the second table."""
     print(f"## The variants of the loss, N = {size}, {classes} classes\n")
     jobs = [Job("floor", size, classes)] + [Job("ours", size, classes, *form) for form in FORMS]
@@ -387,10 +387,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = parser.add_argument_group("tables", "all three, unless some are chosen")
     tables.add_argument("--loss", action="store_true", help="the loss beside others, over sizes of the batch")
-    tables.add_argument("--forms", action="store_true", help="the variants of the loss")
+    tables.add_argument("--variants", action="store_true", help="the variants of the loss")
     tables.add_argument("--replicas", action="store_true", help="one replica's share of the work")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="projections, first table")
-    parser.add_argument("--forms-size", type=int, default=4096, metavar="N", help="projections, second table")
+    parser.add_argument("--variants-size", type=int, default=4096, metavar="N", help="projections, second table")
     parser.add_argument("--replicas-size", type=int, default=8192, metavar="N", help="projections, third table")
     parser.add_argument("--classes", type=int, default=1000, help="number of classes (default 1000)")
     parser.add_argument("--rounds", type=int, help="turns of each process (default 7, and 3 above N = 16384)")
@@ -404,7 +404,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--python", default=sys.executable, help="the Python that has pytorch-metric-learning")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    sizes = (*arguments.sizes, arguments.forms_size)
+    sizes = (*arguments.sizes, arguments.variants_size)
     if any(size < VIEWS or size % VIEWS for size in sizes) or arguments.replicas_size % (VIEWS * max(REPLICAS)):
         parser.error(f"sizes must be multiples of {VIEWS}, and --replicas-size of {VIEWS * max(REPLICAS)}")
     return arguments
@@ -418,11 +418,11 @@ def main() -> None:
         turns.serve(lambda: VARIANTS[job.variant](job))
         return
     bench = Bench(arguments)
-    every = not (arguments.loss or arguments.forms or arguments.replicas)
+    every = not (arguments.loss or arguments.variants or arguments.replicas)
     if every or arguments.loss:
         print_sizes(bench, arguments.sizes, arguments.classes, arguments.dense_limit)
-    if every or arguments.forms:
-        print_forms(bench, arguments.forms_size, arguments.classes)
+    if every or arguments.variants:
+        print_variants(bench, arguments.variants_size, arguments.classes)
     if every or arguments.replicas:
         print_replicas(bench, arguments.replicas_size, arguments.classes)
 

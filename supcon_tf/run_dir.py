@@ -20,8 +20,7 @@ import tensorflow as tf
 from supcon_tf import config as config_lib
 from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError
 
-# A run records these beside its options; see `RunDir.claim`
-FOUND = ("prepared_data", "whitening_constants", "total_steps")
+VERSION = "record_version"
 LONGEST_NAME = 200  # bytes of a data set's name in the default path; file systems allow 255 with mode and digest
 
 
@@ -64,7 +63,7 @@ class RunDir:
         """Returns the content of config.json, or None if there is none.
 
         Raises:
-          ArgumentError: the run was made before the first release.
+          ArgumentError: another version made the run, and this one cannot resume it.
           UserError: the file is not JSON.
         """
         try:
@@ -73,7 +72,7 @@ class RunDir:
             raise UserError(
                 f"{self.config}: is not valid JSON; put back a copy, or give another {{run_dir}}", run_dir=NAME_ONLY
             ) from error
-        if record is not None and not record.keys() >= set(FOUND):
+        if record is not None and record.get(VERSION) != config_lib.RECORD_VERSION:
             raise ArgumentError(
                 "run_dir",
                 self.path,
@@ -86,7 +85,7 @@ class RunDir:
         """Returns options and record of the run on `dataset` that has saved something here, or None.
 
         Raises:
-          ArgumentError: the run was made before the first release.
+          ArgumentError: another version made the run, and this one cannot resume it.
           UserError: the record is missing or cannot be read.
         """
         if not self._has_saved():
@@ -112,7 +111,7 @@ class RunDir:
         Args:
           config: the options.
           found: a record beside the options; see `claim`.
-          record: the record of the run that is resumed, if the caller has completed it; None to read it.
+          record: the record of the run that is resumed, if the caller has read it; None to read it.
 
         Returns:
           The record of the run in this folder; None if the folder is free.
@@ -152,7 +151,7 @@ class RunDir:
           config: the options.
           found: a record beside the options. `prepared_data` is the name of the prepared data set, which changes when
             the images of a folder do; `whitening_constants` the mean and standard deviation of the channels;
-            `total_steps` the number of steps of each training stage.
+            `total_steps` the number of steps of each training stage; `class_names` the classes in their order.
           record: as for `check_same`.
           write: False for a process that leaves the writing to another.
 
@@ -161,7 +160,7 @@ class RunDir:
           UserError: the record cannot be read.
         """
         recorded = self.check_same(config, found, record)
-        content = json.loads(json.dumps({**config_lib.identity(config), **found}))
+        content = json.loads(json.dumps({VERSION: config_lib.RECORD_VERSION, **config_lib.identity(config), **found}))
         if write and content != recorded:
             try:
                 write_json(self.config, content)

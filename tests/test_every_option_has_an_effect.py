@@ -80,9 +80,6 @@ ANOTHER = {
     "denominator": "only_negatives",
     "anchors": "one",
     "positives_cap": 2,
-    "queue_size": 48,
-    "momentum_encoder": 0.5,
-    "microbatch_size": 16,
     "scale_by_temperature": True,
     "base_temperature": 0.5,
     "pretrain_epochs": 13,
@@ -120,7 +117,6 @@ TOGETHER = {
     "randaugment_layers": {"augment": ("randaugment",)},
     "randaugment_magnitude": {"augment": ("randaugment",)},
     "base_temperature": {"scale_by_temperature": True},
-    "momentum_encoder": {"queue_size": 32},
     "decay_rate": {"schedule": "piecewise", "decay_epochs": (1.0,)},
     "decay_epochs": {"schedule": "piecewise", "decay_epochs": (1.0,)},
     "linear_decay_rate": {"linear_schedule": "exponential", "linear_decay_epochs": (3.0,)},
@@ -150,8 +146,6 @@ def seen_in(model, stage):
         [(weight.name, weight.shape.as_list()) for weight in model.weights],
         [getattr(layer, "synchronized", None) for layer in model.encoder.layers],
         [layer.compute_dtype for layer in model.encoder.layers],
-        # Only steps show the effect of these three; the tests of the models look at it.
-        [model.get_config().get(name) for name in ("queue_size", "momentum_encoder", "microbatch_size")],
         float(tf.add_n(model.losses)) if model.losses else 0.0,
         [np.asarray(part, np.float64).round(4).tolist() for part in (*tf.nest.flatten(batch), answer)],
     )
@@ -307,6 +301,7 @@ def test_a_model_with_a_lambda_layer_must_be_trusted(tmp_path, pictures):
 
 
 RECORD = {
+    "record_version": config_lib.RECORD_VERSION,
     "mode": "supcon",
     "whitening": "none",
     "prepared_data": "digits",
@@ -350,6 +345,24 @@ def points_in(folder):
     """Returns the steps at which the loss was written."""
     curve = json.loads((folder / "history.json").read_text())["pretrain"]["train/loss"]
     return [step for step, _ in curve]
+
+
+def losses_in(folder):
+    """Returns the loss of each step."""
+    return [loss for _, loss in json.loads((folder / "history.json").read_text())["pretrain"]["train/loss"]]
+
+
+@pytest.mark.slow
+def test_queue_momentum_encoder_and_microbatches_change_the_losses_of_later_steps(short_run):
+    usual, queue, fast_queue, microbatches = (
+        losses_in(short_run(log_every=1, **options))
+        for options in ({}, {"queue_size": 48}, {"queue_size": 48, "momentum_encoder": 0.5}, {"microbatch_size": 16})
+    )
+    assert usual[0] == pytest.approx(queue[0], rel=1e-5)  # the queue is empty
+    assert abs(usual[1] - queue[1]) > 0.1  # more contrasts
+    assert fast_queue[0] == pytest.approx(queue[0], rel=1e-5)
+    assert fast_queue[1] != pytest.approx(queue[1], rel=1e-5)  # another encoder has filled the queue
+    assert usual[0] != pytest.approx(microbatches[0], rel=1e-5)  # batch statistics are of 16 images
 
 
 def test_stages_checkpoints_and_points_of_the_curves_are_those_asked_for(short_run):
@@ -403,6 +416,7 @@ SEEN_ABOVE = {
     *("grey_probability", "dataset", "data_dir", "run_dir", "whitening", "cache", "on_bad_image", "source_files"),
     *("encoder_weights", "trust_model", "warm_start", "warm_start_parts", "stages", "recipe"),
     "class_level",
+    *("queue_size", "momentum_encoder", "microbatch_size"),
     *("log_every", "checkpoint_minutes"),
     *("redo", "deterministic"),  # also in tests/run/test_redo.py and tests/end_to_end/test_app.py
     *("strategy", "tpu", "tpu_zone", "tpu_project", "cpu_devices"),

@@ -56,9 +56,9 @@ def house(tmp_path):
 
 
 def test_a_file_and_a_function_at_the_limit_pass(tmp_path):
-    body = "".join(f"    x = {i}\n" for i in range(59))
-    docstring = '    """Does much.\n' + "\n" * 30 + '    """\n'
-    (tmp_path / "limit.py").write_text(f"def long():\n{docstring}{body}" + "\n" * (450 - 60 - 32))
+    body = "".join(f"    x = {i}\n" for i in range(57))
+    docstring = '    """Does much.\n    """\n'
+    (tmp_path / "limit.py").write_text(f"def long():\n{docstring}{body}" + "\n" * (450 - 60))
     result = check_lengths(tmp_path)
     assert (result.returncode, result.stdout) == (0, "")
 

@@ -103,9 +103,10 @@ def test_each_point_of_a_curve_is_a_line_and_text_is_untouched(tmp_path):
     assert "[50, -2.5e-08]" in path.read_text() and run_dir_lib.read_json(str(path)) == content
 
 
-def test_a_run_made_before_the_first_release_is_refused_in_one_line(tmp_path):
+@pytest.mark.parametrize("version", [{}, {"record_version": config_lib.RECORD_VERSION + 1}])
+def test_a_run_of_a_version_that_cannot_be_resumed_is_refused_in_one_line(tmp_path, version):
     run_dir = run_dir_lib.RunDir(str(tmp_path))
-    old = {**config_lib.identity(config_lib.Config()), "prepared_data": "images/1"}
+    old = {**config_lib.identity(config_lib.Config()), **FOUND, **version}
     (tmp_path / "config.json").write_text(json.dumps(old))
     (tmp_path / "checkpoints").mkdir()
     complaint = "^run_dir=.*: holds a run of a version that this one cannot resume; give another run_dir$"

@@ -1,7 +1,7 @@
 """Checks that no file and no function is too long: `python tools/check_lengths.py [PATH...]`.
 
-A file may have 450 lines and a function 60. A function counts from `def` to the last line of its body, without its
-docstring, which may be of any length. Prints each violation; the exit status is 1 if there is any.
+A file may have 450 lines and a function 60, from `def` to the last line of its body. Prints each violation; the exit
+status is 1 if there is any.
 """
 
 import ast
@@ -24,7 +24,7 @@ def violations(path: pathlib.Path) -> Iterator[str]:
         yield f"{path}:1: file has {length} lines, at most {MAX_FILE_LINES} are allowed"
     for node in ast.walk(ast.parse(text, filename=str(path))):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            length = function_length(node)
+            length = lines_of(node)
             if length > MAX_FUNCTION_LINES:
                 yield (
                     f"{path}:{node.lineno}: function {node.name} has {length} lines, "
@@ -32,14 +32,8 @@ def violations(path: pathlib.Path) -> Iterator[str]:
                 )
 
 
-def function_length(node: Function) -> int:
-    """Returns the number of lines from `def` to the end of the body, without the docstring."""
-    length = lines_of(node)
-    return length if ast.get_docstring(node) is None else length - lines_of(node.body[0])
-
-
-def lines_of(node: ast.stmt) -> int:
-    """Returns the number of lines from the first to the last of `node`."""
+def lines_of(node: Function) -> int:
+    """Returns the number of lines from `def` to the end of the body."""
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 

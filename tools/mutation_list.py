@@ -664,7 +664,7 @@ MUTATIONS = (
         ("tests/test_experiment.py", "tests/run"),
     ),
     Mutation(
-        "resumed-run-decides-anew",
+        "resumed-run-decides-again",
         "run",
         "a resumed run takes the data set's defaults of today instead of those that it recorded",
         (
@@ -675,8 +675,8 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/run/resolve.py",
-                "        kept = {name: record[name] for name in DECIDED_BY_DATA}\n",
-                "        kept: Dict[str, Any] = {}\n",
+                "    return _fill_in(config, {name: record[name] for name in DECIDED_BY_DATA})\n",
+                "    return _fill_in(config, _decided_by(defaults, config))\n",
             ),
         ),
         ("tests/test_experiment.py", "tests/run"),

@@ -23,8 +23,10 @@ from supcon_tf.names import did_you_mean
 
 # A schedule given by hand makes the recipe's values of these options meaningless.
 DEPENDENT = {
-    "schedule": ("decay_rate", "decay_epochs"),
-    "linear_schedule": ("linear_decay_rate", "linear_decay_epochs"),
+    config_lib.name_in_stage(stage, "schedule"): tuple(
+        config_lib.name_in_stage(stage, field) for field in ("decay_rate", "decay_epochs")
+    )
+    for stage in config_lib.TRAINING_STAGES
 }
 
 WANTED = {

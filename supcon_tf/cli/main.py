@@ -53,7 +53,7 @@ def _status(argv: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         number = stop.signal if isinstance(stop, surroundings.Stopped) else signal.SIGINT
         after_the_key = "\n" if number == signal.SIGINT else ""  # the terminal has shown ^C
-        print(f"{after_the_key}{program(argv)}: interrupted; run the same command to resume", file=sys.stderr)
+        print(f"{after_the_key}{program(argv)}: interrupted; run the same command again", file=sys.stderr)
         return 128 + number
 
 

@@ -53,7 +53,7 @@ def _stage_text(plan: StagePlan, asked: config_lib.PlanOptions) -> str:
         ("peak learning rate", f"{plan.peak_learning_rate:.4g}"),
     ]
     for name, part in plan.parameters.items():
-        trained = "" if part.trained == part.number else f", {part.trained:,} of them trained"
+        trained = "" if part.trained == part.number else f", {part.trained:,} trained"
         rows.append((f"parameters, {name}", f"{part.number:,}{trained}"))
     rows.append((f"encoder, forward, of {view}", _operations(plan.counted.forward["encoder"])))
     flops = total(plan.flops)

@@ -7,6 +7,7 @@ from supcon_tf.config.choices import (
     ANCHORS,
     COLOUR_POLICIES,
     CONTRASTIVE_LOSSES,
+    CONTRASTIVE_MODES,
     DENOMINATORS,
     ENCODERS,
     INITIALIZATIONS,
@@ -24,6 +25,7 @@ from supcon_tf.config.choices import (
     STEMS,
     STRATEGIES,
     SUMMATIONS,
+    ContrastiveLoss,
 )
 from supcon_tf.config.field import Option
 from supcon_tf.config.no_effect import without_effect
@@ -47,7 +49,15 @@ from supcon_tf.config.options import (
     name_in_stage,
     with_later_stages,
 )
-from supcon_tf.config.record import differences, digest, fingerprint, first_stage, identity, recorded
+from supcon_tf.config.record import (
+    RECORD_VERSION,
+    differences,
+    digest,
+    fingerprint,
+    first_stage,
+    identity,
+    recorded,
+)
 from supcon_tf.config.values import (
     as_flag,
     check_values,
@@ -64,6 +74,7 @@ __all__ = [
     "ANCHORS",
     "COLOUR_POLICIES",
     "CONTRASTIVE_LOSSES",
+    "CONTRASTIVE_MODES",
     "CROP_MIN_AREA",
     "DENOMINATORS",
     "ENCODERS",
@@ -78,6 +89,7 @@ __all__ = [
     "PARTS",
     "POLICIES",
     "PRECISIONS",
+    "RECORD_VERSION",
     "SCHEDULES",
     "STAGES",
     "STEMS",
@@ -86,6 +98,7 @@ __all__ = [
     "TRAINING_STAGES",
     "AugmentOptions",
     "Config",
+    "ContrastiveLoss",
     "DataOptions",
     "HardwareOptions",
     "LossOptions",

@@ -4,9 +4,10 @@ Imports no room, so that every room can read a tuple from here. Where a room has
 compares its keys with the tuple.
 """
 
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
-MODES = ("supcon", "simclr", "ce")
+CONTRASTIVE_MODES = ("supcon", "simclr")
+MODES = (*CONTRASTIVE_MODES, "ce")
 STAGES = ("pretrain", "linear", "evaluate", "export")
 PARTS = ("encoder", "projection_head", "classifier")
 
@@ -44,12 +45,33 @@ KERAS_ENCODER_OPTIONS = ("encoder_weights",)
 STEMS = ("auto", "imagenet", "small")
 INITIALIZATIONS = ("default", "tensorflow", "pytorch")
 
-# Loss → the options that it takes beside `temperature` and `scale_by_temperature`. Other options are rejected with it.
-CONTRASTIVE_LOSSES: Dict[str, Tuple[str, ...]] = {
-    "supcon": ("learn_temperature", "summation", "denominator", "anchors", "positives_cap", "queue_size"),
-    "npairs": (),
-    "triplet": (),
+
+class ContrastiveLoss(NamedTuple):
+    """Describes a loss of `contrastive_loss`, for the checks of options.
+
+    Attributes:
+      takes: the options of the loss that have an effect with it. Others are rejected, or named in a warning if recipes
+        set them.
+      takes_with_soft_labels: those of `takes` that it also takes for mixed images, whose labels are `[batch, classes]`;
+        None if it takes class numbers only.
+      views: the number of views that it needs; None for any.
+    """
+
+    takes: Tuple[str, ...] = ()
+    takes_with_soft_labels: Optional[Tuple[str, ...]] = None
+    views: Optional[int] = None
+
+
+_TEMPERATURES = ("temperature", "learn_temperature", "scale_by_temperature")
+CONTRASTIVE_LOSSES: Dict[str, ContrastiveLoss] = {
+    "supcon": ContrastiveLoss(
+        (*_TEMPERATURES, "summation", "denominator", "anchors", "positives_cap", "queue_size"),
+        takes_with_soft_labels=_TEMPERATURES,
+    ),
+    "npairs": ContrastiveLoss(("temperature",), views=2),
+    "triplet": ContrastiveLoss(),
 }
+LOSS_OPTIONS_OF_RECIPES = ("temperature", "scale_by_temperature")  # allowed with any loss, because recipes set them
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")
 ANCHORS = ("all", "one")

@@ -6,7 +6,7 @@ Each function checks one subject. It raises ArgumentError for the option that th
 import dataclasses
 from typing import Any, Iterable, Tuple
 
-from supcon_tf.config.choices import CONTRASTIVE_LOSSES
+from supcon_tf.config.choices import CONTRASTIVE_LOSSES, LOSS_OPTIONS_OF_RECIPES
 from supcon_tf.config.options import (
     TRAINING_STAGES,
     Config,
@@ -34,7 +34,7 @@ def check(config: Config) -> None:
     _check_mode_of_loss(config)
     _check_temperature(config)
     _check_queue(config)
-    _check_baseline_loss(config)
+    _check_loss(config)
     for stage in TRAINING_STAGES:
         _check_schedule(config, stage)
 
@@ -111,8 +111,6 @@ def _check_tpu(config: Config) -> None:
         raise ArgumentError("strategy", hardware.strategy, "contradicts {tpu}; leave one out", tpu=hardware.tpu)
     if hardware.strategy == "tpu" and hardware.tpu is None:
         raise ArgumentError("strategy", "tpu", "needs the name or address of the TPU, {tpu}", tpu="NAME")
-    if hardware.tpu == "":
-        raise ArgumentError("tpu", "", "is empty; give the name or address of the TPU, or 'local'")
     for name in ("tpu_zone", "tpu_project"):
         value = getattr(hardware, name)
         if value is not None and hardware.tpu is None:
@@ -167,9 +165,13 @@ def _check_mix(config: Config) -> None:
     if config.data.unlabelled is not None:
         # The part of a mixed image that has no label would have its partner as only positive.
         raise ArgumentError("unlabelled", config.data.unlabelled, "contradicts {mix}; leave one out", mix=mix)
-    # Soft labels support the default loss only.
-    names = ("contrastive_loss", "summation", "denominator", "anchors", "positives_cap", "queue_size")
-    for name, value in _changed(config.loss, names):
+    loss = CONTRASTIVE_LOSSES[config.loss.contrastive_loss]
+    if loss.takes_with_soft_labels is None:
+        raise ArgumentError(
+            "contrastive_loss", config.loss.contrastive_loss, "takes no soft labels; leave out {mix}", mix=mix
+        )
+    only_hard = [name for name in loss.takes if name not in loss.takes_with_soft_labels]
+    for name, value in _changed(config.loss, only_hard):
         raise ArgumentError(name, value, "contradicts {mix}; leave one out", mix=mix)
 
 
@@ -237,7 +239,7 @@ def _check_mode_of_loss(config: Config) -> None:
     loss, mode = config.loss, config.run.mode
     if mode == "ce":
         # Temperatures are allowed, so that commands for several modes may share them.
-        names = ("contrastive_loss", *CONTRASTIVE_LOSSES["supcon"])
+        names = ("contrastive_loss", *_options_of_losses())
         for name, value in (*_changed(loss, names), *_changed(config.training, ("microbatch_size",))):
             raise ArgumentError(
                 name, value, "works with the contrastive loss of modes supcon and simclr; leave it out in mode ce"
@@ -268,24 +270,20 @@ def _check_queue(config: Config) -> None:
         )
 
 
-def _check_baseline_loss(config: Config) -> None:
-    """Checks the options of the paper's loss that another loss does not take; see `choices.CONTRASTIVE_LOSSES`.
+def _check_loss(config: Config) -> None:
+    """Checks the views that the loss needs, and the options that it does not take."""
+    name = config.loss.contrastive_loss
+    loss, views = CONTRASTIVE_LOSSES[name], config.augment.num_views
+    if loss.views not in (None, views):
+        raise ArgumentError("num_views", views, f"{{contrastive_loss}} needs {loss.views} views", contrastive_loss=name)
+    for other, value in _changed(config.loss, [other for other in _options_of_losses() if other not in loss.takes]):
+        raise ArgumentError(other, value, "has no effect with {contrastive_loss}", contrastive_loss=name)
 
-    `temperature` and `scale_by_temperature` are allowed, because recipes set them.
-    """
-    loss = config.loss
-    if loss.contrastive_loss == "supcon":
-        return
-    if loss.contrastive_loss == "npairs" and config.augment.num_views != 2:
-        raise ArgumentError(
-            "num_views", config.augment.num_views, "{contrastive_loss} needs 2 views", contrastive_loss="npairs"
-        )
-    taken = CONTRASTIVE_LOSSES[loss.contrastive_loss]
-    names = [name for name in CONTRASTIVE_LOSSES["supcon"] if name not in taken]
-    for name, value in _changed(loss, names):
-        raise ArgumentError(
-            name, value, "has no effect with {contrastive_loss}", contrastive_loss=loss.contrastive_loss
-        )
+
+def _options_of_losses() -> Tuple[str, ...]:
+    """Returns the options that some losses take, except those that recipes set."""
+    names = dict.fromkeys(name for loss in CONTRASTIVE_LOSSES.values() for name in loss.takes)
+    return tuple(name for name in names if name not in LOSS_OPTIONS_OF_RECIPES)
 
 
 def _check_schedule(config: Config, stage: str) -> None:

@@ -6,7 +6,12 @@ flags. `constraints` rejects further combinations.
 
 from typing import Dict, Iterator, Sequence, Tuple
 
-from supcon_tf.config.choices import COLOUR_POLICIES, MOMENTUM_OPTIMIZERS
+from supcon_tf.config.choices import (
+    COLOUR_POLICIES,
+    CONTRASTIVE_LOSSES,
+    LOSS_OPTIONS_OF_RECIPES,
+    MOMENTUM_OPTIMIZERS,
+)
 from supcon_tf.config.options import Config
 from supcon_tf.config.values import options
 
@@ -32,11 +37,11 @@ def _unread(config: Config) -> Iterator[Tuple[Sequence[str], str]]:
     loss, mode = config.loss, config.run.mode
     if not loss.scale_by_temperature:
         yield ("base_temperature",), "without --scale_by_temperature"
-    if loss.contrastive_loss in ("npairs", "triplet"):
-        reason = f"with --contrastive_loss={loss.contrastive_loss}"
-        yield ("scale_by_temperature", "base_temperature"), reason
-        if loss.contrastive_loss == "triplet":
-            yield ("temperature",), reason
+    taken = CONTRASTIVE_LOSSES[loss.contrastive_loss].takes
+    unread = [name for name in LOSS_OPTIONS_OF_RECIPES if name not in taken]
+    if "scale_by_temperature" in unread:
+        unread.append("base_temperature")
+    yield unread, f"with --contrastive_loss={loss.contrastive_loss}"
     if mode == "ce":
         in_groups = [option.name for option in options() if option.group in ("loss", "linear")]
         yield (*in_groups, *PROJECTION, "num_views", "linear_augment", "microbatch_size"), "in mode ce"

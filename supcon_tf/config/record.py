@@ -6,7 +6,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from supcon_tf.config.options import Config
 from supcon_tf.config.values import options, values
-from supcon_tf.errors import UserError
+
+# Kept in each record, and changed when earlier runs cannot be resumed: an option has another meaning, or a seed gives
+# another order of images.
+RECORD_VERSION = 1
 
 
 def identity(config: Config) -> Dict[str, Any]:
@@ -54,21 +57,8 @@ def recorded(old: Mapping[str, Any]) -> Dict[str, Any]:
 
     Args:
       old: the content of `config.json`.
-
-    Raises:
-      UserError: the record is from before version 0.1, whose runs cannot be resumed; see docs/runs.md.
     """
-    defaults = _as_json(identity(Config()))
-    outdated = "whitening" not in old or any(
-        isinstance(default, list) != isinstance(old.get(name, default), list)
-        for name, default in defaults.items()
-        if default is not None
-    )
-    if outdated:
-        raise UserError(
-            "config.json is from a version before 0.1, whose runs cannot be read; give the folder of another"
-        )
-    return {**defaults, **old}
+    return {**_as_json(identity(Config())), **old}
 
 
 def differences(old: Mapping[str, Any], config: Config, *, stage: Optional[str] = None) -> Dict[str, Tuple[Any, Any]]:
@@ -78,9 +68,6 @@ def differences(old: Mapping[str, Any], config: Config, *, stage: Optional[str] 
       old: the content of the run's `config.json`.
       config: the options now.
       stage: only options whose first stage is this one; see `first_stage`. None for all options.
-
-    Raises:
-      UserError: the record is from before version 0.1.
     """
     now, before = _as_json(identity(config)), recorded(old)
     names = [name for name in now if now[name] != before[name]]

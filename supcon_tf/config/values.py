@@ -150,6 +150,8 @@ def _check_value(option: Option, value: Any) -> None:
     if not elements and option.default != ():
         raise ArgumentError(option.name, value, "is empty; give at least one value")
     for element in elements:
+        if element == "" and option.default is None:
+            raise ArgumentError(option.name, value, "is empty; give a value, or leave it out")
         if option.metadata["choices"] and element not in option.metadata["choices"]:
             _check_other_choice(option, value, element)
         if isinstance(element, (int, float)) and not isinstance(element, bool):

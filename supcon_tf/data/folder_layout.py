@@ -139,7 +139,7 @@ def _check_classes(
 ) -> None:
     """Raises ArgumentError unless there are two classes or more, and images to train on for each class."""
     classes = {file.label for file in splits["train"]}
-    table = f"; each class needs a folder of its own, and {tables[0]} is not read" if tables else ""
+    table = f"; each class needs its own folder, and {tables[0]} is not read" if tables else ""
     if not classes:
         where = os.path.join(folder, train_folder) if train_folder else folder
         raise unusable(folder, f"no folders of classes in {where}{table}; without classes, use {{mode}}", mode="simclr")

@@ -5,7 +5,6 @@ from typing import Sequence
 import numpy as np
 import tensorflow as tf
 
-ORDER_VERSION = 2  # changes when a seed gives another order of training images than before
 DEFAULT_GRAPH_SEED = 87654321  # TensorFlow's own first seed, with which tf.data shuffles
 # Second half of the seeds for draws that concern no single example. Examples have seeds from 0 on.
 CLASS_ORDER, IMAGE_ORDER, BATCH_ORDER, LABEL_NOISE = -1, -2, -3, -4

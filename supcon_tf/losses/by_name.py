@@ -45,7 +45,7 @@ def make_contrastive_loss(
     """
     check_choice("contrastive_loss", options.contrastive_loss, LOSSES)
     config.check_values({name: value for name, value in vars(options).items() if name != "contrastive_loss"})
-    check_choice("mode", mode, ("supcon", "simclr"))
+    check_choice("mode", mode, config.CONTRASTIVE_MODES)
     check_choice("mix", mix, config.MIXES)
     check_flags(normalize=normalize)
     make = LOSSES[options.contrastive_loss]

@@ -35,36 +35,29 @@ def supervised_contrastive_loss(
 
         L_i = log Σ_{a ∈ A(i)} exp(s_ia) − 1/|P(i)| Σ_{p ∈ P(i)} s_ip
 
-    `reference.py` has the equations of all variants. Under a `tf.distribute` strategy the batch is that of all
-    replicas: loss and gradient equal those of one replica with the whole batch. Memory grows linearly with the batch.
-    If all labels are −1, this is SimCLR's NT-Xent loss.
+    `reference.py` has all variants. Under a `tf.distribute` strategy the batch is that of all replicas. If all labels
+    are −1, this is SimCLR's NT-Xent loss.
 
     >>> projections = tf.constant([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
     >>> print(supervised_contrastive_loss(tf.constant([0, 0, 1]), projections, temperature=1.0).numpy().round(4))
     [0.3133 0.3133 0.    ]
 
     Args:
-      labels: integers `[batch]` or `[batch, 1]`, or one-hot `[batch, classes]`; −1, or a row of zeros, is an unlabelled
-        image, which is alone in its class.
+      labels: integers `[batch]` or `[batch, 1]`, or one-hot `[batch, classes]`; −1 or a row of zeros is unlabelled.
       projections: `[batch, views, dim]`, or `[batch, dim]` for one view; computed in float32.
       temperature: τ, a positive number or a scalar tensor, which then gets its gradient.
       summation: puts the sum over positives 'out'side (Eq. 2) or 'in'side (Eq. 3) the logarithm.
-      denominator: 'all' others (the paper's); 'only_negatives', the others of other classes; or 'one_positive', these
-        and the one positive of the numerator. With the latter two an anchor without negatives contributes 0.
-      positives_cap: limits the other images of its class that an anchor keeps, with all their views. The rest of the
-        class leaves numerator and denominator. None keeps all. `LossVariant` says which ones are kept.
+      denominator: 'all' others; 'only_negatives', those of other classes; 'one_positive', these and the positive.
+      positives_cap: number of other images of its class that an anchor keeps, see `LossVariant`; None keeps all.
       anchors: 'all' views, or only the first 'one' of each image.
       scale_by_temperature: multiplies the loss by τ, like the authors' TensorFlow recipes for SupCon.
       normalize: L2-normalises projections and memory first.
-      tile_size: rows and columns of the similarities in memory at a time, at most; None for the device's default. It
-        changes speed and memory only.
-      memory: further contrasts, such as MoCo's queue of past projections (He et al., 2020), equal on every replica.
-        Valid rows belong to A(i) of every anchor, and to P(i) if they have the anchor's label. They are no anchors and
-        get no gradient. Not with `positives_cap`.
+      tile_size: rows of the similarities in memory at a time; None for the device's default.
+      memory: further contrasts; not with `positives_cap`.
 
     Returns:
-      `[batch]` float32, the mean over the image's anchors. An anchor without positives contributes 0, like in the
-      authors' PyTorch code.
+      `[batch]` float32, the mean over the image's anchors. An anchor without positives contributes 0, and so does one
+      without negatives if `denominator` is not 'all'.
 
     Raises:
       ArgumentError: an option is not allowed.
@@ -74,24 +67,25 @@ def supervised_contrastive_loss(
     check_temperature(temperature)
     check_options(summation, denominator, positives_cap, anchors, tile_size, memory is not None)
     check_flags(scale_by_temperature=scale_by_temperature, normalize=normalize)
-    if memory is not None and not isinstance(memory, Memory):
-        raise ArgumentError("memory", type(memory).__name__, "must be a Memory of three tensors, or None")
     z = projections_by_view(projections, normalize)
-    if memory is not None:
-        memory_labels = class_indices(memory.labels, size_of(memory.projections, 0))
-        memory = contrasts_of_memory(memory._replace(labels=memory_labels), z.shape[2], normalize)
-    temperature = temperature_now(temperature)
-    losses = contrastive_losses(
-        z,
-        class_indices(labels, size_of(z, 0)),
-        temperature,
-        LossVariant(summation, denominator, positives_cap),
-        unit_length=normalize,
-        tile_size=tile_size,
-        memory=memory,
-    )
+    memory = None if memory is None else _contrasts(memory, z.shape[2], normalize)
+    temperature, variant = temperature_now(temperature), LossVariant(summation, denominator, positives_cap)
+    y = class_indices(labels, size_of(z, 0))
+    losses = contrastive_losses(z, y, temperature, variant, unit_length=normalize, tile_size=tile_size, memory=memory)
     image_losses = losses[:, 0] if anchors == "one" else tf.reduce_mean(losses, axis=1)
     return temperature * image_losses if scale_by_temperature else image_losses
+
+
+def _contrasts(memory: Memory, dim: Optional[int], normalize: bool) -> Memory:
+    """Returns the memory with class numbers as labels.
+
+    Raises:
+      ArgumentError: it is no `Memory`.
+    """
+    if not isinstance(memory, Memory):
+        raise ArgumentError("memory", type(memory).__name__, "must be a Memory of three tensors, or None")
+    labels = class_indices(memory.labels, size_of(memory.projections, 0))
+    return contrasts_of_memory(memory._replace(labels=labels), dim, normalize)
 
 
 @tf.autograph.experimental.do_not_convert

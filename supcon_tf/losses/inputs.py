@@ -9,7 +9,10 @@ from supcon_tf.keras_version import SymbolicTensor
 
 
 class Memory(NamedTuple):
-    """Holds past projections, which every anchor is compared with in addition to the batch.
+    """Holds past projections, such as MoCo's queue (He et al., 2020), equal on every replica.
+
+    Valid rows belong to A(i) of every anchor, and to P(i) if they have the anchor's label. They are no anchors and get
+    no gradient.
 
     >>> from supcon_tf.losses import supervised_contrastive_loss
     >>> memory = Memory(tf.constant([[1.0, 0.0]]), labels=tf.constant([0]), valid=tf.constant([True]))

@@ -84,8 +84,7 @@ def build_encoder(
       width: multiplies the number of channels of every layer.
       stem: 'imagenet' (7x7 convolution of stride 2 and 3x3 max-pooling of stride 2), 'small' (3x3 convolution of
         stride 1), or 'auto': 'small' up to 64 pixels.
-      whitening: means and standard deviations of images scaled to [-1, 1], for each channel or for all together. The
-        model transforms them to 0 and 1.
+      whitening: means and standard deviations of images scaled to [-1, 1], for each channel or for all together.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
       initialization: how the weights begin, see `supcon_tf/models/initialization.py`.
       seed: seed of the initial weights.

@@ -1,8 +1,7 @@
 """Describes what `ContrastiveModel` reads from its loss, and connects the loss with the model.
 
 Any `keras.losses.Loss` will do that maps labels `[batch]` and projections `[batch, views, dim]` to `[batch]`.
-It may have the attributes of the protocols below too. A loss whose values are not those of its equation also has
-`scale`, the factor between the two: a number or a scalar.
+It may have the attributes of the protocols below too.
 """
 
 from typing import Any, Callable, Dict, Optional, Protocol, Tuple, cast, runtime_checkable
@@ -34,6 +33,13 @@ class TakesDistributions(Protocol):
 
 
 @runtime_checkable
+class HasScale(Protocol):
+    """A loss whose values are not those of its equation."""
+
+    scale: Any  # the factor between the two: a number or a scalar
+
+
+@runtime_checkable
 class HasDiagnostics(Protocol):
     """A loss that returns further figures to report."""
 
@@ -59,7 +65,7 @@ def check_connected(
       memory: the model's; None without a queue.
 
     Raises:
-      ArgumentError: the loss does not read one of the two.
+      ArgumentError: the loss does not read one of the two, or takes soft labels, which the queue does not keep.
     """
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or type(loss).__name__
     if temperature is not None and not (isinstance(loss, HasTemperature) and loss.temperature == temperature):
@@ -70,6 +76,8 @@ def check_connected(
     if memory is not None and not (isinstance(loss, HasMemory) and loss.memory == memory):
         problem = "does not read the model's queue; its attribute 'memory' must be model.memory, as in "
         raise ArgumentError("loss", name, f"{problem}SupConLoss(memory=model.memory)")
+    if memory is not None and takes_distributions(loss):
+        raise ArgumentError("loss", name, "takes soft labels, but the model's queue keeps class numbers; use no queue")
 
 
 def connect(loss: object, temperature: Optional[Callable[[], Any]], memory: Optional[Callable[[], Any]]) -> None:
@@ -99,5 +107,6 @@ def watch(
     """
     if not isinstance(loss, HasDiagnostics):
         return {}
-    unscaled = value / (getattr(loss, "scale", 1.0) * loss_weight)
+    scale = loss.scale if isinstance(loss, HasScale) else 1.0
+    unscaled = value / (scale * loss_weight)
     return {"unscaled_loss": unscaled, **loss.diagnostics(labels, projections)}

@@ -51,7 +51,7 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
     Raises:
       ArgumentError: a data set that is unknown or of unknown size, or options that do not fit it.
     """
-    config, data, _ = resolve.resolve_config(config, prepare=False)
+    config, data = resolve.resolve_config(config, prepare=False)
     replicas = asked.plan_devices or config.hardware.cpu_devices
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     images = TrainingImages(data, max_examples=config.data.max_examples)

@@ -8,7 +8,7 @@ from supcon_tf.run import weights
 from supcon_tf.run_dir import RunDir, changes_in_words, read_json, remove, write_json
 
 
-def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]]) -> bool:
+def starts_over(run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]]) -> bool:
     """Returns whether the run discards its encoder too, so that its record no longer counts.
 
     A stage 'pretrain' that is unfinished resumes if its options are the same, so that the command that was interrupted
@@ -21,7 +21,7 @@ def starts_anew(run_dir: RunDir, config: config_lib.Config, record: Optional[Map
 
 
 def outdated(
-    run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]], *, anew: bool
+    run_dir: RunDir, config: config_lib.Config, record: Optional[Mapping[str, Any]], *, over: bool
 ) -> Tuple[str, ...]:
     """Returns the stages whose results must be discarded before the run resumes.
 
@@ -29,12 +29,12 @@ def outdated(
       run_dir: the folder of the run.
       config: the final options.
       record: the record of the run that is resumed; None for a new run.
-      anew: whether the run starts again from nothing; see `starts_anew`.
+      over: whether the run starts again from nothing; see `starts_over`.
 
     Raises:
       ArgumentError: the stage 'linear' has been trained with other options, and `redo` does not name it.
     """
-    if anew:
+    if over:
         return config_lib.STAGES
     if record is None:
         return ()
@@ -47,7 +47,7 @@ def outdated(
         raise ArgumentError("run_dir", run_dir.path, problem + advice, redo=("linear",), **values)
     if not redone:
         return ()
-    resumed = {"pretrain"}  # otherwise `starts_anew` is true
+    resumed = {"pretrain"}  # otherwise `starts_over` is true
     if not changed and not weights.is_finished(run_dir, "linear", record["total_steps"].get("linear")):
         resumed.add("linear")
     return tuple(stage for stage in redone if stage not in resumed)

@@ -5,12 +5,11 @@
 Each of the four only fills in what those before it leave open.
 """
 
-import sys
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from supcon_tf import config as config_lib
-from supcon_tf.data import catalogue, load, sampling
-from supcon_tf.errors import ArgumentError, as_keyword
+from supcon_tf.data import catalogue, load
+from supcon_tf.errors import ArgumentError
 from supcon_tf.run import weights
 
 LARGEST_DEFAULT_IMAGE = 224
@@ -18,24 +17,13 @@ LARGEST_DEFAULT_IMAGE = 224
 # Options that may be left open, with 'auto' or None, and that the data set then decides. For some, 'auto' or None is
 # also a decision: the encoder then chooses the stem, the training images give the constants of whitening.
 DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "flip", "image_size", "stem", "whitening", "train_split")
-# Options that earlier states of version 0.1 left open in the record of a run and decided each time. Their runs are
-# resumed; docs/runs.md says which runs of earlier versions are.
-ONCE_LEFT_OPEN = ("flip", "image_size")
-ORDER = "order_version"  # name, in the record of a run, of the version of the order of its images
 
 
 class Resolved(NamedTuple):
-    """A run's final options and its data.
-
-    Attributes:
-      config: the final options.
-      data: the data set.
-      record: the record that was given, completed where an earlier version left an option open.
-    """
+    """Holds a run's final options and its data set."""
 
     config: config_lib.Config
     data: load.ImageData
-    record: Optional[Mapping[str, Any]]
 
 
 def resolve_config(
@@ -57,11 +45,7 @@ def resolve_config(
     check_single_label(config)
     data = load.load(config.data, labels=config.run.mode != "simclr", prepare=prepare)
     check_label_noise(config.data, data)
-    config = _fill_in(config, {"image_size": default_image_size(data)})
-    if record is not None:
-        decided = {**_decided_by(defaults, config), "image_size": default_image_size(data)}
-        record = {**record, **{name: decided[name] for name in ONCE_LEFT_OPEN if record[name] in (None, "auto")}}
-    return Resolved(config, data, record)
+    return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data)
 
 
 def with_defaults(
@@ -77,13 +61,9 @@ def with_defaults(
     Raises:
       ArgumentError: an option contradicts what the data set decides.
     """
-    decided = _decided_by(defaults, config)
-    if record is not None:
-        kept = {name: record[name] for name in DECIDED_BY_DATA}
-        decided.update(
-            {name: value for name, value in kept.items() if name not in ONCE_LEFT_OPEN or value not in (None, "auto")}
-        )
-    return _fill_in(config, decided)
+    if record is None:
+        return _fill_in(config, _decided_by(defaults, config))
+    return _fill_in(config, {name: record[name] for name in DECIDED_BY_DATA})
 
 
 def _fill_in(config: config_lib.Config, decided: Mapping[str, Any]) -> config_lib.Config:
@@ -122,26 +102,6 @@ def image_shape(options: config_lib.DataOptions, data: load.ImageData) -> Tuple[
     """Returns height, width and channels of what the encoder sees, from resolved options."""
     assert options.image_size is not None
     return options.image_size, options.image_size, data.image_shape[2]
-
-
-def warn_of_other_order(config: config_lib.Config, record: Mapping[str, Any]) -> None:
-    """Prints a warning if the rest of a run sees its images in another order than an earlier version would show them.
-
-    Seed 0 has the same order in all versions.
-    """
-    options = config.data
-    changed = {
-        "seed": config.run.seed if config.run.seed else None,
-        "unlabelled": options.unlabelled if (options.unlabelled or "").startswith("folder:") else None,
-        "train_split": options.train_split if "+" in (options.train_split or "") else None,
-    }
-    given = [as_keyword(name, value) for name, value in changed.items() if value is not None]
-    if given and record.get(ORDER) != sampling.ORDER_VERSION:
-        print(
-            "Warning: the run was begun by an earlier version; what is left of it may see its images in another order, "
-            f"because of {' and '.join(given)}",
-            file=sys.stderr,
-        )
 
 
 def check_single_label(config: config_lib.Config) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute, storage
-from supcon_tf.data import coverage, load, sampling
+from supcon_tf.data import coverage, load
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
@@ -63,10 +63,11 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     """
     run_dir = RunDir(config.run.run_dir or default_path(config))
     given = config
-    config, data, record = resolve.resolve_config(given, run_dir.record_of(config.data.dataset))
-    anew = redo.starts_anew(run_dir, config, record)
-    if anew:
-        config, data, record = resolve.resolve_config(given)
+    record = run_dir.record_of(config.data.dataset)
+    config, data = resolve.resolve_config(given, record)
+    over = redo.starts_over(run_dir, config, record)
+    if over:
+        (config, data), record = resolve.resolve_config(given), None
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
@@ -82,11 +83,10 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
         "class_names": list(data.class_names),
-        resolve.ORDER: sampling.ORDER_VERSION,
     }
-    outdated = redo.outdated(run_dir, config, record, anew=anew)
+    outdated = redo.outdated(run_dir, config, record, over=over)
     if config.run.redo:
-        if not anew:
+        if not over:
             run_dir.check_same(config, found, record)
         distribute.all_reduce_max(strategy, [0])  # each process has seen the results that exist
         if experiment.chief:
@@ -95,8 +95,6 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     run_dir.claim(config, found, record, write=experiment.chief)
     if experiment.chief:
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
-        if record is not None:
-            resolve.warn_of_other_order(config, record)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return dataclasses.replace(experiment, whitening=constants)
 

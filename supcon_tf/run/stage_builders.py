@@ -57,12 +57,11 @@ def build_contrastive_training(
       encoder_weights: whether to read the weights that the option `encoder_weights` names. Reads no other weights.
     """
     data = images.data
-    num_classes = len(data.class_names)
-    online_classes = 0 if data.multi_label else num_classes  # an image has one class
+    online_classes = 0 if data.multi_label else len(data.class_names)  # an image has one class
     augmentation = batches.make_augmentation(
         config.augment,
         image_shape[0],
-        num_classes,
+        len(data.class_names),
         accelerated=distribute.has_accelerators(strategy),
         microbatch_size=config.training.microbatch_size,
     )
@@ -78,17 +77,11 @@ def build_contrastive_training(
         )
         optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)
+    seed, labelled = config.run.seed, not data.multi_label
     stage = Stage(
         "pretrain",
         steps,
-        batches.training_batches(
-            images,
-            augmentation,
-            steps,
-            seed=config.run.seed,
-            unlabelled=unlabelled,
-            with_labels=not data.multi_label,
-        ),
+        batches.training_batches(images, augmentation, steps, seed=seed, unlabelled=unlabelled, with_labels=labelled),
         learning_rate,
         shown={"loss": "loss", "online_accuracy": "online accuracy"},
         validation=validation if online_classes else None,

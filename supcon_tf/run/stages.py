@@ -113,7 +113,7 @@ def evaluate(experiment: Experiment) -> None:
     tensorboard.write_figures(writer, evaluation.scalars(metrics))
     writer.close()
     title = f"{config.run.mode} on {config.data.dataset}"
-    recorded = read_json(run_dir.history) or {}  # earlier states of 0.1 did not write it; see docs/runs.md
+    recorded = read_json(run_dir.history) or {}  # somebody may have removed it
     trained = weights.trained_stages(config, experiment.last_training_stage, run_dir)
     history = {stage: recorded.get(stage, {}) for stage in trained}
     page = evaluation.report_html(title, results, data.class_names, described, history, config.run.log_every)

@@ -54,7 +54,7 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     except Exception as error:  # its type depends on which file is damaged
         raise UserError(f"{saved_model}: cannot be loaded ({first_line(error, 120)}); export it again") from None
     if not serve.structured_outputs.keys() >= OUTPUTS:
-        raise UserError(f"{saved_model}: comes from an earlier version or another program; export it again")
+        raise UserError(f"{saved_model}: comes from another version or another program; export it again")
     if serve.structured_outputs["probabilities"].shape[1] not in (None, len(names)):
         raise UserError(f"{classes}: has {len(names):,} lines, which is not the model's number of classes")
 

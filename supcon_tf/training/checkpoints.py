@@ -152,7 +152,7 @@ def readable(found: Found) -> str:
     path, reason = next(iter(found.damaged.items()))
     raise UserError(
         f"{path}: cannot be read ({reason}), nor can any other checkpoint in {os.path.dirname(path)}; remove this "
-        "folder to train the stage anew, or give another {run_dir}",
+        "folder to train the stage again, or give another {run_dir}",
         run_dir=NAME_ONLY,
     )
 

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 import sys
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, ContextManager, Iterator, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -87,11 +87,9 @@ def fit(
         watching, history = list(callbacks), None
         if chief:
             history = History(run_dir.history, stage.name, resumed_from=checkpoints.step)
-            writer = tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name))
-            stack.callback(writer.close)
+            writer = stack.enter_context(_event_writer(run_dir, stage))
             _announce(model, stage, checkpoints, writer, described)
-            progress = Progress(stage.name, stage.steps, stage.shown)
-            stack.callback(progress.close)
+            progress = stack.enter_context(contextlib.closing(Progress(stage.name, stage.steps, stage.shown)))
             watching += [Curves(writer, history, stage.steps, stage.learning_rate, every=log_every), progress]
         stop = stack.enter_context(stop_signals())
         stack.enter_context(_stop_before_loss(stop, checkpoints))
@@ -106,11 +104,24 @@ def fit(
             sync_every=distribute.steps_between_syncs(strategy, log_every),
         )
         _train(model, stage, checkpoints.step, [*watching, saving])
-        # A signal may have come while the last epoch was evaluated and saved. The agreement also keeps the other
-        # workers from reading a checkpoint that the chief has not written yet.
-        (signal,) = all_reduce_max([stop.signal or 0])
-        if signal:
-            raise Interrupted(f"stopped and saved at step {checkpoints.step:,}; run the same command to resume", signal)
+        _stop_if_asked(stop, checkpoints, all_reduce_max)
+
+
+def _event_writer(run_dir: RunDir, stage: Stage) -> ContextManager[tf.summary.SummaryWriter]:
+    """Returns the writer of a stage's event files; it is closed at the end of the context."""
+    return contextlib.closing(tf.summary.create_file_writer(os.path.join(run_dir.tensorboard, stage.name)))
+
+
+def _stop_if_asked(
+    stop: StopRequest, checkpoints: Checkpoints, all_reduce_max: Callable[[Sequence[int]], Sequence[int]]
+) -> None:
+    """Raises Interrupted if a signal came while the last epoch was evaluated and saved.
+
+    The agreement also keeps the other workers from reading a checkpoint that the chief has not written yet.
+    """
+    (signal,) = all_reduce_max([stop.signal or 0])
+    if signal:
+        raise Interrupted(f"stopped and saved at step {checkpoints.step:,}; run the same command to resume", signal)
 
 
 def _check_shared(run_dir: RunDir, step: int, all_reduce_max: Callable[[Sequence[int]], Sequence[int]]) -> None:

@@ -62,7 +62,7 @@ def find(path: str) -> OtherRun:
     """Returns the run in the folder `path`.
 
     Raises:
-      ArgumentError: the folder holds no run, or one of an earlier version.
+      ArgumentError: the folder holds no run, or one of another version that this one cannot read.
     """
     run_dir = RunDir(path)
     with arguments_called(run_dir="warm_start"):
@@ -95,14 +95,12 @@ def check(other: OtherRun, parts: Sequence[str], class_names: Sequence[str]) -> 
 
 
 def order_of_classes(other: OtherRun, class_names: Sequence[str]) -> List[int]:
-    """Returns for each class its number in another run. Earlier states of 0.1 did not record them.
+    """Returns for each class its number in another run.
 
     Raises:
       ArgumentError: the other run has other classes.
     """
-    there = other.record.get("class_names")
-    if there is None:
-        return list(range(len(class_names)))
+    there = other.record["class_names"]
     if sorted(there) != sorted(class_names):
         without, new = sorted({*there} - {*class_names}), sorted({*class_names} - {*there})
         raise ArgumentError(

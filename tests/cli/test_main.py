@@ -57,7 +57,7 @@ def raising(error):
         (ArgumentError("seed", 3, "needs {mode}", mode="ce"), 2, "app.py: --seed=3: needs --mode=ce\n"),
         (UserError("x.json: is not valid JSON"), 2, "app.py: x.json: is not valid JSON\n"),
         (Interrupted("stopped", 15), 143, "app.py: stopped\n"),
-        (KeyboardInterrupt(), 130, "\napp.py: interrupted; run the same command to resume\n"),
+        (KeyboardInterrupt(), 130, "\napp.py: interrupted; run the same command again\n"),
     ],
 )
 def test_expected_errors_become_a_line_and_a_status(monkeypatch, capsys, error, status, line):

@@ -1,4 +1,4 @@
-"""What is said of options that other programs have."""
+"""Checks the hints for options that other programs have."""
 
 import re
 

@@ -56,6 +56,10 @@ from supcon_tf.errors import ArgumentError
         ({"augment": ("none", "simclr"), "mode": "ce"}, "--augment=none,simclr: give one policy"),
         ({"mix": "mixup", "mode": "simclr"}, "--mix=mixup: needs labels"),
         ({"mix": "mixup", "num_views": 1}, "--num_views=1: --mix=mixup needs at least 2"),
+        (
+            {"mix": "mixup", "contrastive_loss": "npairs"},
+            "--contrastive_loss=npairs: takes no soft labels; leave out --mi",
+        ),
         ({"mix": "cutmix", "summation": "in"}, "--summation=in: contradicts --mix=cutmix"),
         ({"mix": "mixup", "unlabelled": "x"}, "--unlabelled=x: contradicts --mix=mixup; leave one out"),
         (

@@ -2,6 +2,7 @@ import pytest
 
 from supcon_tf import config as config_lib
 from supcon_tf.augment import views
+from supcon_tf.errors import ArgumentError
 from supcon_tf.optimizers.by_name import make_optimizer
 
 
@@ -48,3 +49,19 @@ def test_optimizers_with_momentum_are_those_that_take_it():
         return one != other
 
     assert tuple(name for name in config_lib.OPTIMIZERS if changes(name)) == config_lib.MOMENTUM_OPTIMIZERS
+
+
+def test_a_loss_says_itself_which_options_it_takes(monkeypatch):
+    loss = config_lib.ContrastiveLoss(("temperature", "anchors"), takes_with_soft_labels=("temperature",), views=3)
+    monkeypatch.setitem(config_lib.CONTRASTIVE_LOSSES, "triplet", loss)
+    given = {"contrastive_loss": "triplet", "num_views": 3}
+    assert "temperature" not in config_lib.without_effect(config_lib.from_values({**given, "mix": "mixup"}))
+    assert "scale_by_temperature" in config_lib.without_effect(config_lib.from_values({**given, "anchors": "one"}))
+    for values, name in (
+        ({"num_views": 2}, "num_views"),
+        ({"summation": "in"}, "summation"),
+        ({"mix": "mixup", "anchors": "one"}, "anchors"),
+    ):
+        with pytest.raises(ArgumentError) as error:
+            config_lib.from_values({**given, **values})
+        assert error.value.argument == name

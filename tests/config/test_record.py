@@ -1,12 +1,8 @@
-import hashlib
 import json
 
 import pytest
 
 from supcon_tf import config as config_lib
-from supcon_tf.errors import UserError
-
-NEWER = ("class_level",)  # options that version 0.1 did not have
 
 
 def test_digest_follows_what_is_learned_and_not_where_it_is_written():
@@ -53,17 +49,9 @@ SHARED = {"pretrain_epochs": 20, "linear_epochs": 7, "linear_augment": "none", "
         (PRETRAIN_EXPONENTIAL, "2d8ff789"),
     ],
 )
-def test_digest_is_that_of_version_0_1(values, digest):
+def test_digest_never_changes(values, digest):
     """Default folders are named after it. The fingerprint is compared by workers of one version only."""
     assert config_lib.digest(config_lib.from_values(values)) == digest
-
-
-def test_identity_is_that_of_version_0_1():
-    identity = config_lib.identity(config_lib.Config())
-    text = json.dumps({name: value for name, value in identity.items() if name not in NEWER}, sort_keys=True)
-    assert (
-        hashlib.sha256(text.encode()).hexdigest() == "34c3d1ca1fbe77fe214690cf5c7ffe48181cd3fcceb60ee328f536cb5d1661db"
-    )
 
 
 def test_fingerprint_covers_all_options_except_some():
@@ -101,18 +89,3 @@ def test_option_newer_than_the_record_counts_as_its_default():
     assert config_lib.recorded(record)["temperature"] == 0.1
     assert config_lib.differences(record, config_lib.Config()) == {}
     assert config_lib.differences(record, config_lib.from_values({"temperature": 0.2}))
-
-
-def without_whitening(record):
-    return {name: value for name, value in record.items() if name != "whitening"}
-
-
-@pytest.mark.parametrize("change", [without_whitening, lambda record: {**record, "augment": "crop_flip"}])
-def test_record_from_before_the_first_version_is_refused_in_one_line(change):
-    record = change(record_of())
-    for read in (config_lib.recorded, lambda old: config_lib.differences(old, config_lib.Config())):
-        with pytest.raises(UserError) as error:
-            read(record)
-        assert error.value.text(config_lib.as_flag) == (
-            "config.json is from a version before 0.1, whose runs cannot be read; give the folder of another"
-        )

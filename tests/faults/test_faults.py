@@ -140,7 +140,7 @@ def test_a_signal_while_data_are_prepared_leaves_nothing_that_is_taken_as_whole(
         assert leftovers(data)  # nothing could remove them
     else:
         assert ended.status == 128 + number
-        assert ended.lines == ["app.py: interrupted; run the same command to resume"]
+        assert ended.lines == ["app.py: interrupted; run the same command again"]
         assert "Traceback" not in ended.output
     assert not list(data.glob("digits/1.0.0/*"))
     unfinished.remove_leftovers(str(data / "digits"))  # as the next start does; a signal may hit the removal itself

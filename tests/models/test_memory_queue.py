@@ -151,6 +151,14 @@ def test_a_loss_that_does_not_read_the_queue_is_refused(loss):
         make_model().compile("sgd", loss)
 
 
+def test_a_loss_of_soft_labels_is_refused_with_a_queue():
+    model = make_model()
+    loss = SupConLoss(0.1, memory=model.memory)
+    loss.takes_distributions = True
+    with pytest.raises(ArgumentError, match="takes soft labels, but the model's queue keeps class numbers"):
+        model.compile("sgd", loss)
+
+
 @pytest.mark.parametrize("saved_by", ["checkpoint", "keras"])
 def test_it_is_saved_and_loaded_with_the_model(saved_by, tmp_path):
     model = compiled()

@@ -70,7 +70,7 @@ def test_another_option_of_the_linear_stage_is_refused_in_a_line_that_says_how(a
 
 
 @pytest.mark.slow
-def test_the_linear_stage_is_done_anew_on_the_same_encoder(again):
+def test_the_linear_stage_is_repeated_on_the_same_encoder(again):
     path, repeat = again
     encoder, metrics = content(path, *ENCODER), json.loads((path / "metrics.json").read_text())
     repeat(linear_learning_rate=0.001, linear_epochs=2, redo=("linear",))
@@ -100,7 +100,7 @@ def test_the_linear_stage_is_done_anew_on_the_same_encoder(again):
         pytest.param("export", {"saved_model"}, marks=pytest.mark.slow),
     ],
 )
-def test_a_stage_and_all_later_ones_are_done_anew(again, stage, written):
+def test_a_stage_and_all_later_ones_are_repeated(again, stage, written):
     path, repeat = again
     names = ("checkpoints/pretrain", "checkpoints/linear", "metrics.json", "saved_model")
 
@@ -136,7 +136,7 @@ def test_a_stage_that_would_be_discarded_and_missed_is_named_before_anything_is_
 
 
 @pytest.mark.slow
-def test_all_may_be_done_anew_with_other_options(again):
+def test_all_may_be_repeated_with_other_options(again):
     path, repeat = again
     encoder = content(path, "checkpoints/pretrain")
     repeat(temperature=0.5, redo=("pretrain",))
@@ -176,7 +176,7 @@ def test_an_unfinished_stage_with_the_same_options_resumes(again, monkeypatch):
         ({"redo": ("linear",), "mode": "ce"}, "--redo=linear: mode ce trains its classifier in the stage 'pretrain'"),
     ],
 )
-def test_a_stage_that_cannot_be_done_anew_is_refused(values, complaint):
+def test_a_stage_that_cannot_be_repeated_is_refused(values, complaint):
     with pytest.raises(ArgumentError) as refused:
         config_lib.from_values({"mode": "supcon", **values})
     assert refused.value.text(config_lib.as_flag).startswith(complaint)

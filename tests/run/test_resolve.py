@@ -1,6 +1,5 @@
 """Checks what the user, the record of a resumed run and the data set decide, in this order."""
 
-import functools
 import json
 
 import pytest
@@ -11,7 +10,6 @@ from supcon_tf.data import catalogue
 from supcon_tf.data.load import ImageData
 from supcon_tf.errors import ArgumentError
 from supcon_tf.run import resolve
-from supcon_tf.run_dir import RunDir
 
 
 def resolved(record=None, **values):
@@ -91,31 +89,14 @@ def test_resolving_twice_changes_nothing():
 def test_the_encoder_sees_squares_of_the_images_own_size_up_to_224_pixels(own, asked, expected, monkeypatch):
     data = ImageData(None, "image", "label", ("a", "b"), own, "train", None, "test")
     monkeypatch.setattr(resolve.load, "load", lambda *_, **__: data)
-    config, _, _ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "image_size": asked}))
+    config, _ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "image_size": asked}))
     assert resolve.image_shape(config.data, data) == expected
 
 
 def test_nothing_that_the_data_set_decides_stays_open(digits_dir):
-    config, data, _ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "data_dir": digits_dir}))
+    config, data = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "data_dir": digits_dir}))
     assert (config.data.image_size, config.augment.flip, config.augment.eval_crop) == (8, "off", 0.875)
     assert resolve.image_shape(config.data, data) == (8, 8, 1)
-
-
-@pytest.mark.parametrize("left_open", [{}, {"flip": "auto", "image_size": None}])
-def test_a_record_that_leaves_options_open_is_completed(left_open, digits_dir, tmp_path):
-    """Earlier versions recorded 'auto' and None. Their runs are resumed, but not with other values."""
-    given = {"mode": "supcon", "data_dir": digits_dir}
-    config, _, _ = resolve.resolve_config(config_lib.from_values(given))
-    (tmp_path / "checkpoints").mkdir()
-    record = json.loads(json.dumps({**config_lib.values(config), **left_open, "prepared_data": "x"}))
-    for values, same in (({}, True), ({"flip": "off"}, True), ({"flip": "on"}, False), ({"image_size": 10}, False)):
-        again, _, completed = resolve.resolve_config(config_lib.from_values({**given, **values}), record)
-        claim = functools.partial(RunDir(str(tmp_path)).claim, again, {"prepared_data": "x"}, completed)
-        if same:
-            claim()
-        else:
-            with pytest.raises(ArgumentError, match=f"holds a run with other options: {next(iter(values))}="):
-                claim()
 
 
 NEED_A_SINGLE_LABEL = [
@@ -159,21 +140,6 @@ def test_label_noise_needs_labels():
     data = ImageData(None, "image", None, (), (8, 8, 3), "train", None, None)
     with pytest.raises(ArgumentError, match="label_noise=0.1: the images of mine have no labels"):
         resolve.check_label_noise(config_lib.DataOptions(dataset="mine", label_noise=0.1), data)
-
-
-@pytest.mark.parametrize(
-    ("values", "record", "warns"),
-    [
-        ({"seed": 0}, {}, False),
-        ({"seed": 1}, {}, True),
-        ({"seed": 1}, {resolve.ORDER: 2}, False),
-        ({"unlabelled": "folder:/x"}, {}, True),
-        ({"train_split": "train[:1]+train[2:]"}, {}, True),
-    ],
-)
-def test_a_run_of_an_earlier_version_says_that_its_order_changes(values, record, warns, capsys):
-    resolve.warn_of_other_order(config_lib.from_values({"mode": "supcon", **values}), record)
-    assert capsys.readouterr().err.startswith("Warning: the run was begun by an earlier version") is warns
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.config import ModelOptions, as_flag
+from supcon_tf.config import RECORD_VERSION, ModelOptions, as_flag
 from supcon_tf.errors import ArgumentError
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
 from supcon_tf.training import warm_start
@@ -24,7 +24,12 @@ def small(seed=0, width=0.25):
 def write_run(path, *, mode="supcon", total_steps=STEPS, further=None, **models):
     """Writes a run that saved these models, by stage, after the steps in `STEPS`."""
     path.mkdir()
-    found = {"prepared_data": "images/1", "whitening_constants": {}, "total_steps": total_steps, **(further or {})}
+    found = {
+        "record_version": RECORD_VERSION,
+        "total_steps": total_steps,
+        "class_names": ["a", "b", "c"],
+        **(further or {}),
+    }
     (path / "config.json").write_text(json.dumps({"mode": mode, **SMALL, **found}))
     for stage, model in models.items():
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")

@@ -15,7 +15,6 @@ CHARTS = {
     "hit_at_1": ("Images whose top class is one of theirs", ".1%"),
 }
 PARTS = {"train": "training", "validation": "validation"}
-EARLIER_VERSIONS = "Versions that did not write this file kept the curves for TensorBoard only."
 
 WIDTH, HEIGHT = 400, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 368, 56, 196  # edges of the plotted area
@@ -24,8 +23,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 368, 56, 196  # edges of the plotted area
 def curves_section(history: Mapping[str, Mapping[str, Curve]], log_every: int) -> str:
     """Returns a heading and charts for each stage that has curves of loss or accuracy.
 
-    A sentence says so where a stage has no curves, or where they begin late: an earlier version may have trained the
-    first steps without writing history.json.
+    A sentence says so where a stage has no curves, or where they begin late, because history.json was removed.
 
     Args:
       history: stage → tag → curve, for each stage that was trained. A stage without recorded curves has an empty dict.
@@ -97,11 +95,11 @@ def _lines(metric: str, by_tag: Mapping[str, Curve]) -> Dict[str, Curve]:
 def _remark(by_tag: Mapping[str, Curve], log_every: int) -> str:
     """Returns a sentence about curves that are missing, or ''."""
     if not by_tag:
-        return f"<p>history.json has no curves of this stage. {EARLIER_VERSIONS}</p>"
+        return "<p>history.json has no curves of this stage.</p>"
     first = _first_step(by_tag, log_every)
     if not first:
         return ""
-    return f"<p>The curves begin at step {first:,}: history.json has no earlier points. {EARLIER_VERSIONS}</p>"
+    return f"<p>The curves begin at step {first:,}: history.json has no earlier points.</p>"
 
 
 def _first_step(by_tag: Mapping[str, Curve], log_every: int) -> int:
