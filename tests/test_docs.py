@@ -47,6 +47,7 @@ NOT_HERE = {
     r"benchmarks/\w+\.py --python=": "needs an environment with other libraries",
     r"^tensorboard ": "serves until it is stopped",
     r"pytest tests/faults -m campaign": "takes minutes to an hour; a few of its cases run in tests/faults",
+    r"tools/mutations\.py$": "takes half an hour; tests/test_mutations.py checks that each of its faults can be planted",
 }
 
 # Commands that a test of their own runs, in processes with several devices.
@@ -54,7 +55,7 @@ DISTRIBUTED = re.compile(r"--strategy=(mirrored|multi_worker)$")
 
 # Arguments with which a benchmark takes seconds.
 TINY_BENCHMARKS = {
-    "loss": "--sizes 64 --forms-size=64 --replicas-size=128 --classes=4 --rounds=1",
+    "loss": "--sizes 64 --variants-size=64 --replicas-size=128 --classes=4 --rounds=1",
     "memory": "--images=32 --image-size=8 --microbatches 8 --batches 32 --rounds=1",
     "plan": "--tpu-only",
     "training_step": "--encoder=small --images=16 --image-size=8 --replicas 2 --rounds=1",
