@@ -47,7 +47,7 @@ NOT_HERE = {
     r"benchmarks/\w+\.py --python=": "needs an environment with other libraries",
     r"^tensorboard ": "serves until it is stopped",
     r"pytest tests/faults -m campaign": "takes minutes to an hour; a few of its cases run in tests/faults",
-    r"tools/mutations\.py$": "takes half an hour; tests/test_mutations.py checks that each of its faults can be planted",
+    r"tools/mutations\.py$": "takes half an hour; tests/test_mutations.py checks its faults",
 }
 
 # Commands that a test of their own runs, in processes with several devices.
@@ -310,13 +310,14 @@ def parses(script, arguments, monkeypatch):
     """Runs a script up to where it has parsed its arguments."""
     parse_args = argparse.ArgumentParser.parse_args
 
-    def stop(parser):
-        parse_args(parser)
+    def stop(parser, arguments=None):
+        parse_args(parser, arguments)
         raise Parsed
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     monkeypatch.setattr(sys, "argv", [str(script), *arguments])
     monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.syspath_prepend(str(script.parent))
     with pytest.raises(Parsed):
         runpy.run_path(str(script), run_name="__main__")
 
