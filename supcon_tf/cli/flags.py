@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 from supcon_tf import config as config_lib
 from supcon_tf.cli import recipes, synonyms
-from supcon_tf.cli.help import REQUIRED, command, help_text
+from supcon_tf.cli.help import REQUIRED, command, help_text, requested
 from supcon_tf.cli.sources import recipe_named
 from supcon_tf.cli.versions import versions_text
 from supcon_tf.errors import ArgumentError, UserError
@@ -70,8 +70,9 @@ def parse(argv: Sequence[str]) -> Command:
       UserError: with the flag, its value and what would be right.
       SystemExit: after printing the help, if a flag asks for it.
     """
-    if {"-h", "--h", "-help", "--help", "--helpshort", "--helpfull"} & set(argv[1:]):
-        print(help_text(shutil.get_terminal_size((100, 24)).columns, command(argv)), flush=True)
+    subject = requested(argv)
+    if subject is not None:
+        print(help_text(shutil.get_terminal_size((100, 24)).columns, command(argv), subject), flush=True)
         sys.exit(0)
     if {"-version", "--version"} & set(argv[1:]):
         print(versions_text(), flush=True)
@@ -131,7 +132,7 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     except absl_flags.UnrecognizedFlagError as error:
         negated = [f"no{name}" for name in flag_values if flag_values[name].boolean and error.flagname.startswith("no")]
         near = did_you_mean(error.flagname, (*flag_values, *negated, "help"), "--")
-        hint = synonyms.hint(error.flagname) or near or "; --help lists all options"
+        hint = synonyms.hint(error.flagname) or near or "; --help=all lists all options"
         raise UserError(f"--{error.flagname}: no such option{hint}") from None
     except absl_flags.CantOpenFlagFileError as error:
         cause = error.__context__
@@ -142,7 +143,7 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     except absl_flags.Error as error:
         raise UserError(" ".join(str(error).split())) from None
     if any(re.match("--?undefok(=|$)", argument) for argument in arguments):  # absl hides unknown flags then
-        raise UserError("--undefok: no such option; --help lists all options")
+        raise UserError("--undefok: no such option; --help=all lists all options")
     if positional:
         raise UserError(f"unexpected argument '{positional[0]}'; every option starts with --")
     return {name: flag_values[name].value for name in flag_values if flag_values[name].present and name != "flagfile"}

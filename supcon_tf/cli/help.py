@@ -2,23 +2,42 @@
 
 import os
 import textwrap
-from typing import Iterator, Mapping, Sequence, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from supcon_tf import config as config_lib
+from supcon_tf.errors import UserError
+from supcon_tf.names import did_you_mean
 
 REQUIRED = ("mode", "dataset")
 
 USAGE = """\
-Supervised contrastive learning (Khosla et al., 2020): pretrain, train a linear classifier, evaluate, export.
+Supervised contrastive learning: pretrain, train a linear classifier, evaluate, export.
 
   {command} --mode=supcon --dataset=digits
   {command} --mode=ce --dataset=folder:/path/to/images
-  {command} --mode=supcon --dataset=cifar10 --print_config
-  {command} --mode=supcon --dataset=cifar10 --plan
-
---mode and --dataset are enough: the recipe of that pair sets the other options. If a recipe for --encoder exists, it is
-preferred. A flag given by hand wins over the recipe.
 """
+RECIPES = """\
+--mode and --dataset are enough: the recipe of that pair sets the other options. A flag given by hand wins over it.
+"""
+# Flags of the first screen: name → its values and what it does, in a line.
+COMMON = {
+    "mode": ("supcon|simclr|ce", "Train with labels, without labels, or with cross-entropy."),
+    "dataset": ("NAME|folder:PATH", "Take 'digits', a name of TensorFlow Datasets, or a folder."),
+    "run_dir": ("FOLDER", "Write to this folder. The same command resumes what is there."),
+    "stages": ("LIST", "Run only some of pretrain,linear,evaluate,export."),
+    "redo": ("LIST", "Repeat finished stages, with other options if given."),
+    "recipe": ("NAME|FILE", "Take the options from another recipe, or from 'none'."),
+    "encoder": ("NAME|FILE", "Take 'small', 'resnet50', keras:NAME, or a Keras file."),
+    "encoder_weights": ("imagenet|FILE", "Begin with trained weights of a keras:NAME encoder."),
+    "image_size": ("PIXELS", "Resize images to squares with this side."),
+    "batch_size": ("N", "Put N images in a batch."),
+    "pretrain_epochs": ("N", "Train the encoder for N passes over the images."),
+    "linear_epochs": ("N", "Train the linear classifier for N passes."),
+    "seed": ("N", "Repeat a run with other random numbers."),
+    "strategy": ("NAME", "Train on several devices: 'mirrored', 'multi_worker', 'tpu'."),
+    "print_config": ("", "Print every option with its source, and run nothing."),
+    "plan": ("", "Print what the run would cost, and run nothing."),
+}
 
 
 def command(argv: Sequence[str]) -> str:
@@ -35,29 +54,88 @@ def program(argv: Sequence[str]) -> str:
     return os.path.basename(argv[0])
 
 
-def help_text(width: int, command: str) -> str:
+def requested(argv: Sequence[str]) -> Optional[str]:
+    """Returns what the command line wants help on, '' for the first screen; None if it asks for no help.
+
+    >>> requested(["app.py", "--help=loss"]), requested(["app.py", "--mode=ce"])
+    ('loss', None)
+    """
+    for argument in argv[1:]:
+        name, _, subject = argument.partition("=")
+        if name in ("-h", "--h", "-help", "--help", "--helpshort", "--helpfull"):
+            return "all" if name == "--helpfull" else subject
+    return None
+
+
+def help_text(width: int, command: str, subject: str = "") -> str:
     """Returns the help on all options, by group.
 
     Args:
       width: number of characters in a line of the terminal.
       command: how the program is called in the examples; see `command`.
+      subject: 'all', the name of a group of options, or that of an option; '' for a screen with the most used ones.
+
+    Raises:
+      UserError: there is no such subject.
     """
-    lines, title = [USAGE.format(command=command).rstrip()], ""
-    for option in config_lib.options():
-        if option.title != title:
-            title = option.title
-            lines.append(f"\n{title}:")
-        lines += _entry(
-            f"--[no]{option.name}" if option.type is bool else f"--{option.name}", _description(option), width
-        )
-    lines.append("\nWithout a run:")
-    lines += _entry("--print_config", "Print every option with its value and its source, and run nothing.", width)
-    for option in config_lib.plan_options():
-        lines += _entry(f"--{option.name}", _description(option), width)
-    lines += _entry("--flagfile", "Read flags from a file, one per line.", width)
-    lines += _entry("--version", "Print the versions of everything that matters for a report of a bug.", width)
-    lines += _entry("--help", "Print this text.", width)
+    subject = subject.lstrip("-")
+    if not subject:
+        return _first_screen(width, command)
+    entries = list(_entries())
+    chosen = [entry for entry in entries if subject in ("all", entry.group, entry.name)]
+    if not chosen:
+        names = dict.fromkeys(name for entry in entries for name in (entry.group, entry.name))
+        hint = did_you_mean(subject, names) or "; --help=all lists all"
+        raise UserError(f"--help={subject}: no such flag or group of flags{hint}")
+    lines = [USAGE.format(command=command), RECIPES.rstrip()] if subject == "all" else []
+    title = ""
+    for entry in chosen:
+        if entry.title != title:
+            title = entry.title
+            lines.append(f"\n{title}:" if lines else f"{title}:")
+        lines += [f"  {entry.flag}", _filled(entry.description, width, " " * 6)]
     return "\n".join(lines)
+
+
+def _first_screen(width: int, command: str) -> str:
+    """Returns the flags that most users need, each in a line where the terminal is wide enough."""
+    flags = {name: f"--{name}={values}" if values else f"--{name}" for name, (values, _) in COMMON.items()}
+    column = max(map(len, flags.values())) + 4
+    lines = [USAGE.format(command=command)]
+    for name, (_, text) in COMMON.items():
+        if width < column + 40:
+            lines += [f"  {flags[name]}", _filled(text, width, " " * 6)]
+        else:
+            lines.append(f"  {flags[name]:{column - 2}}{_filled(text, width, ' ' * column).lstrip()}")
+    groups = ", ".join(dict.fromkeys(entry.group for entry in _entries()))
+    more = f"{RECIPES}More: --help=all, --help=FLAG, or --help=GROUP with a GROUP of {groups}."
+    return "\n".join([*lines, "", _filled(more, width, "")])
+
+
+class _Entry(NamedTuple):
+    """Holds the help on a flag; `title` is the heading of its group."""
+
+    group: str
+    title: str
+    name: str
+    flag: str
+    description: str
+
+
+def _entries() -> Iterator[_Entry]:
+    """Yields the help on every flag, by group."""
+    for option in config_lib.options():
+        flag = f"--[no]{option.name}" if option.type is bool else f"--{option.name}"
+        yield _Entry(option.group, option.title, option.name, flag, _description(option))
+    for option in config_lib.plan_options():
+        yield _Entry("plan", "Without a run", option.name, f"--{option.name}", _description(option))
+    for name, text in (
+        ("print_config", "Print every option with its value and its source, and run nothing."),
+        ("flagfile", "Read flags from a file, one per line."),
+        ("version", "Print the versions of everything that matters for a report of a bug."),
+        ("help", "Print the most used flags; --help=all, --help=FLAG and --help=GROUP say more."),
+    ):
+        yield _Entry("plan", "Without a run", name, f"--{name}", text)
 
 
 def config_text(config: config_lib.Config, sources: Mapping[str, str]) -> str:
@@ -93,8 +171,5 @@ def _description(option: config_lib.Option) -> str:
     return f"{text} (default: {config_lib.option_text(option.name, option.default).strip('()')})"
 
 
-def _entry(flag: str, description: str, width: int) -> Tuple[str, str]:
-    indent = " " * 6
-    return f"  {flag}", textwrap.fill(
-        description, min(width, 100), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    )
+def _filled(text: str, width: int, indent: str) -> str:
+    return textwrap.fill(text, min(width, 100), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

@@ -114,7 +114,7 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
             "--temprature: no such option; did you mean --temperature?",
         ),
         (("--mode=ce", "--dataset=digits", "--sed=1"), "--sed: no such option; did you mean --seed?"),
-        (("--mode=ce", "--dataset=digits", "--top_k=1"), "--top_k: no such option; --help lists all options"),
+        (("--mode=ce", "--dataset=digits", "--top_k=1"), "--top_k: no such option; --help=all lists all options"),
         (
             ("--mode=ce", "--dataset=digits", "--nojit_compil"),
             "--nojit_compil: no such option; did you mean --nojit_comp",
@@ -149,7 +149,7 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
         (("--mode=ce", "--flagfile", "/"), "--flagfile=/: cannot be read (Is a directory)"),
         (
             ("--mode=ce", "--dataset=digits", "--undefok=colour", "--colour=1"),
-            "--undefok: no such option; --help lists",
+            "--undefok: no such option; --help=all lists",
         ),
         (("--mode=ce", "--dataset=digits", "--learning_rate=1e400"), "--learning_rate=1e400: is too large"),
         (("--mode=ce", "--dataset=digits", "--learning_rate=1e-400"), "--learning_rate=1e-400: is too near to 0"),
