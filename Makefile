@@ -4,7 +4,6 @@
 
 venv := .venv$(if $(LANE),-$(LANE))
 python := $(venv)/bin/python
-pip := $(python) -m pip install -qq --disable-pip-version-check --no-input
 quiet := TF_CPP_MIN_LOG_LEVEL=3
 tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
@@ -44,19 +43,13 @@ clean:  ## delete environments and caches, but no runs
 	rm -rf .venv .venv-addons .venv-current .venv-tpu .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The three files below are the last thing that an installation makes, so an interrupted one is not taken as done.
-# .venv is made again when the requirements change: tensorflow and tensorflow-cpu must never be in it together.
+# tools/setup.py does the same without make. The file that an installation makes last says that it is done.
 $(venv)/runtime: requirements-base.txt requirements.txt requirements-cpu.txt
 	@python=$$(sh tools/find_python.sh "$(PYTHON)" "$(LANE)") || exit; \
-	if nvidia-smi -L 2>/dev/null | grep -q GPU; then wanted=requirements.txt; else wanted=requirements-cpu.txt; fi; \
-	lane=$$("$$python" -c 'import sys; v = sys.version_info; print("Python %d.%d: TensorFlow" % v[:2], \
-	  "2.21" if v >= (3, 12) else "2.15 with TensorFlow Addons")'); \
-	echo "$$lane"; echo "Installing $$wanted into $(venv) (a minute or more) ..."; \
-	"$$python" -m venv --clear $(venv) && $(pip) -r $$wanted && touch $@
+	"$$python" tools/setup.py runtime --venv=$(venv) --python="$$python"
 
 $(venv)/dev: $(venv)/runtime requirements-dev.txt
-	@echo "Installing requirements-dev.txt into $(venv) ..."
-	@$(pip) -r requirements-dev.txt && touch $@
+	@$(python) tools/setup.py dev --venv=$(venv)
 
 .venv-tpu/done: benchmarks/tpu/requirements.txt
 	@python=$$(sh tools/find_python.sh "$(PYTHON)" addons) || exit; \

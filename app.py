@@ -2,7 +2,7 @@
 
 import sys
 
-from supcon_tf.cli.main import main
+from supcon_tf.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -221,13 +221,15 @@ def checkout(tmp_path, path):
     (folder / "tools").mkdir(parents=True)
     (folder / "benchmarks" / "tpu").mkdir(parents=True)
     requirements = [*ROOT.glob("requirements*.txt"), ROOT / "benchmarks" / "tpu" / "requirements.txt"]
-    for source in [ROOT / "Makefile", *requirements, ROOT / "tools" / "find_python.sh"]:
+    tools = [ROOT / "tools" / name for name in ("find_python.sh", "setup.py")]
+    for source in [ROOT / "Makefile", *requirements, *tools]:
         shutil.copy(source, folder / source.relative_to(ROOT))
         os.utime(folder / source.relative_to(ROOT), (0, 0))
     write_script(
         path / "python3.11",
         'case "$1 $2" in\n'
         '  -c*) echo "$0" ;;\n'
+        f'  "tools/setup.py "*) exec "{sys.executable}" "$@" ;;\n'
         '  "-m venv") rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; echo "$@" >> log ;;\n'
         '  *) echo "$@" >> log; test ! -e broken ;;\n'
         "esac",
@@ -329,6 +331,32 @@ def test_without_a_python_nothing_is_made(checkout, path):
     assert not (checkout / ".venv").exists()
 
 
+def setup(checkout: pathlib.Path, job: str) -> subprocess.CompletedProcess:
+    """Returns the answer of `tools/setup.py`; the Python of the checkout is taken to make the environment with."""
+    (checkout / "log").write_text("")
+    command = [sys.executable, "tools/setup.py", job, f"--python={checkout.parent / 'bin' / 'python3.11'}"]
+    environment = {"PATH": f"{checkout.parent}/bin:/usr/bin:/bin"}
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Python of the checkout is a shell script")
+def test_setup_without_make_does_what_make_does(checkout):
+    assert setup(checkout, "demo").returncode == 0
+    assert log(checkout).count("-m venv") == log(checkout).count("-m pip") == 1
+    assert log(checkout).endswith("app.py --mode=supcon --dataset=digits\n")
+    assert setup(checkout, "demo").returncode == 0
+    assert log(checkout) == "app.py --mode=supcon --dataset=digits\n"
+    assert setup(checkout, "test").returncode == 0
+    assert "-r requirements-dev.txt" in log(checkout) and "-m pytest" in log(checkout)
+
+
+def test_environment_that_is_a_link_is_left_alone(checkout, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (checkout / ".venv").symlink_to(tmp_path / "elsewhere")
+    answer = setup(checkout, "runtime")
+    assert answer.returncode == 1 and ".venv: is a link; remove it" in answer.stderr and log(checkout) == ""
+
+
 # The wheel
 
 
@@ -344,12 +372,15 @@ def test_wheel_contains_the_command_line_and_the_recipes(tmp_path):
         names = set(wheel.namelist())
         entry_points = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
         wheel.extractall(tmp_path / "site")
-    files = {str(path.relative_to(ROOT)) for path in (ROOT / "supcon_tf").rglob("*") if path.suffix in (".py", ".cfg")}
+    files = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "supcon_tf").rglob("*")
+        if path.suffix in (".py", ".cfg", ".typed")
+    }
     assert files <= names
-    assert "supcon = supcon_tf.cli.main:main" in entry_points
-    code = "import sys; from supcon_tf.cli.main import main; sys.exit(main())"
+    assert "supcon = supcon_tf.cli.entry:main" in entry_points
     done = subprocess.run(
-        [sys.executable, "-c", code, "--mode=supcon", "--dataset=digits", "--print_config"],
+        [sys.executable, "-m", "supcon_tf", "--mode=supcon", "--dataset=digits", "--print_config"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
         capture_output=True,

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from supcon_tf.cli import entry as cli_entry
 from supcon_tf.cli import flags, main
 from supcon_tf.errors import ArgumentError, Interrupted, UserError
 
@@ -100,7 +101,7 @@ def test_installed_command_is_supcon_with_the_flags_of_app():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert list(scripts) == ["supcon"]
     entry = importlib.metadata.EntryPoint("supcon", scripts["supcon"], "console_scripts")
-    assert entry.load() is main.main
+    assert entry.load() is cli_entry.main
 
 
 def test_without_arguments_the_command_reads_those_of_the_process(monkeypatch, capsys):
@@ -111,8 +112,8 @@ def test_without_arguments_the_command_reads_those_of_the_process(monkeypatch, c
 
 def test_top_level_modules_lead_to_the_package():
     code = (
-        "import app, flags, supcon_tf.cli.flags, supcon_tf.cli.main\n"
-        "assert app.main is supcon_tf.cli.main.main and flags.parse is supcon_tf.cli.flags.parse"
+        "import app, flags, supcon_tf.cli.flags, supcon_tf.cli.entry\n"
+        "assert app.main is supcon_tf.cli.entry.main and flags.parse is supcon_tf.cli.flags.parse"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert flags.parse(["app.py", "--recipe=digits_ce"]).config.run.mode == "ce"

@@ -1,0 +1,61 @@
+"""Starts the program, or says in one line which package is missing.
+
+Imports nothing but the standard library at first, so that it also answers in a Python without the packages.
+"""
+
+import os
+import sys
+from typing import Optional, Sequence
+
+TENSORFLOW = ("tensorflow", "tf_keras", "keras")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs what the command line asks for; see `supcon_tf.cli.main`.
+
+    Args:
+      argv: the program's name and the flags; None for those of this process.
+
+    Returns:
+      The exit status, 2 if a package is missing.
+    """
+    argv = sys.argv if argv is None else argv
+    try:
+        from supcon_tf.cli.main import main as run
+
+        return run(argv)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "supcon_tf") or _is_installed(package):
+            raise
+        print(f"{os.path.basename(argv[0])}: {missing_text(package)}", file=sys.stderr)
+        return 2
+
+
+def missing_text(package: str, folder: Optional[str] = None) -> str:
+    """Returns the line that says which package is missing and how to get it.
+
+    Args:
+      package: the name by which Python imports it.
+      folder: the clone that holds this package; None to look for it.
+    """
+    folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for name in (".venv", ".venv-addons", ".venv-current"):
+        python = os.path.join(folder, name, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
+        if os.path.exists(python) and not os.path.samefile(os.path.join(folder, name), sys.prefix):
+            return f"{sys.executable} lacks the package {package}; use {python}"
+    if os.path.exists(os.path.join(folder, "pyproject.toml")):
+        advice = f"run 'make demo' or '{os.path.basename(sys.executable)} tools/setup.py demo' in {folder}"
+    elif package in TENSORFLOW:
+        wanted = "tensorflow==2.15.*" if sys.version_info < (3, 12) else "tensorflow==2.21.*"
+        advice = f"run '{sys.executable} -m pip install {wanted}'"
+    else:
+        advice = "install supcon_tf again"
+    return f"{sys.executable} lacks the package {package}; {advice}"
+
+
+def _is_installed(package: str) -> bool:
+    """Tells whether the package is there, so that only a part of it is missing."""
+    import importlib.util
+
+    return importlib.util.find_spec(package) is not None
