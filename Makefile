@@ -7,7 +7,7 @@ python := $(venv)/bin/python
 quiet := TF_CPP_MIN_LOG_LEVEL=3
 tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: help demo test test-all lint bench tpu clean
+.PHONY: help demo test test-all lint bench tpu lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,14 @@ bench: $(venv)/runtime  ## run every script in benchmarks/
 
 tpu: $(venv)/runtime .venv-tpu/done  ## compile the paper's training steps for TPUs, without one (hours)
 	@$(quiet) PYTHONPATH=. $(python) benchmarks/tpu/table.py $(TPU_ARGS)
+
+lock:  ## write locks/ again, the versions and hashes of all packages; needs uv
+	@for python in 3.11 3.13; do for kind in cpu gpu; do \
+	  case $$kind in cpu) from=requirements-cpu.txt ;; gpu) from=requirements.txt ;; esac; \
+	  uv pip compile --quiet --no-config --default-index https://pypi.org/simple --python-platform linux \
+	    --python-version $$python --generate-hashes --no-header --no-annotate --upgrade $$from \
+	    -o locks/$$kind-python$$python.txt || exit; \
+	done; done
 
 clean:  ## delete environments and caches, but no runs
 	rm -rf .venv .venv-addons .venv-current .venv-tpu .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from typing import Dict, Iterable, Iterator, List, Tuple
 
@@ -59,7 +60,7 @@ def pins(name: str, python: str, platform: Tuple[str, str]) -> Dict[str, str]:
 @on_every_platform
 def test_requirements_differ_in_nothing_but_the_name_of_tensorflow(python, platform):
     gpu, cpu = (pins(name, python, platform) for name in ("requirements.txt", "requirements-cpu.txt"))
-    plain = platform in (MAC, MAC_ARM) or python in ("3.12", "3.13")
+    plain = platform != LINUX or python in ("3.12", "3.13")
     assert gpu.pop("tensorflow") == cpu.pop("tensorflow" if plain else "tensorflow-cpu")
     assert gpu == cpu
     assert not {"tensorflow", "tensorflow-cpu"} & gpu.keys()
@@ -75,6 +76,16 @@ def test_package_metadata_allows_the_pinned_versions(python, platform, extra, na
     pinned = pins(name, python, platform)
     assert sorted(one.name for one in ranges) == sorted(pinned)
     assert [str(one) for one in ranges if pinned[one.name] not in one.specifier] == []
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+@pytest.mark.parametrize(("kind", "name"), [("cpu", "requirements-cpu.txt"), ("gpu", "requirements.txt")])
+def test_lock_file_has_the_pinned_versions_with_hashes(python, kind, name):
+    text = (ROOT / "locks" / f"{kind}-python{python}.txt").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)(?:\[[\w-]+\])?==([\w.]+) \\$", text, re.MULTILINE))
+    assert len(re.split(r"^(?=[\w.-]+)", text, flags=re.MULTILINE)) - 1 == len(locked)  # nothing is without a hash
+    pinned = {name.lower().replace("_", "-"): version for name, version in pins(name, python, LINUX).items()}
+    assert {name: locked.get(name) for name in pinned} == pinned
 
 
 @on_every_python
@@ -97,8 +108,9 @@ def test_every_imported_package_is_required():
     assert {name.replace("-", "_") for name in packages} - required == {"supcon_tf"}
 
 
-def test_citation_names_this_version():
+def test_citation_and_changelog_name_this_version():
     assert f"\nversion: {supcon_tf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {supcon_tf.__version__} (" in (ROOT / "CHANGELOG.md").read_text()
 
 
 # The search for a Python
@@ -388,3 +400,17 @@ def test_wheel_contains_the_command_line_and_the_recipes(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^--encoder=small +recipe digits_supcon$", done.stdout, re.MULTILINE)
+
+
+def test_source_distribution_holds_all_that_its_tests_need(tmp_path):
+    source = tmp_path / "source"
+    kept = shutil.ignore_patterns(
+        ".git", ".venv*", "runs", "__pycache__", ".*_cache", ".hypothesis", "build", "*.egg-info"
+    )
+    shutil.copytree(ROOT, source, ignore=kept)
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    assert {name for name in wanted - held if "egg-info" not in name} <= {".gitignore"}
