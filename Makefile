@@ -43,7 +43,7 @@ lock:  ## write locks/ again, the versions and hashes of all packages; needs uv
 	@for python in 3.11 3.13; do for kind in cpu gpu; do \
 	  case $$kind in cpu) from=requirements-cpu.txt ;; gpu) from=requirements.txt ;; esac; \
 	  uv pip compile --quiet --no-config --default-index https://pypi.org/simple --python-platform linux \
-	    --python-version $$python --generate-hashes --no-header --no-annotate --upgrade $$from \
+	    --python-version $$python --generate-hashes --no-strip-extras --no-header --no-annotate --upgrade $$from \
 	    -o locks/$$kind-python$$python.txt || exit; \
 	done; done
 
