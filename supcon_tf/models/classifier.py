@@ -9,7 +9,7 @@ from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, w
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
-from supcon_tf.models.image_range import warn_of_dark_images
+from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.projection import embed
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
@@ -211,11 +211,6 @@ class Classifier(keras.Model):
             batch = self.augmentation(batch)
         return with_weights(batch) if batch["labels"].shape.rank == 1 else batch
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains like `keras.Model.fit`, and warns of images from 0 to 1."""
-        warn_of_dark_images(x, self.encoder)
-        return super().fit(x, *args, **kwargs)
-
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.
 
@@ -226,7 +221,7 @@ class Classifier(keras.Model):
         batch = self.batch_of(data)
         if not self.freeze_encoder:
             batch["views"] = with_images_on_each_replica(batch["views"], self.encoder)
-        return super().train_step(_for_keras(batch))
+        return with_range(super().train_step(_for_keras(batch)), batch["views"], self.encoder)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; `data` is as for `train_step`."""

@@ -10,7 +10,7 @@ from supcon_tf.batch import Batch, to_batch
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_layer, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
-from supcon_tf.models.image_range import warn_of_dark_images
+from supcon_tf.models.image_range import with_range
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
@@ -221,11 +221,6 @@ class ContrastiveModel(keras.Model):
         batch = to_batch(data, distributions=takes_distributions(self.loss))
         return batch if self.augmentation is None else self.augmentation(batch)
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains like `keras.Model.fit`, and warns of images from 0 to 1."""
-        warn_of_dark_images(x, self.encoder)
-        return super().fit(x, *args, **kwargs)
-
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.
 
@@ -250,7 +245,7 @@ class ContrastiveModel(keras.Model):
         if self.queue is not None:
             self.queue.follow()
             self.queue.push(self._momentum_projections(self.queue, views), labels)
-        return self.get_metrics_result()
+        return with_range(self.get_metrics_result(), views, self.encoder)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; with one view of each image, only the online accuracy.
