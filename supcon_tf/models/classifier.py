@@ -5,13 +5,13 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, with_weights
+from supcon_tf.batch import Batch, checked_distributions, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
-from supcon_tf.models.projection import embed
+from supcon_tf.models.projection import check_finite, embed, nan_without_scores
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -20,7 +20,8 @@ from supcon_tf.shapes import size_of
 class CrossEntropy(keras.losses.Loss):
     """Cross-entropy of logits `[batch, classes]` with class numbers `[batch]` or distributions `[batch, classes]`.
 
-    An unlabelled image, −1 or a row of zeros, has the loss 0. Labels below −1 raise InvalidArgumentError.
+    An unlabelled image, −1 or a row of zeros, has the loss 0. Labels below −1 raise InvalidArgumentError, and so do
+    rows that are no distributions.
 
     >>> float(CrossEntropy()(tf.constant([0]), tf.constant([[100.0, 0.0]])))
     0.0
@@ -40,7 +41,7 @@ class CrossEntropy(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each image, `[batch]`."""
         if y_true.shape.rank == 2 and y_true.shape[1] == y_pred.shape[1] > 1:
-            distributions = tf.cast(y_true, y_pred.dtype)
+            distributions = tf.cast(checked_distributions(y_true), y_pred.dtype)
             known = tf.reduce_sum(distributions, axis=1)
             cross_entropy = tf.nn.softmax_cross_entropy_with_logits(distributions, y_pred)
         else:
@@ -97,11 +98,13 @@ class HitAtOne(keras.metrics.Mean):
         hits = tf.gather(y_true, predicted, batch_dims=1)
         if sample_weight is not None:
             sample_weight = tf.gather(sample_weight, predicted, batch_dims=1)
-        return super().update_state(hits, sample_weight)
+        return super().update_state(nan_without_scores(tf.cast(hits, tf.float32), y_pred), sample_weight)
 
 
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit.
+
+    It is NaN if the logits of an image are, as those of an image with NaN or Inf.
 
     >>> metric = Accuracy()
     >>> _ = metric.update_state(tf.constant([1, 0, -1]), tf.constant([[0.0, 9.0], [0.0, 9.0], [0.0, 9.0]]))
@@ -114,7 +117,7 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
         weights = tf.cast(classes >= 0, tf.float32)
         if sample_weight is not None:
             weights *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
-        return super().update_state(classes, y_pred, weights)
+        return super().update_state(classes, y_pred, nan_without_scores(weights, y_pred))
 
 
 class Classifier(keras.Model):
@@ -225,7 +228,9 @@ class Classifier(keras.Model):
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; `data` is as for `train_step`."""
-        return super().test_step(_for_keras(self.batch_of(data)))
+        batch = self.batch_of(data)
+        batch["views"] = check_finite(batch["views"])
+        return super().test_step(_for_keras(batch))
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         return function_by_shape(self, "train_function", super().make_train_function, force)

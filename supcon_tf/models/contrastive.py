@@ -16,7 +16,7 @@ from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.online_classifier import OnlineClassifier
-from supcon_tf.models.projection import embed, embed_and_project
+from supcon_tf.models.projection import check_finite, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.temperature import add_log_temperature
 from supcon_tf.models.user_model import check_keras_file
@@ -254,7 +254,7 @@ class ContrastiveModel(keras.Model):
           data: a batch, (views, labels[, weights]), or (images `[batch, height, width, channels]`, labels[, weights]).
         """
         batch = self.batch_of(data)
-        views, labels, weights = batch["views"], batch["labels"], batch.get("weights")
+        views, labels, weights = check_finite(batch["views"]), batch["labels"], batch.get("weights")
         if views.shape[1] == 1:
             if self.online_classifier is None:
                 problem = "has one view of each image: needs two for the loss, or num_classes for a classifier"
