@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import Batch, checked_distributions, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
-from supcon_tf.models.arguments import check_encoder, check_training
+from supcon_tf.models.arguments import check_encoder, check_metrics_of_classes, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
@@ -79,6 +79,7 @@ class SigmoidCrossEntropy(keras.losses.Loss):
         return y_pred.shape[-1] * tf.nn.sigmoid_cross_entropy_with_logits(labels, y_pred)
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class HitAtOne(keras.metrics.Mean):
     """Share of images that have the class with the largest logit; labels and weights are `[batch, classes]`.
 
@@ -101,6 +102,7 @@ class HitAtOne(keras.metrics.Mean):
         return super().update_state(nan_without_scores(tf.cast(hits, tf.float32), y_pred), sample_weight)
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit.
 
@@ -120,6 +122,7 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
         return super().update_state(classes, y_pred, nan_without_scores(weights, y_pred))
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class Classifier(keras.Model):
     """Linear classifier on an encoder, for linear evaluation (Khosla et al., 2020, Sec. 3) or cross-entropy training.
 
@@ -189,6 +192,25 @@ class Classifier(keras.Model):
             self.linear.build((None, encoder.output_shape[-1]))
         if weight_decay:
             self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
+        self.built = True  # all weights exist
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configures training like `keras.Model.compile`. Metrics compare labels with logits, `[batch, classes]`.
+
+        Raises:
+          ArgumentError: a metric is one of regression.
+        """
+        check_metrics_of_classes([*args[2:3], kwargs.get("metrics"), kwargs.get("weighted_metrics")])
+        super().compile(*args, **kwargs)
+
+    def save_spec(self, dynamic_batch: bool = True) -> Any:
+        return super().save_spec(dynamic_batch) or ([tf.TensorSpec([None, *self.encoder.input_shape[1:]])], {})
+
+    def export(self, filepath: Any) -> None:
+        """Writes a SavedModel whose `serve` maps images, from 0 to 255, to logits."""
+        if super().save_spec() is None:  # Keras exports no model that was never called
+            self(keras.Input(self.encoder.input_shape[1:]))
+        super().export(filepath)
 
     @property
     def decaying_weights(self) -> List[tf.Variable]:
@@ -251,7 +273,7 @@ class Classifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "Classifier":
-        return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"], custom_objects)})
+        return cls(**{**config, "encoder": keras.layers.deserialize(config["encoder"], custom_objects)})
 
 
 def _check_by_class(labels: tf.Tensor, logits: tf.Tensor) -> None:
