@@ -25,6 +25,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.shapes import Size, size_of
 
 UNLABELLED = -1
+LARGEST_SUM = 1.01  # of a distribution over the classes; half precision rounds
 
 Batch = Dict[str, tf.Tensor]
 
@@ -120,12 +121,33 @@ def likeliest_classes(labels: tf.Tensor) -> tf.Tensor:
       labels: class numbers `[batch]` or `[batch, 1]`, or distributions `[batch, classes]`, zeros for unlabelled.
 
     Raises:
-      ValueError, InvalidArgumentError: see `class_indices`.
+      ValueError, InvalidArgumentError: see `class_indices` and `checked_distributions`.
     """
     if labels.shape.rank != 2 or labels.shape[1] == 1:
         return class_indices(labels, size_of(labels, 0))
+    labels = checked_distributions(labels)
     known = tf.reduce_any(labels > 0, axis=1)
     return tf.where(known, tf.argmax(labels, axis=1, output_type=tf.int32), UNLABELLED)
+
+
+@tf.autograph.experimental.do_not_convert
+def checked_distributions(labels: tf.Tensor) -> tf.Tensor:
+    """Returns labels `[batch, classes]` whose rows are distributions: not negative, with a sum of at most 1.
+
+    The sum is less than 1 where a part of an image has no label, and 0 for an unlabelled image.
+
+    Raises:
+      InvalidArgumentError: a row is no distribution. XLA cannot raise and does not check.
+    """
+    message = "labels [batch, classes] must be distributions over the classes: not negative, with a sum of at most 1"
+    numbers = tf.cast(labels, tf.float32)
+    lowest, sums = tf.reduce_min(numbers, axis=1), tf.reduce_sum(numbers, axis=1)
+    checks = [
+        tf.debugging.assert_greater_equal(lowest, 0.0, message=message),
+        tf.debugging.assert_less_equal(sums, LARGEST_SUM, message=message),
+    ]
+    with _after(checks):
+        return tf.identity(labels)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -142,8 +164,8 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
     Raises:
       ArgumentError: the type or the shape does not fit. Class numbers in half precision are rejected: they would merge
         classes from 256 on. Keras casts float labels to the precision of the model's outputs.
-      InvalidArgumentError: a row is neither one-hot nor zeros, a number is not whole or below −1, or the numbers of
-        labels and images differ where static shapes did not tell. XLA cannot raise and does not check.
+      InvalidArgumentError: a row is neither one-hot nor zeros, or a number is not whole, below −1, or not below 2⁶³.
+        Or there are more labels than images, or fewer, where static shapes did not tell. XLA does not check.
     """
     labels = tf.convert_to_tensor(labels)
     if not (labels.dtype.is_integer or labels.dtype.is_floating or labels.dtype.is_bool):
@@ -158,8 +180,10 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
     if labels.shape.rank == 2 and labels.shape[1] != 1:
         is_class = labels if labels.dtype.is_bool else labels != 0
         classes = tf.math.count_nonzero(is_class, axis=1, dtype=tf.int32)
-        message = "labels [batch, classes] must be one-hot: an image has one class, or none (zeros)"
+        message = "labels [batch, classes] must be one-hot: an image has one class (1), or none (zeros)"
         checks.append(tf.debugging.assert_less_equal(classes, 1, message=message))
+        numbers = tf.cast(labels, tf.float32)
+        checks.append(tf.debugging.assert_equal(numbers, tf.cast(is_class, tf.float32), message=message))
         with _after(checks):
             return tf.where(classes == 0, UNLABELLED, tf.argmax(tf.cast(is_class, tf.int32), 1, tf.int32))
     labels = tf.reshape(labels, [-1])
@@ -168,7 +192,7 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
         raise ArgumentError("labels", NAME_ONLY, f"must not be {labels.dtype.name}: {problem}")
     if labels.dtype.is_floating:
         checks.append(tf.debugging.assert_equal(labels, tf.round(labels), message="labels must be whole numbers"))
-    checks.append(_check_lowest(labels))
+    checks += [_check_lowest(labels), _check_highest(labels)]
     narrow = labels.dtype.is_bool or labels.dtype.size < 4 or labels.dtype == tf.int32
     with _after(checks):
         return tf.cast(labels, tf.int32 if narrow else tf.int64)
@@ -180,6 +204,14 @@ def _check_lowest(labels: tf.Tensor) -> Optional[tf.Operation]:
         return None
     message = "labels must not be below -1, which is an unlabelled image; number the classes from 0"
     return tf.debugging.assert_greater_equal(labels, tf.cast(UNLABELLED, labels.dtype), message=message)
+
+
+def _check_highest(labels: tf.Tensor) -> Optional[tf.Operation]:
+    """Checks that int64 holds the labels. XLA cannot raise and does not check."""
+    if not labels.dtype.is_floating and labels.dtype != tf.uint64:
+        return None
+    message = "labels must be finite and below 2^63, which int64 cannot hold"
+    return tf.debugging.assert_less(labels, tf.constant(2**63, labels.dtype), message=message)
 
 
 def _after(checks: List[Optional[tf.Operation]]) -> ContextManager[None]:

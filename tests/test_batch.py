@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.batch import class_indices, likeliest_classes, to_batch, with_weights, without_labels
+from supcon_tf.batch import (
+    checked_distributions,
+    class_indices,
+    likeliest_classes,
+    to_batch,
+    with_weights,
+    without_labels,
+)
 
 IMAGES = tf.reshape(tf.range(3 * 4 * 4), [3, 4, 4, 1])
 LABELS = tf.constant([2, -1, 0])
@@ -136,3 +143,41 @@ def test_class_numbers_in_half_precision_are_refused(door, dtype):
 def test_large_class_numbers_of_every_type_stay_apart(dtype):
     large = np.array([2**31, 2**31 + 2**10, 2**32 - 2**10])
     np.testing.assert_array_equal(class_indices(tf.constant(large, dtype), 3), large)
+
+
+ROWS = {
+    "a row of -1": [-1.0, -1.0, -1.0],
+    "a single -1": [0.0, -1.0, 0.0],
+    "negative and positive": [-1.0, 1.0, 0.0],
+    "two whole classes": [1.0, 1.0, 0.0],
+    "NaN": [np.nan, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("door", [class_indices, likeliest_classes, checked_distributions])
+def test_rows_that_are_no_distribution_are_refused(door, row):
+    labels = tf.constant([ROWS[row], [0.0, 1.0, 0.0]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must be (one-hot|distributions)"):
+        door(labels, 2) if door is class_indices else door(labels)
+
+
+@pytest.mark.parametrize("entry", [5, 0.5, 255])
+def test_a_row_with_one_number_that_is_not_1_is_not_one_hot(entry):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must be one-hot: an image has one class"):
+        class_indices(tf.constant([[0, entry], [1, 0]]), 2)
+
+
+def test_rows_of_zeros_are_unlabelled_and_half_precision_may_round():
+    assert likeliest_classes(tf.constant([[0.0, 0.0], [0.3, 0.7]])).numpy().tolist() == [-1, 1]
+    rounded = tf.cast(tf.fill([2, 1000], 1 / 1000), tf.bfloat16)
+    assert checked_distributions(rounded).dtype == tf.bfloat16
+
+
+@pytest.mark.parametrize("door", LABEL_DOORS)
+@pytest.mark.parametrize(
+    "large", [tf.constant([2**63, 0, 1], tf.uint64), tf.constant([np.inf, 0, 1]), tf.constant([1e30, 0, 1], tf.float64)]
+)
+def test_labels_that_int64_cannot_hold_are_refused_for_that_reason(door, large):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must be finite and below 2\^63"):
+        LABEL_DOORS[door](large)

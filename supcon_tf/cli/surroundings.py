@@ -8,7 +8,13 @@ import threading
 from typing import Any, Callable, Iterator, List, TextIO
 
 from supcon_tf.errors import Interrupted, UserError
+from supcon_tf.native_stderr import lines_taken
 
+# How lines begin that TensorFlow logs below the level of a fatal error, and the lines around them
+NOTICES = (
+    rb"[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:[\d.]+: [IWE] |To enable the following instructions"
+    rb"|WARNING: All log messages before absl::InitializeLog"
+)
 SECONDS_TO_STOP = 5.0  # for removing what is not finished
 
 
@@ -63,24 +69,16 @@ def stop_signals_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def native_notices_hidden() -> Iterator[None]:
-    """Hides what is written to stderr in this context; an error that is raised is printed after it.
+    """Hides TensorFlow's notices while it is imported; other lines, such as a fatal error, still get to stderr.
 
     TensorFlow 2.19 and later print notices about the CPU when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
-    `sys.stderr` stays the same object, because the loggers that are made in this context keep it.
+    They are shown if it is below 3, or if the import ends the process.
     """
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # it is closed
+    if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
         yield
         return
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    with lines_taken(NOTICES, shown_if_killed=True):
         yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @contextlib.contextmanager

@@ -3,16 +3,16 @@
 import collections
 import functools
 import hashlib
+import itertools
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from supcon_tf.data import folder_levels
 from supcon_tf.data.folder_files import PREFIX, unusable
-from supcon_tf.data.folder_levels import Placed
+from supcon_tf.data.folder_levels import IMAGE_SUFFIXES, Placed
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TABLE_SUFFIXES = (".csv", ".tsv")
 
 
@@ -50,17 +50,18 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
     Raises:
       ArgumentError: the images cannot be trained on. Names the option `dataset`.
     """
-    roles = folder_levels.find_splits(folder, [tuple(name.split("/")) for name in names])
+    paths = [tuple(name.split("/")) for name in names]
+    roles = folder_levels.find_splits(folder, paths, all_classes=class_level is not None or not labels)
     placed = folder_levels.below_splits(roles, names)
     remarks: List[str] = []
     left_out: Set[str] = set()
+    removals = [functools.partial(folder_levels.without_annotations, class_level=class_level or 1)]
     if not class_level:
-        for split in placed:
-            without_copies = functools.partial(folder_levels.without_copies, folder)
-            for remove in (folder_levels.without_annotations, without_copies):
-                placed[split], rejected = remove(placed[split])
-                remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
-                left_out.update(file.name for _, files in rejected for file in files)
+        removals.append(functools.partial(folder_levels.without_copies, folder))
+    for split, remove in itertools.product(placed, removals):
+        placed[split], rejected = remove(placed[split])
+        remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
+        left_out.update(file.name for _, files in rejected for file in files)
     if class_level == 0:
         return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     if class_level is None:

@@ -18,6 +18,9 @@ SPLIT_NAMES = {
 }
 # Words that a split's name may have besides, as in 'training_set' and 'seg_train'
 FILLING = ("set", "split", "data", "dataset", "images", "image", "imgs", "img", "seg", "folder")
+# Beginnings of names of folders beside 'train' that are no classes either: 'test1', 'extra', 'unlabelled'
+NO_CLASSES = ("train", "test", "val", "extra", "sample", "unlabel")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 ANNOTATION_FOLDERS = (
     *("annotations", "annotation", "labels", "masks", "trimaps", "xmls", "bboxes", "bounding_boxes", "ground_truth"),
@@ -53,11 +56,16 @@ def split_of(name: str) -> Optional[str]:
     return SPLIT_NAMES.get(words[0]) if len(words) == 1 else None
 
 
-def find_splits(folder: str, paths: Sequence[Path]) -> Dict[str, str]:
+def find_splits(folder: str, paths: Sequence[Path], *, all_classes: bool = False) -> Dict[str, str]:
     """Returns top folder → the split it holds; nothing if the folder is not divided into splits.
 
+    Args:
+      folder: path of the folder.
+      paths: its files.
+      all_classes: whether 'train' is a class where it is the only split and folders that may be classes lie beside it.
+
     Raises:
-      ArgumentError: two folders mean the same split. Names the option `dataset`.
+      ArgumentError: two folders mean the same split, or 'train' may be a class. Names the option `dataset`.
     """
     tops = sorted({path[0] for path in paths if len(path) > 1})
     roles = {top: split for top, split in ((top, split_of(top)) for top in tops) if split}
@@ -67,7 +75,35 @@ def find_splits(folder: str, paths: Sequence[Path]) -> Dict[str, str]:
         return {}
     if len(set(roles.values())) < len(roles):
         raise unusable(folder, f"two of the folders {_listed(roles)} mean the same split; keep one")
+    beside = _classes_beside_train(roles, paths)
+    if beside and all_classes:
+        return {}
+    if beside:
+        raise unusable(
+            folder,
+            f"the folder {_listed(roles)} may be a split, or a class beside {_listed(beside)}; move the latter away, "
+            "or give {class_level} (1: all of them are classes)",
+            class_level=NAME_ONLY,
+        )
     return roles
+
+
+def _classes_beside_train(roles: Dict[str, str], paths: Sequence[Path]) -> List[str]:
+    """Returns the folders of images beside 'train', the only split, that may be classes as it may be one itself."""
+    if set(roles.values()) != {"train"}:
+        return []
+    others: Dict[str, Set[str]] = collections.defaultdict(set)
+    for path in paths:
+        if len(path) > 1 and path[-1].lower().endswith(IMAGE_SUFFIXES):
+            others[path[0]].update(path[1:-1][:1])
+    classes = set().union(*(others.pop(top, set()) for top in roles))
+    return sorted(
+        top
+        for top, below in others.items()
+        if not below & classes
+        and not top.lower().startswith(NO_CLASSES)
+        and top.lower() not in (*IMAGE_FOLDERS, *ANNOTATION_FOLDERS)
+    )
 
 
 def below_splits(roles: Dict[str, str], names: Sequence[str]) -> Dict[str, List[Placed]]:
@@ -93,10 +129,11 @@ def _repeats(split: str, files: Sequence[Placed]) -> bool:
     return len(tops) == 1 and split_of(*tops) == split
 
 
-def without_annotations(files: Sequence[Placed]) -> Tuple[List[Placed], List[Rejected]]:
-    """Removes folders of annotations that lie beside a folder 'images', at the first level or inside a class."""
+def without_annotations(files: Sequence[Placed], class_level: int = 1) -> Tuple[List[Placed], List[Rejected]]:
+    """Removes folders of annotations that lie beside a folder 'images', down to the first level inside a class."""
     rest, rejected = list(files), []
-    for depth, where in ((1, ""), (2, " in a class")):
+    for depth in range(1, class_level + 2):
+        where = " in a class" if depth > class_level else ""
         folders = sorted({file.path[:depth] for file in rest if len(file.path) > depth})
         images = [path for path in folders if path[-1].lower() in IMAGE_FOLDERS]
         parents = {path[:-1] for path in images}
@@ -152,11 +189,8 @@ def check_levels(folder: str, files: Sequence[Placed]) -> None:
                 f"{{class_level}} (1: '{top}' is a class)",
                 class_level=NAME_ONLY,
             )
-    pairs = (itertools.combinations(sorted(below)[:MOST_COMPARED], 2) for below in nested.values())
-    counts = collections.Counter(itertools.chain.from_iterable(pairs))
-    common = {name for pair, count in counts.items() if count > 1 for name in pair}
+    nested, common = _sharing(nested, files)
     if common:
-        nested = {top: below for top, below in nested.items() if len(below & common) > 1}
         raise unusable(
             folder,
             f"the folders {_listed(sorted(nested))} hold folders of the same names, {_listed(sorted(common))}; if they "
@@ -164,6 +198,28 @@ def check_levels(folder: str, files: Sequence[Placed]) -> None:
             "latter)",
             class_level=NAME_ONLY,
         )
+
+
+def _sharing(nested: Dict[str, Set[str]], files: Sequence[Placed]) -> Tuple[Dict[str, Set[str]], Set[str]]:
+    """Returns the folders that hold folders of the same names, and these names.
+
+    Two names must be shared. One name is enough if it is all that a folder holds, and no name like 'images'.
+
+    Args:
+      nested: top folder → names of its subfolders.
+      files: the files.
+    """
+    pairs = (itertools.combinations(sorted(below)[:MOST_COMPARED], 2) for below in nested.values())
+    counts = collections.Counter(itertools.chain.from_iterable(pairs))
+    common = {name for pair, count in counts.items() if count > 1 for name in pair}
+    if common:
+        return {top: below for top, below in nested.items() if len(below & common) > 1}, common
+    with_images = {path[0] for _, path in files if len(path) == 2 and path[1].lower().endswith(IMAGE_SUFFIXES)}
+    bare = {top: below for top, below in nested.items() if top not in with_images}
+    several = set().union(*(below for below in bare.values() if len(below) > 1))
+    common = set().union(*(below for below in bare.values() if len(below) == 1)) & several
+    common = {name for name in common if name.lower() not in IMAGE_FOLDERS}
+    return {top: below for top, below in bare.items() if below & common}, common
 
 
 def _subfolders(files: Sequence[Placed]) -> Dict[str, Set[str]]:
@@ -176,10 +232,9 @@ def _subfolders(files: Sequence[Placed]) -> Dict[str, Set[str]]:
 
 
 def _repeating(files: Sequence[Placed]) -> List[str]:
-    """Returns the top folders that hold nothing but folders with names of folders beside them."""
+    """Returns the top folders whose subfolders all have names of folders beside them."""
     below = _subfolders(files)
-    with_files = {path[0] for _, path in files if len(path) == 2}
-    repeated = {top: names - {top} for top, names in below.items() if top not in with_files}
+    repeated = {top: names - {top} for top, names in below.items()}
     return [top for top, names in sorted(repeated.items()) if names and names <= below.keys() - {top}]
 
 

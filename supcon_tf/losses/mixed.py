@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional, Tuple, Union
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.batch import UNLABELLED
+from supcon_tf.batch import UNLABELLED, checked_distributions
 from supcon_tf.distribute import gather
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags, check_whole
 from supcon_tf.keras_version import DEFAULT_REDUCTION
@@ -84,7 +84,7 @@ class MixedSupConLoss(keras.losses.Loss):
 
         Raises:
           ArgumentError: shapes do not fit.
-          InvalidArgumentError: a number in the labels is negative. XLA does not check.
+          InvalidArgumentError: a row of the labels is no distribution. XLA does not check.
         """
         z = projections_by_view(y_pred, self.normalize)
         views = size_of(z, 1)
@@ -135,10 +135,8 @@ class MixedSupConLoss(keras.losses.Loss):
 
 
 def _distributions(labels: tf.Tensor) -> tf.Tensor:
-    """Returns the labels as float32; raises ArgumentError unless they are `[batch, classes]`."""
+    """Returns the labels as float32; raises an error unless they are distributions `[batch, classes]`."""
     y = tf.cast(labels, tf.float32)
     if y.shape.rank != 2 or y.shape[1] == 1:
         raise ArgumentError("labels", NAME_ONLY, f"must be distributions [batch, classes], not of shape {y.shape}")
-    check = tf.debugging.assert_non_negative(y, message="labels must be distributions over the classes, not negative")
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(y)
+    return checked_distributions(y)

@@ -2,9 +2,17 @@
 
 from typing import Any, Optional, Sequence
 
+import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError, check_flags, check_function, check_number, check_whole, is_whole
+
+# Keras' metrics of regression, by the names that `compile` takes
+REGRESSION = (
+    *("mae", "mse", "mape", "msle", "mean_absolute_error", "mean_squared_error", "root_mean_squared_error"),
+    *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "cosine_similarity", "logcosh"),
+    *("meanabsoluteerror", "meansquarederror", "rootmeansquarederror", "cosinesimilarity"),
+)
 
 
 def check_image_shape(image_shape: Any, *, channels: Optional[Sequence[int]] = None) -> None:
@@ -40,6 +48,30 @@ def check_layer(argument: str, layer: Any) -> None:
     """Raises ArgumentError unless an argument is a Keras layer or model."""
     if not isinstance(layer, keras.layers.Layer):
         raise ArgumentError(argument, layer, "must be a Keras model or layer")
+
+
+def check_metrics_of_projections(metrics: Any) -> None:
+    """Raises ArgumentError for Keras' own metrics: they compare labels with scores of classes, not with projections."""
+    for metric in tf.nest.flatten(metrics):
+        if isinstance(metric, str) or (_is_of_keras(metric) and type(metric).__name__ != "MeanMetricWrapper"):
+            problem = "needs scores of classes, but the model returns projections; num_classes adds online_accuracy"
+            raise ArgumentError("metrics", _name_of(metric), problem)
+
+
+def check_metrics_of_classes(metrics: Any) -> None:
+    """Raises ArgumentError for Keras' metrics of regression, which would subtract class numbers from logits."""
+    for metric in tf.nest.flatten(metrics):
+        if (isinstance(metric, str) or _is_of_keras(metric)) and _name_of(metric).lower() in REGRESSION:
+            problem = "compares numbers, but the model returns logits of classes; Accuracy() and 'accuracy' count hits"
+            raise ArgumentError("metrics", _name_of(metric), problem)
+
+
+def _is_of_keras(metric: Any) -> bool:
+    return str(getattr(metric, "__module__", "")).split(".")[0] in ("keras", "tf_keras")
+
+
+def _name_of(metric: Any) -> str:
+    return metric if isinstance(metric, str) else str(getattr(metric, "name", None) or getattr(metric, "__name__", ""))
 
 
 def check_training(*, weight_decay: Any, augmentation: Any, seed: Any, **flags: Any) -> None:

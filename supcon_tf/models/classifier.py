@@ -5,13 +5,13 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.batch import Batch, class_indices, likeliest_classes, to_batch, with_weights
+from supcon_tf.batch import Batch, checked_distributions, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
-from supcon_tf.models.arguments import check_encoder, check_training
+from supcon_tf.models.arguments import check_encoder, check_metrics_of_classes, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
-from supcon_tf.models.image_range import warn_of_dark_images
+from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
-from supcon_tf.models.projection import embed
+from supcon_tf.models.projection import check_finite, embed, nan_without_scores
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -20,7 +20,8 @@ from supcon_tf.shapes import size_of
 class CrossEntropy(keras.losses.Loss):
     """Cross-entropy of logits `[batch, classes]` with class numbers `[batch]` or distributions `[batch, classes]`.
 
-    An unlabelled image, −1 or a row of zeros, has the loss 0. Labels below −1 raise InvalidArgumentError.
+    An unlabelled image, −1 or a row of zeros, has the loss 0. Labels below −1 raise InvalidArgumentError, and so do
+    rows that are no distributions.
 
     >>> float(CrossEntropy()(tf.constant([0]), tf.constant([[100.0, 0.0]])))
     0.0
@@ -40,7 +41,7 @@ class CrossEntropy(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each image, `[batch]`."""
         if y_true.shape.rank == 2 and y_true.shape[1] == y_pred.shape[1] > 1:
-            distributions = tf.cast(y_true, y_pred.dtype)
+            distributions = tf.cast(checked_distributions(y_true), y_pred.dtype)
             known = tf.reduce_sum(distributions, axis=1)
             cross_entropy = tf.nn.softmax_cross_entropy_with_logits(distributions, y_pred)
         else:
@@ -78,6 +79,7 @@ class SigmoidCrossEntropy(keras.losses.Loss):
         return y_pred.shape[-1] * tf.nn.sigmoid_cross_entropy_with_logits(labels, y_pred)
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class HitAtOne(keras.metrics.Mean):
     """Share of images that have the class with the largest logit; labels and weights are `[batch, classes]`.
 
@@ -97,11 +99,14 @@ class HitAtOne(keras.metrics.Mean):
         hits = tf.gather(y_true, predicted, batch_dims=1)
         if sample_weight is not None:
             sample_weight = tf.gather(sample_weight, predicted, batch_dims=1)
-        return super().update_state(hits, sample_weight)
+        return super().update_state(nan_without_scores(tf.cast(hits, tf.float32), y_pred), sample_weight)
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit.
+
+    It is NaN if the logits of an image are, as those of an image with NaN or Inf.
 
     >>> metric = Accuracy()
     >>> _ = metric.update_state(tf.constant([1, 0, -1]), tf.constant([[0.0, 9.0], [0.0, 9.0], [0.0, 9.0]]))
@@ -114,9 +119,10 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
         weights = tf.cast(classes >= 0, tf.float32)
         if sample_weight is not None:
             weights *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
-        return super().update_state(classes, y_pred, weights)
+        return super().update_state(classes, y_pred, nan_without_scores(weights, y_pred))
 
 
+@keras.saving.register_keras_serializable("supcon_tf")
 class Classifier(keras.Model):
     """Linear classifier on an encoder, for linear evaluation (Khosla et al., 2020, Sec. 3) or cross-entropy training.
 
@@ -186,6 +192,25 @@ class Classifier(keras.Model):
             self.linear.build((None, encoder.output_shape[-1]))
         if weight_decay:
             self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
+        self.built = True  # all weights exist
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configures training like `keras.Model.compile`. Metrics compare labels with logits, `[batch, classes]`.
+
+        Raises:
+          ArgumentError: a metric is one of regression.
+        """
+        check_metrics_of_classes([*args[2:3], kwargs.get("metrics"), kwargs.get("weighted_metrics")])
+        super().compile(*args, **kwargs)
+
+    def save_spec(self, dynamic_batch: bool = True) -> Any:
+        return super().save_spec(dynamic_batch) or ([tf.TensorSpec([None, *self.encoder.input_shape[1:]])], {})
+
+    def export(self, filepath: Any) -> None:
+        """Writes a SavedModel whose `serve` maps images, from 0 to 255, to logits."""
+        if super().save_spec() is None:  # Keras exports no model that was never called
+            self(keras.Input(self.encoder.input_shape[1:]))
+        super().export(filepath)
 
     @property
     def decaying_weights(self) -> List[tf.Variable]:
@@ -211,11 +236,6 @@ class Classifier(keras.Model):
             batch = self.augmentation(batch)
         return with_weights(batch) if batch["labels"].shape.rank == 1 else batch
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains like `keras.Model.fit`, and warns of images from 0 to 1."""
-        warn_of_dark_images(x, self.encoder)
-        return super().fit(x, *args, **kwargs)
-
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.
 
@@ -226,11 +246,13 @@ class Classifier(keras.Model):
         batch = self.batch_of(data)
         if not self.freeze_encoder:
             batch["views"] = with_images_on_each_replica(batch["views"], self.encoder)
-        return super().train_step(_for_keras(batch))
+        return with_range(super().train_step(_for_keras(batch)), batch["views"], self.encoder)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; `data` is as for `train_step`."""
-        return super().test_step(_for_keras(self.batch_of(data)))
+        batch = self.batch_of(data)
+        batch["views"] = check_finite(batch["views"])
+        return super().test_step(_for_keras(batch))
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         return function_by_shape(self, "train_function", super().make_train_function, force)
@@ -251,7 +273,7 @@ class Classifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "Classifier":
-        return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"], custom_objects)})
+        return cls(**{**config, "encoder": keras.layers.deserialize(config["encoder"], custom_objects)})
 
 
 def _check_by_class(labels: tf.Tensor, logits: tf.Tensor) -> None:

@@ -8,15 +8,15 @@ from tensorflow import keras
 
 from supcon_tf.batch import Batch, to_batch
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
-from supcon_tf.models.arguments import check_encoder, check_layer, check_training
+from supcon_tf.models.arguments import check_encoder, check_layer, check_metrics_of_projections, check_training
 from supcon_tf.models.functions_by_shape import function_by_shape
-from supcon_tf.models.image_range import warn_of_dark_images
+from supcon_tf.models.image_range import with_range
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.online_classifier import OnlineClassifier
-from supcon_tf.models.projection import embed, embed_and_project
+from supcon_tf.models.projection import check_finite, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.temperature import add_log_temperature
 from supcon_tf.models.user_model import check_keras_file
@@ -139,6 +139,7 @@ class ContrastiveModel(keras.Model):
             if head is not None and not head.built:
                 with tf.name_scope(head.name):  # so that no two weights have the same name
                     head.build(embedding_shape)
+        self.built = True
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the model to a .keras file.
@@ -148,6 +149,15 @@ class ContrastiveModel(keras.Model):
         """
         check_keras_file(filepath)
         super().save(filepath, *args, **kwargs)
+
+    def save_spec(self, dynamic_batch: bool = True) -> Any:
+        return super().save_spec(dynamic_batch) or ([tf.TensorSpec([None, 2, *self.encoder.input_shape[1:]])], {})
+
+    def export(self, filepath: Any) -> None:
+        """Writes a SavedModel whose `serve` maps views, from 0 to 255, to projections."""
+        if super().save_spec() is None:  # Keras exports no model that was never called
+            self(keras.Input([2, *self.encoder.input_shape[1:]]))
+        super().export(filepath)
 
     @property
     def decaying_weights(self) -> List[tf.Variable]:
@@ -181,10 +191,7 @@ class ContrastiveModel(keras.Model):
         check_connected(loss, self.temperature, self.memory)
         given = tf.nest.flatten([kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         self._has_metrics = any(metric is not None for metric in given)
-        for metric in given:
-            if metric in ("accuracy", "acc", "crossentropy", "ce"):
-                problem = "needs scores of classes, but the model returns projections; num_classes adds online_accuracy"
-                raise ArgumentError("metrics", metric, problem)
+        check_metrics_of_projections(given)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         (weight,) = tf.nest.flatten(kwargs.get("loss_weights"))  # Keras takes a number, a list or a dict
         self._loss_weight = 1.0 if weight is None else float(weight)
@@ -221,11 +228,6 @@ class ContrastiveModel(keras.Model):
         batch = to_batch(data, distributions=takes_distributions(self.loss))
         return batch if self.augmentation is None else self.augmentation(batch)
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains like `keras.Model.fit`, and warns of images from 0 to 1."""
-        warn_of_dark_images(x, self.encoder)
-        return super().fit(x, *args, **kwargs)
-
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.
 
@@ -250,7 +252,7 @@ class ContrastiveModel(keras.Model):
         if self.queue is not None:
             self.queue.follow()
             self.queue.push(self._momentum_projections(self.queue, views), labels)
-        return self.get_metrics_result()
+        return with_range(self.get_metrics_result(), views, self.encoder)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; with one view of each image, only the online accuracy.
@@ -259,7 +261,7 @@ class ContrastiveModel(keras.Model):
           data: a batch, (views, labels[, weights]), or (images `[batch, height, width, channels]`, labels[, weights]).
         """
         batch = self.batch_of(data)
-        views, labels, weights = batch["views"], batch["labels"], batch.get("weights")
+        views, labels, weights = check_finite(batch["views"]), batch["labels"], batch.get("weights")
         if views.shape[1] == 1:
             if self.online_classifier is None:
                 problem = "has one view of each image: needs two for the loss, or num_classes for a classifier"
@@ -354,7 +356,6 @@ class ContrastiveModel(keras.Model):
     @classmethod
     def from_config(cls, config: Dict[str, Any], custom_objects: Optional[Dict[str, Any]] = None) -> "ContrastiveModel":
         parts = {
-            part: keras.saving.deserialize_keras_object(config[part], custom_objects)
-            for part in ("encoder", "projection_head")
+            part: keras.layers.deserialize(config[part], custom_objects) for part in ("encoder", "projection_head")
         }
         return cls(**{**config, **parts})

@@ -5,6 +5,8 @@ from typing import Any, Callable, Dict, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.models import image_range
+
 
 def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], force: bool) -> Callable[[Any], Any]:
     """Returns the function of a model's step, which calls one function of Keras for each shape of the data.
@@ -18,6 +20,8 @@ def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], f
       make: Keras' method `make_train_function` or `make_test_function`.
       force: whether to replace a function that exists.
     """
+    if name == "train_function":
+        image_range.restart(model)  # Keras asks for the function at the start of `fit`
     existing = getattr(model, name)
     if existing is not None and not force:
         return existing
@@ -31,7 +35,7 @@ def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], f
         if shapes not in functions:
             functions[shapes] = make(force=True)
             setattr(model, name, run)  # `make` has put its function there
-        return functions[shapes](iterator)
+        return image_range.warn_once(model, functions[shapes](iterator))
 
     setattr(model, name, run)
     return run

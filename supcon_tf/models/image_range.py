@@ -1,28 +1,63 @@
-"""Warns of images from 0 to 1 before they train an encoder that scales images from 0 to 255 itself."""
+"""Warns of images from 0 to 1 or -1 to 1 that train an encoder that scales images from 0 to 255 itself.
+
+The step looks at the first images of a batch, so that arrays, data sets, sequences and generators are all looked at and
+none is read twice.
+"""
 
 import warnings
-from typing import Any
+from typing import Any, Dict
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-LOOKED_AT = 32
+LOOKED_AT = 8  # number of images of a batch
+LARGEST = 10.0  # standardised images have numbers below 0 and none above it
+FIGURE = "image_range"  # a figure of the step, which `warn_once` takes away
+ADVICE = {
+    "images have no number above 1": "multiply by 255",
+    f"images have numbers below 0 and none above {LARGEST:g}": "undo their scaling",
+}
 
 
-def warn_of_dark_images(images: Any, encoder: keras.Model) -> None:
-    """Warns if the first images are fractions from 0 to 1, but the encoder expects numbers from 0 to 255.
+@tf.autograph.experimental.do_not_convert
+def with_range(figures: Dict[str, Any], views: tf.Tensor, encoder: keras.Model) -> Dict[str, Any]:
+    """Adds to a step's figures whether the images are fractions but the encoder expects numbers from 0 to 255.
+
+    The new figure is a tuple: a number of replicas for each text of `ADVICE`, and that of all replicas. Keras
+    may add up the scalars of the replicas or take those of the first. Integers, or an encoder that does not scale, have
+    no figure.
 
     Args:
-      images: an array or a tensor, whose first axis is the batch. Data of another kind is not looked at.
+      figures: what the step returns.
+      views: `[batch, ...]`.
       encoder: expects numbers from 0 to 255 if a layer of it divides them.
     """
-    is_array = isinstance(images, (np.ndarray, tf.Tensor))
-    if not is_array or not tf.as_dtype(images.dtype).is_floating or not _divides(encoder):
-        return
-    first = np.asarray(images[:LOOKED_AT], np.float32)
-    if first.size and first.min() >= 0 and 0 < first.max() <= 1:
-        warnings.warn("images have no number above 1, but the encoder expects 0 to 255: multiply by 255", stacklevel=3)
+    if not views.dtype.is_floating or not _divides(encoder):
+        return figures
+    first = tf.cast(views[:LOOKED_AT], tf.float32)
+    low, high = tf.reduce_min(first), tf.reduce_max(first)
+    found = [(low >= 0) & (high > 0) & (high <= 1), (low < 0) & (low >= -LARGEST) & (high <= LARGEST), True]
+    return {**figures, FIGURE: tuple(tf.cast(one, tf.float32) for one in found)}
+
+
+def restart(model: keras.Model) -> None:
+    """Lets `warn_once` look at the next batch again, as a new call of `fit` may bring other images."""
+    model._range_is_known = False
+
+
+def warn_once(model: keras.Model, figures: Any) -> Any:
+    """Returns a step's figures without that of `with_range`. Warns by it after the first step, once for a model."""
+    if not isinstance(figures, dict) or FIGURE not in figures:
+        return figures
+    if not model._range_is_known:
+        model._range_is_known = True
+        *found, replicas = (float(one) for one in figures[FIGURE])
+        for (problem, advice), number in zip(ADVICE.items(), found):
+            if number == replicas and not getattr(model, "_range_was_warned_of", False):
+                model._range_was_warned_of = True
+                warnings.warn(f"{problem}, but the encoder expects 0 to 255: {advice}", stacklevel=2)
+    return {name: figure for name, figure in figures.items() if name != FIGURE}
 
 
 def _divides(encoder: keras.Model) -> bool:

@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import likeliest_classes
 from supcon_tf.distribute import gather
+from supcon_tf.models.projection import nan_without_scores
 
 
 class OnlineClassifier(keras.layers.Dense):
@@ -45,7 +46,7 @@ class OnlineClassifier(keras.layers.Dense):
         if weights is not None:
             known *= weights[:, tf.newaxis]
         classes = tf.maximum(classes, 0)
-        accuracy.update_state(classes, logits, sample_weight=known)
+        accuracy.update_state(classes, logits, sample_weight=nan_without_scores(known, logits))
         cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
         total_known = gather(tf.reshape(tf.reduce_sum(known), [1]))  # replicas may differ in it
         return tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(total_known))

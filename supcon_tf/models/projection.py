@@ -20,6 +20,29 @@ def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return tf.where(finite[:, tf.newaxis], embeddings, tf.cast(float("nan"), embeddings.dtype))
 
 
+@tf.autograph.experimental.do_not_convert
+def check_finite(images: tf.Tensor) -> tf.Tensor:
+    """Returns images that are to be evaluated.
+
+    Raises:
+      InvalidArgumentError: a number is NaN or Inf, for which some metrics would find a class. XLA cannot raise and does
+        not check.
+    """
+    if not images.dtype.is_floating:
+        return images
+    finite = tf.reduce_all(tf.math.is_finite(images))
+    message = "an image has NaN or Inf, so that the model cannot be evaluated on it"
+    check = tf.debugging.assert_equal(finite, True, message=message)
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(images)
+
+
+@tf.autograph.experimental.do_not_convert
+def nan_without_scores(values: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns values `[...]`, NaN where the logits `[..., classes]` are not finite: their largest has no meaning."""
+    return tf.where(tf.reduce_all(tf.math.is_finite(logits), axis=-1), values, float("nan"))
+
+
 def encode(encoder: keras.Model, images: tf.Tensor, *, training: bool) -> tf.Tensor:
     """Returns the encoder's output for images; for no images, `[0, dim]`.
 

@@ -1,6 +1,6 @@
 """AdamW whose excluded weights survive saving and loading (Loshchilov & Hutter 2019, arXiv 1711.05101)."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
@@ -25,10 +25,11 @@ class AdamW(keras.optimizers.AdamW):
       weight_decay: share of a weight that a step subtracts, times the learning rate.
       exclude_from_weight_decay: weights that do not decay: variables, their names, or their positions among the trained
         weights.
+      weight_shapes: shapes of all trained weights that positions count, as `get_config` writes them; None for no check.
       kwargs: arguments of `keras.optimizers.AdamW`.
 
     Raises:
-      ArgumentError: an argument is not allowed.
+      ArgumentError: an argument is not allowed, or the trained weights have other shapes than the positions count.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: Any = 0.001,
         weight_decay: float = 0.004,
         exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
+        weight_shapes: Optional[Sequence[Any]] = None,
         **kwargs: Any,
     ) -> None:
         check_learning_rate(learning_rate)
@@ -44,14 +46,21 @@ class AdamW(keras.optimizers.AdamW):
         self.excluded: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
             "exclude_from_weight_decay", exclude_from_weight_decay
         )
+        self.weight_shapes = weight_shapes
 
     def build(self, var_list: List[tf.Variable]) -> None:
         if not getattr(self, "_built", False):
             argument = "exclude_from_weight_decay"
-            positions = weight_sets.positions_with_biases(argument, self.excluded, var_list)
-            self.exclude_from_weight_decay(var_list=[var_list[position] for position in positions])
-            self.excluded = positions
+            found = weight_sets.positions(argument, self.excluded, var_list, self.weight_shapes)
+            self.excluded = sorted(found)
+            self.weight_shapes = weight_sets.shapes_of(var_list)
+            undecayed = weight_sets.with_biases(found, var_list)
+            self.exclude_from_weight_decay(var_list=[var_list[position] for position in undecayed])
         super().build(var_list)
 
     def get_config(self) -> Dict[str, Any]:
-        return {**super().get_config(), "exclude_from_weight_decay": weight_sets.as_config(self.excluded)}
+        return {
+            **super().get_config(),
+            "exclude_from_weight_decay": weight_sets.as_config(self.excluded),
+            "weight_shapes": self.weight_shapes if self.excluded else None,
+        }

@@ -1,6 +1,6 @@
 """LAMB: Adam with layer-wise adaptive rates, for very large batches (You et al. 2020, arXiv 1904.00962)."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
@@ -33,10 +33,11 @@ class LAMB(keras.optimizers.Optimizer):
       weight_decay: β.
       exclude_from_weight_decay: weights for which β is 0 and λ is 1: variables, their names, or their positions among
         the trained weights. Biases are always excluded.
+      weight_shapes: shapes of all trained weights that positions count, as `get_config` writes them; None for no check.
       kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
 
     Raises:
-      ArgumentError: an argument is not allowed.
+      ArgumentError: an argument is not allowed, or the trained weights have other shapes than the positions count.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class LAMB(keras.optimizers.Optimizer):
         epsilon: float = 1e-6,
         weight_decay: float = 0.0,
         exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
+        weight_shapes: Optional[Sequence[Any]] = None,
         name: str = "LAMB",
         **kwargs: Any,
     ) -> None:
@@ -62,6 +64,7 @@ class LAMB(keras.optimizers.Optimizer):
         self.excluded: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
             "exclude_from_weight_decay", exclude_from_weight_decay
         )
+        self.weight_shapes = weight_shapes
 
     def build(self, var_list: List[tf.Variable]) -> None:
         super().build(var_list)
@@ -69,7 +72,10 @@ class LAMB(keras.optimizers.Optimizer):
             self._momentums = [self.add_variable_from_reference(weight, "m") for weight in var_list]
             self._velocities = [self.add_variable_from_reference(weight, "v") for weight in var_list]
             argument = "exclude_from_weight_decay"
-            self.excluded = weight_sets.positions_with_biases(argument, self.excluded, var_list)
+            found = weight_sets.positions(argument, self.excluded, var_list, self.weight_shapes)
+            self.excluded = sorted(found)
+            self.weight_shapes = weight_sets.shapes_of(var_list)
+            self._undecayed = weight_sets.with_biases(found, var_list)
             self._built = True
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
@@ -83,7 +89,7 @@ class LAMB(keras.optimizers.Optimizer):
         unbiased_v = v / (1 - tf.pow(tf.constant(self.beta_2, dtype), step))
         update = unbiased_m / (tf.sqrt(unbiased_v) + self.epsilon)
         rate = tf.cast(self.learning_rate, dtype)
-        if position not in self.excluded:
+        if position not in self._undecayed:
             update += self.decay_in_step * variable
             weight_norm, update_norm = tf.norm(variable), tf.norm(update)
             ratio = tf.math.divide_no_nan(weight_norm, update_norm)
@@ -99,4 +105,5 @@ class LAMB(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "weight_decay": self.decay_in_step,
             "exclude_from_weight_decay": weight_sets.as_config(self.excluded),
+            "weight_shapes": self.weight_shapes if self.excluded else None,
         }

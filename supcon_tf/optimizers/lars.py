@@ -1,6 +1,6 @@
 """LARS: layer-wise adaptive rate scaling, for very large batches (You et al. 2017, arXiv 1708.03888)."""
 
-from typing import Any, Dict, FrozenSet, List, Sequence
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
@@ -35,10 +35,11 @@ class LARS(keras.optimizers.Optimizer):
       exclude_from_weight_decay: weights for which β is 0: variables, their names, or their positions among the
         trained weights.
       exclude_from_layer_adaptation: weights for which λ is 1.
+      weight_shapes: shapes of all trained weights that positions count, as `get_config` writes them; None for no check.
       kwargs: arguments of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
 
     Raises:
-      ArgumentError: an argument is not allowed.
+      ArgumentError: an argument is not allowed, or the trained weights have other shapes than the positions count.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class LARS(keras.optimizers.Optimizer):
         trust_coefficient: float = 0.001,
         exclude_from_weight_decay: Sequence[weight_sets.Chosen] = (),
         exclude_from_layer_adaptation: Sequence[weight_sets.Chosen] = (),
+        weight_shapes: Optional[Sequence[Any]] = None,
         name: str = "LARS",
         **kwargs: Any,
     ) -> None:
@@ -67,6 +69,7 @@ class LARS(keras.optimizers.Optimizer):
         self.exclude_from_layer_adaptation: Sequence[weight_sets.Chosen] = weight_sets.as_chosen(
             "exclude_from_layer_adaptation", exclude_from_layer_adaptation
         )
+        self.weight_shapes = weight_shapes
 
     def build(self, var_list: List[tf.Variable]) -> None:
         super().build(var_list)
@@ -74,11 +77,12 @@ class LARS(keras.optimizers.Optimizer):
             self._velocities = [self.add_variable_from_reference(weight, "velocity") for weight in var_list]
             self._undecayed = self._positions("exclude_from_weight_decay", var_list)
             self._unadapted = self._positions("exclude_from_layer_adaptation", var_list)
+            self.weight_shapes = weight_sets.shapes_of(var_list)
             self._built = True
 
     def _positions(self, argument: str, weights: List[tf.Variable]) -> FrozenSet[int]:
         """Finds the weights of an argument, which from then on holds their positions."""
-        found = weight_sets.positions(argument, getattr(self, argument), weights)
+        found = weight_sets.positions(argument, getattr(self, argument), weights, self.weight_shapes)
         setattr(self, argument, sorted(found))
         return found
 
@@ -97,6 +101,7 @@ class LARS(keras.optimizers.Optimizer):
         variable.assign_sub(velocity)
 
     def get_config(self) -> Dict[str, Any]:
+        excluded = [*self.exclude_from_weight_decay, *self.exclude_from_layer_adaptation]
         return {
             **super().get_config(),
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
@@ -105,4 +110,5 @@ class LARS(keras.optimizers.Optimizer):
             "trust_coefficient": self.trust_coefficient,
             "exclude_from_weight_decay": weight_sets.as_config(self.exclude_from_weight_decay),
             "exclude_from_layer_adaptation": weight_sets.as_config(self.exclude_from_layer_adaptation),
+            "weight_shapes": self.weight_shapes if excluded else None,
         }

@@ -3,7 +3,7 @@
 Names do not identify weights: two weights may share one, and the copies on other replicas have names of their own.
 """
 
-from typing import Any, FrozenSet, List, Sequence, Tuple, Union
+from typing import Any, FrozenSet, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -29,7 +29,12 @@ def as_chosen(argument: str, given: Any) -> Tuple[Chosen, ...]:
     return chosen
 
 
-def positions(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Variable]) -> FrozenSet[int]:
+def positions(
+    argument: str,
+    chosen: Sequence[Chosen],
+    weights: Sequence[tf.Variable],
+    counted: Optional[Sequence[Any]] = None,
+) -> FrozenSet[int]:
     """Returns the positions in `weights` of the chosen ones. Ignores a variable that is not in `weights`.
 
     >>> weights = [tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="bias")]
@@ -40,10 +45,13 @@ def positions(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Vari
       argument: name of the optimizer's argument that holds them.
       chosen: variables, names or positions. A name stands for all weights with that name, with or without ':0'.
       weights: the weights that the optimizer is built for.
+      counted: shapes of the weights that the positions count; None for those of `weights`.
 
     Raises:
-      ArgumentError: no weight has that name or position.
+      ArgumentError: no weight has that name or position, or the positions count weights of other shapes.
     """
+    if counted is not None and any(isinstance(choice, int) for choice in chosen):
+        _check_shapes(argument, chosen, counted, shapes_of(weights))
     found: List[int] = []
     by_id = {id(weight): position for position, weight in enumerate(weights)}
     for choice in chosen:
@@ -61,19 +69,32 @@ def positions(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Vari
     return frozenset(found)
 
 
-def positions_with_biases(argument: str, chosen: Sequence[Chosen], weights: Sequence[tf.Variable]) -> List[int]:
-    """Returns the sorted positions of the chosen weights and of the biases, which their layer calls 'bias'.
+def _check_shapes(argument: str, chosen: Sequence[Chosen], there: Sequence[Any], here: Sequence[Any]) -> None:
+    advice = "name the weights; load_model(…, compile=False) leaves the optimizer out"
+    if len(there) != len(here):
+        problem = f"are positions among {len(there)} weights, but {len(here)} are trained; {advice}"
+        raise ArgumentError(argument, list(chosen), problem)
+    for position, (one, other) in enumerate(zip(there, here)):
+        if list(one) != list(other):
+            problem = f"are positions among other weights: weight {position} had {tuple(one)}, now {tuple(other)}"
+            raise ArgumentError(argument, list(chosen), f"{problem}; {advice}")
 
-    Args, Raises: as for `positions`.
-    """
+
+def shapes_of(weights: Sequence[tf.Variable]) -> List[List[int]]:
+    """Returns the shapes of weights, to record beside positions among them."""
+    return [weight.shape.as_list() for weight in weights]
+
+
+def with_biases(found: FrozenSet[int], weights: Sequence[tf.Variable]) -> FrozenSet[int]:
+    """Returns positions and those of the biases, which their layer calls 'bias'."""
     names = [weight.name.split("/")[-1].split(":")[0] for weight in weights]
-    biases = {position for position, name in enumerate(names) if name == "bias"}
-    return sorted(positions(argument, chosen, weights) | biases)
+    return found | {position for position, name in enumerate(names) if name == "bias"}
 
 
 def as_config(chosen: Sequence[Chosen]) -> List[Union[str, int]]:
     """Returns names and positions for an optimizer's `get_config`.
 
-    A variable becomes its name. An optimizer that is built writes positions instead, which are unique.
+    A variable becomes its name. An optimizer that is built writes positions instead, which are unique, and beside them
+    the shapes of all weights; see `positions`.
     """
     return [choice if isinstance(choice, (str, int)) else choice.name for choice in chosen]

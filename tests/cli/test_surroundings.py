@@ -87,14 +87,40 @@ def test_handlers_and_streams_are_given_back():
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_native_notices_are_hidden_and_a_logger_made_meanwhile_still_speaks():
-    code = (
-        "import logging, os\n"
-        "from supcon_tf.cli import surroundings\n"
-        "with surroundings.native_notices_hidden():\n"
-        "    os.write(2, b'a notice')\n"
-        "    logging.getLogger('made here').addHandler(logging.StreamHandler())\n"
-        "logging.getLogger('made here').error('an error')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "an error\n")
+IMPORT = """
+import logging, os, signal, sys
+from supcon_tf.cli import surroundings
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with surroundings.native_notices_hidden():
+    os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
+    os.write(2, b"I0000 00:00:1731234567.123456    1234 cpu_feature_guard.cc:210] This TensorFlow binary\\n")
+    os.write(2, b"To enable the following instructions: AVX2, rebuild TensorFlow\\n")
+    os.write(2, b"a line that is no notice\\n")
+    logging.getLogger("made here").addHandler(logging.StreamHandler())
+    if len(sys.argv) > 1:
+        os.write(2, b"F0000 the CPU lacks AVX\\n")
+        os.kill(os.getpid(), int(sys.argv[1]))
+logging.getLogger("made here").error("an error")
+"""
+
+
+def imported(*arguments, **variables):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", IMPORT, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env={**environment, **variables}, capture_output=True, text=True)
+
+
+def test_notices_are_hidden_and_other_lines_and_a_logger_made_meanwhile_are_not():
+    done = imported()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "a line that is no notice\nan error\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGILL, signal.SIGKILL])
+def test_an_import_that_ends_the_process_has_its_last_words(number):
+    done = imported(int(number))
+    assert done.returncode == -number
+    assert done.stderr.startswith("WARNING: All log messages") and done.stderr.endswith("F0000 the CPU lacks AVX\n")
+
+
+def test_notices_that_were_asked_for_are_shown():
+    assert "cpu_feature_guard" in imported(TF_CPP_MIN_LOG_LEVEL="0").stderr

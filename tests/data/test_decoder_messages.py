@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from supcon_tf.data.decoder_messages import STDERR, libjpeg_warnings
+from supcon_tf.data.decoder_messages import libjpeg_warnings
+from supcon_tf.native_stderr import STDERR
 
 WARNING = b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd9\n"
 

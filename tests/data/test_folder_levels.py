@@ -125,6 +125,49 @@ def test_ambiguous_levels_are_refused_by_name(names, complaint):
     assert error.value.argument == "dataset"
 
 
+@pytest.mark.parametrize(
+    ("folders", "complaint"),
+    [
+        (("p1/cat", "p1/dog", "p2/cat"), "'p1', 'p2' hold folders of the same names, 'cat'"),
+        (("p1/cat", "p1/dog", "p2/cat", "p3/dog"), "'p1', 'p2', 'p3' hold folders of the same names, 'cat', 'dog'"),
+        (("cat", "dog", "again", "again/cat", "again/dog"), "'again' repeats the folders 'cat', 'dog'"),
+        (("cars", "ships", "train/freight", "train/passenger"), "'train' may be a split, or a class beside 'cars', 's"),
+        (("cars", "train/freight", "train/passenger"), "'train' may be a split, or a class beside 'cars'"),
+    ],
+)
+def test_a_level_that_may_not_be_the_class_is_refused_and_class_level_decides(folders, complaint):
+    names = [f"{folder}/{i}.jpg" for folder in folders for i in range(3)]
+    with pytest.raises(ArgumentError, match=complaint):
+        arrange(names)
+    assert classes_of(arrange(names, class_level=1)[0])["train"] == {folder.split("/")[0] for folder in folders}
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (("ford/sedan", "ford/suv", "bmw/sedan", "bmw/coupe"), {"ford", "bmw"}),
+        (("cat/images", "cat/more", "dog/images"), {"cat", "dog"}),
+        (("cat/indoor", "dog/indoor"), {"cat", "dog"}),
+        (("cat", "cat/indoor", "dog/indoor", "dog/outdoor"), {"cat", "dog"}),
+        (("train/cat", "train/dog", "test1"), {"cat", "dog"}),
+        (("train/cat", "train/dog", "unlabelled", "samples", "masks"), {"cat", "dog"}),
+        (("train/cat", "train/dog", "backup/cat"), {"cat", "dog"}),
+    ],
+)
+def test_folders_that_cannot_be_mistaken_are_not_refused(folders, classes):
+    assert classes_of(arrange([f"{folder}/{i}.jpg" for folder in folders for i in range(3)])[0])["train"] == classes
+
+
+@pytest.mark.parametrize("level, above", [(1, ""), (2, "site/"), (3, "a/b/")])
+def test_annotations_are_left_out_whatever_the_level_of_the_class(level, above):
+    folders = [f"{above}{name}" for name in ("cats/images", "cats/masks", "dogs/images")]
+    found, (remark,) = arrange([f"{folder}/{i}.jpg" for folder in folders for i in range(3)], class_level=level)
+    assert classes_of(found)["train"] == {"cats", "dogs"} and "annotations beside 'images' in a class: 3" in remark
+    tops = [f"images/{above}cats", f"images/{above}dogs", f"annotations/{above}cats"]
+    found, (remark,) = arrange([f"{folder}/{i}.jpg" for folder in tops for i in range(3)], class_level=level + 1)
+    assert classes_of(found)["train"] == {"cats", "dogs"} and "annotations beside 'images': 3" in remark
+
+
 def test_class_level_says_which_level_is_the_class():
     names = [*class_files("2020/"), *class_files("2021/")]
     assert classes_of(arrange(names, class_level=1)[0])["train"] == {"2020", "2021"}

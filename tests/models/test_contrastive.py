@@ -524,17 +524,3 @@ def test_a_queue_follows_an_encoder_that_is_frozen_later():
     model.encoder.trainable = False
     model.compile("sgd", SupConLoss(memory=model.memory))
     assert np.isfinite(model.train_on_batch(*make_batch(), return_dict=True)["loss"])
-
-
-def test_images_from_0_to_1_are_warned_of(recwarn):
-    views, labels = make_batch()
-    bright = tf.cast(views, tf.float32)
-    for model in (make_model(), Classifier(make_model().encoder, 3, freeze_encoder=True)):
-        loss = SupConLoss() if isinstance(model, ContrastiveModel) else CrossEntropy()
-        model.compile("sgd", loss)
-        x = bright if isinstance(model, ContrastiveModel) else bright[:, 0]
-        recwarn.clear()
-        model.fit(x, labels, verbose=0)
-        assert not [one for one in recwarn if "0 to 255" in str(one.message)]
-        with pytest.warns(UserWarning, match="images have no number above 1, but the encoder expects 0 to 255"):
-            model.fit(x / 255, labels, verbose=0)

@@ -104,6 +104,31 @@ def test_a_saved_model_keeps_which_weights_do_not_decay_and_all_slots(name, tmp_
         np.testing.assert_array_equal(slot, expected)
 
 
+@pytest.mark.parametrize("name", DECAYING)
+def test_positions_among_other_weights_are_rejected(name):
+    def weights(*shapes):
+        return [tf.Variable(tf.ones(shape), name=f"w{number}") for number, shape in enumerate(shapes)]
+
+    optimizer = make_optimizer(name, constant(0.1), weight_decay=0.5, undecayed=["w1"])
+    optimizer.build(weights([2, 3], [3], [4]))
+    again = type(optimizer).from_config(optimizer.get_config())
+    again.build(weights([2, 3], [3], [4]))
+    assert again.get_config()["exclude_from_weight_decay"] == [1]
+    for shapes, problem in (
+        (([2, 3], [3]), "among 3 weights, but 2 are trained"),
+        (([2, 3], [4], [3]), r"weight 1 had \(3,\), now \(4,\)"),
+    ):
+        with pytest.raises(ArgumentError, match=rf"^exclude_from_weight_decay=\[1\]: .*{problem}"):
+            type(optimizer).from_config(again.get_config()).build(weights(*shapes))
+
+
+@pytest.mark.parametrize("name", DECAYING)
+def test_settings_without_chosen_weights_serve_any_weights(name):
+    optimizer = make_optimizer(name, constant(0.1), weight_decay=0.5)
+    optimizer.build([tf.Variable([1.0, 2.0], name="kernel"), tf.Variable([1.0], name="bias")])
+    type(optimizer).from_config(optimizer.get_config()).build([tf.Variable([1.0], name="bias")])
+
+
 @pytest.mark.skipif(tensorflow_addons() is None, reason="needs TensorFlow Addons")
 def test_lamb_equals_that_of_tensorflow_addons():
     rng = np.random.default_rng(0)

@@ -1,0 +1,80 @@
+"""Keras' other ways to save, export and measure work with both models, or are refused in one sentence."""
+
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from supcon_tf.errors import ArgumentError
+from supcon_tf.losses import SupConLoss
+from supcon_tf.models import Accuracy, Classifier, ContrastiveModel, CrossEntropy, ProjectionHead
+from tests.models.tiny import tiny_encoder
+
+SHAPE, LABELS = (8, 8, 3), np.arange(6) % 3
+VIEWS = np.random.default_rng(0).integers(0, 256, (6, 2, *SHAPE)).astype(np.uint8)
+KINDS = ["classifier", "contrastive"]
+
+
+def make(kind, metrics=None):
+    """Returns a compiled model and what it takes."""
+    if kind == "classifier":
+        model = Classifier(tiny_encoder(SHAPE), 3, freeze_encoder=False)
+        model.compile("adam", CrossEntropy(), metrics=metrics)
+        return model, VIEWS[:, 0]
+    model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)), num_classes=3)
+    model.compile("adam", SupConLoss(), metrics=metrics)
+    return model, VIEWS
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_is_loaded_with_its_class_and_goes_on_alike(kind, trained, tmp_path):
+    model, x = make(kind)
+    if trained:
+        model.fit(x, LABELS, shuffle=False, verbose=0)
+    keras.models.save_model(model, tmp_path / "folder")
+    loaded = keras.models.load_model(tmp_path / "folder")
+    assert type(loaded) is type(model)
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
+    losses = [one.fit(x, LABELS, shuffle=False, verbose=0).history["loss"] for one in (loaded, model)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_that_was_never_called_is_exported(kind, tmp_path):
+    model, x = make(kind)
+    model.export(tmp_path / "served")
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    np.testing.assert_allclose(served.serve(tf.cast(x, tf.float32)), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.keras", "checkpoint"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_loaded_into_a_new_model_and_no_false_warning_is_given(kind, name, tmp_path):
+    (model, x), (other, _) = make(kind), make(kind)
+    model.set_weights([weight + 0.25 for weight in model.get_weights()])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*not yet been built")
+        (model.save if name.endswith(".keras") else model.save_weights)(tmp_path / name)
+    other.load_weights(tmp_path / name)
+    np.testing.assert_array_equal(other(x), model(x))
+
+
+@pytest.mark.parametrize(
+    "kind, metric",
+    [
+        *[("contrastive", metric) for metric in ("mae", "AUC", keras.metrics.MeanAbsoluteError(), keras.metrics.mse)],
+        *[("classifier", metric) for metric in ("mae", "mse", keras.metrics.MeanAbsoluteError(), keras.metrics.mse)],
+    ],
+)
+def test_metrics_that_mean_nothing_are_refused_in_one_sentence(kind, metric):
+    problem = "needs scores of classes" if kind == "contrastive" else "compares numbers, but the model returns logits"
+    with pytest.raises(ArgumentError, match=f"^metrics='.+': {problem}"):
+        make(kind, [metric])
+
+
+def test_metrics_of_classes_are_taken():
+    model, x = make("classifier", [Accuracy("own"), "accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, "top2")])
+    assert {"own", "accuracy", "top2"} < set(model.fit(x, LABELS, verbose=0).history)

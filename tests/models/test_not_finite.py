@@ -1,0 +1,61 @@
+"""An image with NaN or Inf has no accuracy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf.losses import SupConLoss
+from supcon_tf.models import Accuracy, Classifier, ContrastiveModel, CrossEntropy, HitAtOne, ProjectionHead
+from tests.models.tiny import tiny_encoder
+
+SHAPE, IMAGES = (8, 8, 3), 6
+
+
+def spoilt(value, views=2):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (IMAGES, views, *SHAPE)).astype(np.float32)
+    images[3, 0, 2, 2, 1] = value
+    return (images if views > 1 else images[:, 0]), np.arange(IMAGES) % 3
+
+
+def make(kind, **options):
+    if kind == "classifier":
+        model = Classifier(tiny_encoder(SHAPE), 3, freeze_encoder=False)
+        model.compile("sgd", CrossEntropy(), metrics=[Accuracy("own"), "sparse_categorical_accuracy"], **options)
+    else:
+        model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)), num_classes=3)
+        model.compile("sgd", SupConLoss(), **options)
+    return model
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kind, views", [("classifier", 1), ("contrastive", 1), ("contrastive", 2)])
+def test_evaluation_refuses_it(kind, views, value):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="an image has NaN or Inf"):
+        make(kind).evaluate(*spoilt(value, views), verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "contrastive"])
+def test_under_xla_and_in_training_the_accuracy_is_nan(kind):
+    model, data = make(kind, jit_compile=True), spoilt(np.nan, 1 + (kind == "contrastive"))
+    name = "own" if kind == "classifier" else "online_accuracy"
+    assert np.isnan(model.evaluate(*data, verbose=0, return_dict=True)[name])
+    assert np.isnan(model.fit(*data, verbose=0).history[name][0])
+
+
+def test_metrics_of_scores_that_are_nan_are_nan():
+    logits = tf.constant([[np.nan, 0.0], [0.0, 1.0]])
+    assert np.isnan(Accuracy()(tf.constant([0, 1]), logits))
+    assert np.isnan(HitAtOne()(tf.constant([[1, 0], [0, 1]]), logits))
+
+
+@pytest.mark.parametrize("row", [[-1.0, -1.0, -1.0], [0.0, -1.0, 0.0], [1.0, 1.0, 0.0]])
+def test_labels_that_are_no_distribution_are_refused(row):
+    images, _ = spoilt(0.0, 1)
+    labels = np.eye(3, dtype=np.float32)[np.arange(IMAGES) % 3]
+    labels[2] = row
+    model = Classifier(tiny_encoder(SHAPE), 3, freeze_encoder=True)
+    model.compile("sgd", CrossEntropy())
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must be distributions over the classes"):
+            call(images, labels, verbose=0)
