@@ -23,6 +23,7 @@ from tensorflow import keras
 
 import app
 from supcon_tf import config
+from supcon_tf.cli import flags
 from tests.cluster import free_addresses, tf_config
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -42,6 +43,9 @@ NOT_HERE = {
     r"--dataset=fashion_mnist --source_files": "tests/data/test_source_files.py reads the files where Debian has them",
     r"--dataset=voc/2007": "tests/end_to_end/test_voc.py runs it on small tars",
     r"^make demo$": "downloads packages; what it trains is a command of results.md",
+    r"^python tools/setup\.py": "downloads packages; tests/test_frame.py runs it without them",
+    r"^pip install --require-hashes": "downloads packages; tests/test_frame.py reads the file",
+    r"^docker ": "needs a Docker engine",
     r"^make bench$": "measures for an hour; TINY_BENCHMARKS runs its scripts",
     r"^make tpu": "compiles for hours, in an environment of its own",
     r"benchmarks/\w+\.py --python=": "needs an environment with other libraries",
@@ -290,6 +294,15 @@ def test_other_command_works(command, inside, finished_run, monkeypatch, capsys)
         assert stop.value.code == 0, capsys.readouterr().err
     elif program == "python":
         parses(ROOT / arguments[0], arguments[1:], monkeypatch)
+    elif program == "pip":
+        assert (ROOT / arguments[-1]).exists()
+    elif program == "docker" and arguments[0] == "run":
+        image = next(index for index, argument in enumerate(arguments) if argument.startswith("supcon_tf"))
+        assert flags.parse(["supcon", *arguments[image + 1 :]]).config.run.mode == "supcon"
+    elif program == "docker":
+        assert arguments[0] == "build" and arguments[-1] == "."
+        assert {argument for argument in arguments if "=" in argument} <= {"KIND=gpu"}
+        assert "ARG KIND=cpu\n" in (ROOT / "Dockerfile").read_text()
     elif program == "tensorboard":
         from tensorboard import program as tensorboard
 

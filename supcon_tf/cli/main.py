@@ -98,5 +98,8 @@ def _run_stages(config: config_lib.Config) -> None:
         tpu_project=hardware.tpu_project,
         cpu_devices=hardware.cpu_devices,
     )
+    notice = distribute.unused_gpu_notice() if hardware.tpu is None and hardware.cpu_devices == 1 else None
+    if notice is not None:
+        print(printable(notice), file=sys.stderr)
     with distribute.watch_workers(strategy):
         run_stages(config, strategy)

@@ -10,6 +10,7 @@ from supcon_tf.distribute.processes import (
 )
 from supcon_tf.distribute.repeat import repeat
 from supcon_tf.distribute.strategy import has_accelerators, is_chief, make_deterministic, make_strategy
+from supcon_tf.distribute.unused_gpu import unused_gpu_notice
 
 __all__ = [
     "all_reduce_max",
@@ -23,5 +24,6 @@ __all__ = [
     "start_again",
     "step_was_done",
     "steps_between_syncs",
+    "unused_gpu_notice",
     "watch_workers",
 ]
