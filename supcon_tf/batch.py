@@ -121,7 +121,7 @@ def likeliest_classes(labels: tf.Tensor) -> tf.Tensor:
       labels: class numbers `[batch]` or `[batch, 1]`, or distributions `[batch, classes]`, zeros for unlabelled.
 
     Raises:
-      ValueError, InvalidArgumentError: see `class_indices` and `checked_distributions`.
+      ArgumentError, InvalidArgumentError: see `class_indices` and `checked_distributions`.
     """
     if labels.shape.rank != 2 or labels.shape[1] == 1:
         return class_indices(labels, size_of(labels, 0))

@@ -224,10 +224,11 @@ class WorkersLost(Exception):
 class Interrupted(Exception):
     """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its progress. Its command resumes it.
 
-    Attributes:
+    Args:
+      step: the last step that is saved.
       signal: number of the signal.
     """
 
-    def __init__(self, message: str, signal: int) -> None:
-        super().__init__(message)
+    def __init__(self, step: int, signal: int) -> None:
+        super().__init__(f"stopped and saved at step {step:,}; run the same command to resume")
         self.signal = signal

@@ -37,6 +37,13 @@ _TENSORFLOW_MESSAGE = re.compile(
 )
 
 
+class Saved(NamedTuple):
+    """Names the last checkpoint of a run."""
+
+    stage: str
+    step: int
+
+
 class Failure(NamedTuple):
     """A failure of storage.
 
@@ -91,13 +98,13 @@ def failure_behind(error: BaseException, *folders: str) -> Optional[Failure]:
 
 
 @contextlib.contextmanager
-def failures_named(run_dir: str, data_dir: str, kept: Callable[[], str]) -> Iterator[None]:
+def failures_named(run_dir: str, data_dir: str, saved: Callable[[], Optional[Saved]]) -> Iterator[None]:
     """Turns failures of storage, and no other error, into a line that says what failed and what is kept.
 
     Args:
       run_dir: the folder of the run.
       data_dir: the folder with all prepared data sets.
-      kept: says in words what the run has saved.
+      saved: returns the last checkpoint of the run; None if there is none.
 
     Raises:
       UserError: storage failed.
@@ -108,11 +115,14 @@ def failures_named(run_dir: str, data_dir: str, kept: Callable[[], str]) -> Iter
         found = failure(error, run_dir, data_dir)
         if found is None:
             raise
-        raise UserError(_in_words(found, run_dir, data_dir, kept())) from error
+        raise UserError(_in_words(found, run_dir, data_dir, saved())) from error
 
 
-def _in_words(found: Failure, run_dir: str, data_dir: str, kept: str) -> str:
+def _in_words(found: Failure, run_dir: str, data_dir: str, saved: Optional[Saved]) -> str:
     """Returns the line for a failure."""
+    kept = "no checkpoint had been saved before"
+    if saved is not None:
+        kept = f"the checkpoint of step {saved.step:,} of stage '{saved.stage}' is kept"
     path = run_dir if found.path is None else found.path
     if found.number in FULL:
         folder = next((one for one in (run_dir, data_dir) if _contains(one, path)), os.path.dirname(path))

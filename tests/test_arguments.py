@@ -66,7 +66,7 @@ def good():
 AUGMENTED, MODEL = AugmentOptions, ModelOptions
 TWO = ("simclr", "none")
 BAD = [
-    # What is called, its bad argument, and the argument that the error names if it differs
+    # Function, its bad argument, and the argument that the error names if it differs
     (augment.Augmentation, {"options": AUGMENTED(jitter_strength=-1.0)}, {"jitter_strength": -1.0}),
     (
         augment.Augmentation,

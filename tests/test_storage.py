@@ -44,7 +44,7 @@ def test_a_missing_file_is_a_failure_of_storage_only_in_the_folders_of_the_run(k
     [ValueError("x; No space left on device"), BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no number")],
 )
 def test_other_errors_pass_as_they_are(error):
-    with pytest.raises(type(error)) as raised, storage.failures_named("/runs/mine", "/data", lambda: "all is kept"):
+    with pytest.raises(type(error)) as raised, storage.failures_named("/runs/mine", "/data", lambda: None):
         raise error
     assert raised.value is error
 
@@ -73,9 +73,10 @@ def test_other_errors_pass_as_they_are(error):
     ],
 )
 def test_the_line_names_the_folder_the_reason_and_what_is_kept(error, line):
-    with pytest.raises(UserError) as raised, storage.failures_named("/runs/mine", "/data", lambda: "step 3 is kept"):
+    named = storage.failures_named("/runs/mine", "/data", lambda: storage.Saved("linear", 1003))
+    with pytest.raises(UserError) as raised, named:
         raise error
-    assert str(raised.value) == line
+    assert str(raised.value) == line.replace("step 3 is kept", "the checkpoint of step 1,003 of stage 'linear' is kept")
 
 
 def test_a_failure_behind_a_library_s_error_is_found():

@@ -34,7 +34,7 @@ INSTEAD: Dict[str, str] = {
     **dict.fromkeys(("method", "task", "algorithm", "objective"), "--mode=supcon, simclr or ce"),
     **dict.fromkeys(("eval", "evaluate", "test", "validate"), "--stages=evaluate with the --run_dir of the run"),
     **dict.fromkeys(("export", "savedmodel"), "--stages=export with the --run_dir of the run"),
-    **dict.fromkeys(("predict", "infer", "inference"), "python -m supcon_tf.serving.predict MODEL IMAGE"),
+    **dict.fromkeys(("predict", "infer", "inference"), "python -m supcon_tf.cli.predict MODEL IMAGE"),
     **dict.fromkeys(("limit", "subset", "numsamples", "numexamples"), "--max_examples"),
     **dict.fromkeys(("views", "nviews", "ncrops"), "--num_views"),
     **dict.fromkeys(("warmup", "warm"), "--warmup_epochs"),
@@ -45,6 +45,17 @@ INSTEAD: Dict[str, str] = {
     **dict.fromkeys(("tensorboard", "wandb"), "not needed: a run writes tensorboard/ in its --run_dir"),
     **dict.fromkeys(("verbose", "debug", "quiet"), "--log_every for more or fewer points of the curves"),
 }
+# After 'linear': letters of the name → what to write.
+LINEAR: Dict[str, str] = {
+    **dict.fromkeys(("lr", "rate"), "--linear_learning_rate"),
+    **dict.fromkeys(("bs", "bsz", "batch"), "--linear_batch_size"),
+    **dict.fromkeys(("wd", "decay"), "--linear_weight_decay"),
+    **dict.fromkeys(("opt", "optim"), "--linear_optimizer"),
+    **dict.fromkeys(("warmup",), "--linear_warmup_epochs"),
+    **dict.fromkeys(("aug", "augmentation"), "--linear_augment"),
+}
+# After 'no': an option that has values in place of true and false → the value that switches it off.
+SWITCHES: Dict[str, str] = {"flip": "off", "cache": "off", "augment": "none", "whitening": "none", "mix": "none"}
 
 
 def hint(name: str) -> str:
@@ -53,7 +64,13 @@ def hint(name: str) -> str:
     >>> hint("lr")
     '; use --learning_rate for the encoder or --linear_learning_rate for the classifier'
     """
-    instead = INSTEAD.get(re.sub(r"[\W_]+", "", name.lower()), "")
+    letters = re.sub(r"[\W_]+", "", name.lower())
+    if letters.startswith("linear"):
+        instead = LINEAR.get(letters[len("linear") :], "")
+    elif letters.startswith("no") and letters[len("no") :] in SWITCHES:
+        instead = f"--{letters[len('no') :]}={SWITCHES[letters[len('no') :]]}"
+    else:
+        instead = INSTEAD.get(letters, "")
     if instead.startswith("not needed"):
         return f"; {instead}"
     return instead and f"; use {instead}"

@@ -69,6 +69,7 @@ from supcon_tf.config.values import (
     value_text,
     values,
 )
+from supcon_tf.config.whitening import NO_WHITENING, Whitening
 
 __all__ = [
     "ANCHORS",
@@ -85,6 +86,7 @@ __all__ = [
     "MIXES",
     "MODES",
     "MOMENTUM_OPTIMIZERS",
+    "NO_WHITENING",
     "OPTIMIZERS",
     "PARTS",
     "POLICIES",
@@ -108,6 +110,7 @@ __all__ = [
     "RunOptions",
     "StageOptions",
     "TrainingOptions",
+    "Whitening",
     "as_flag",
     "check_encoder_options",
     "check_values",

@@ -10,19 +10,10 @@ Sources, by their names in the comments below:
   transfer protocol: Kornblith et al. 2019 (Sec. A.1, Table 4), used by Chen et al. 2020 (App. B.8) and the paper.
 """
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional
 
 from supcon_tf import config
-
-
-class Whitening(NamedTuple):
-    """Channel means and standard deviations of images scaled to [-1, 1]; one number stands for all channels."""
-
-    mean: Tuple[float, ...]
-    std: Tuple[float, ...]
-
-
-NO_WHITENING = Whitening((0.0,), (1.0,))
+from supcon_tf.config import NO_WHITENING, Whitening
 
 
 class DatasetDefaults(NamedTuple):

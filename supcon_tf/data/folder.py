@@ -120,7 +120,7 @@ def builder(
     splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level)
     if listing.passed_over:
         example = printable(listing.passed_over[0])
-        remarks.append(f"Passed over, hidden or of the system: {len(listing.passed_over):,}, e.g. {example}")
+        remarks.append(f"Passed over {len(listing.passed_over):,} hidden or system files or folders, e.g. {example}")
     class_names = tuple(sorted({file.label for file in splits["train"]} - {""}))
     digest = hashlib.sha256(repr((class_names, on_bad_image)).encode())
     for split, members in splits.items():

@@ -5,8 +5,8 @@ from typing import Tuple
 import numpy as np
 import tensorflow as tf
 
+from supcon_tf.config import Whitening
 from supcon_tf.data import records
-from supcon_tf.data.catalogue import Whitening
 from supcon_tf.data.decoding import decode_or_skip
 from supcon_tf.data.training_images import TrainingImages
 

@@ -111,7 +111,7 @@ class TripletLoss(keras.losses.Loss):
           y_pred: projections `[batch, views, dim]`, or `[batch, dim]` for one view.
 
         Raises:
-          ValueError: the shape does not fit.
+          ArgumentError: the shape does not fit.
         """
         own = projections_by_view(y_pred, self.normalize)
         classes, projections = _gather_batch(y_true, own)

@@ -86,7 +86,7 @@ class SupConLoss(keras.losses.Loss):
           y_pred: projections `[batch, views, dim]`, or `[batch, dim]` for one view.
 
         Raises:
-          ValueError: shapes do not fit.
+          ArgumentError: shapes do not fit.
           InvalidArgumentError: a row of labels is neither one-hot nor zeros, or a label is not whole. XLA does not
             check.
         """

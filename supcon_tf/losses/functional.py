@@ -60,8 +60,7 @@ def supervised_contrastive_loss(
       without negatives if `denominator` is not 'all'.
 
     Raises:
-      ArgumentError: an option is not allowed.
-      ValueError: a shape or a type does not fit.
+      ArgumentError: an option is not allowed, or a shape or a type does not fit.
       InvalidArgumentError: a row of labels is neither one-hot nor zeros, or a label is not whole. XLA does not check.
     """
     check_temperature(temperature)

@@ -5,11 +5,11 @@ To add an encoder family, write its file and add an entry to `ENCODERS` here. In
 """
 
 import contextlib
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from tensorflow import keras
 
-from supcon_tf.config import ModelOptions, check_encoder_options, check_values, is_path
+from supcon_tf.config import NO_WHITENING, ModelOptions, Whitening, check_encoder_options, check_values, is_path
 from supcon_tf.errors import ArgumentError, arguments_called
 from supcon_tf.models.applications import build_application
 from supcon_tf.models.classifier import Classifier
@@ -19,9 +19,6 @@ from supcon_tf.models.heads import ProjectionHead
 from supcon_tf.models.initialization import initializer_of_classifier
 from supcon_tf.models.user_model import load_encoder
 from supcon_tf.names import did_you_mean
-
-Whitening = Tuple[Sequence[float], Sequence[float]]  # means and standard deviations, see `build_encoder`
-NO_WHITENING: Whitening = ((0.0,), (1.0,))
 
 
 class EncoderFamily(NamedTuple):

@@ -8,7 +8,7 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import losses, models, optimizers
 from supcon_tf.batch import Batch
-from supcon_tf.data.catalogue import NO_WHITENING, Whitening
+from supcon_tf.config import NO_WHITENING, Whitening
 
 
 def make_contrastive_model(

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from supcon_tf import augment, distribute
 from supcon_tf import config as config_lib
-from supcon_tf.data import catalogue, load
+from supcon_tf.data import load
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.run import resolve, schedule, weights
@@ -34,7 +34,7 @@ class Experiment:
     data: load.ImageData
     images: TrainingImages
     unlabelled: Optional[TrainingImages] = None
-    whitening: catalogue.Whitening = catalogue.NO_WHITENING
+    whitening: config_lib.Whitening = config_lib.NO_WHITENING
 
     @property
     def image_shape(self) -> Tuple[int, int, int]:
@@ -78,7 +78,7 @@ class Experiment:
             "train_split": self.data.train_split,
             "validation_split": self.data.validation_split or "none",
             "eval_split": self.data.eval_split or "none",
-            "whitening": "none" if self.whitening == catalogue.NO_WHITENING else f"mean {mean}, deviation {std}",
+            "whitening": "none" if self.whitening == config_lib.NO_WHITENING else f"mean {mean}, deviation {std}",
             "replicas": self.strategy.num_replicas_in_sync,
         }
         return {**config_lib.identity(self.config), **found_out}

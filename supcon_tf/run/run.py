@@ -40,7 +40,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     run_dir, data_dir = RunDir(path), load.data_dir(config.data)
     with contextlib.ExitStack() as stack:
         stack.enter_context(precision_policy(config.hardware.precision))
-        stack.enter_context(storage.failures_named(path, data_dir, lambda: weights.kept(run_dir)))
+        stack.enter_context(storage.failures_named(path, data_dir, lambda: weights.last_saved(run_dir)))
         if chief:
             stack.enter_context(locked(path))
             run_dir.remove_leftovers()

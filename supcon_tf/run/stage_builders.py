@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute
-from supcon_tf.data.catalogue import NO_WHITENING, Whitening
+from supcon_tf.config import NO_WHITENING, Whitening
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.run import batches, build, schedule
@@ -86,7 +86,8 @@ def build_contrastive_training(
         shown={"loss": "loss", "online_accuracy": "online accuracy"},
         validation=validation if online_classes else None,
     )
-    return Training(model, stage, [ContrastiveWarnings()] if model.diagnostics else [])
+    warnings = ContrastiveWarnings(watch_collapse=config.augment.mix == "none")
+    return Training(model, stage, [warnings] if model.diagnostics else [])
 
 
 def build_classifier_training(

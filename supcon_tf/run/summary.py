@@ -31,7 +31,7 @@ def summary(experiment: Experiment) -> str:
     rows.append(("TensorBoard", f"{programs}/tensorboard --logdir {shlex.quote(run_dir.tensorboard)}"))
     if exported and experiment.num_classes:
         model = shlex.quote(run_dir.saved_model)
-        rows.append(("predict", f"{programs}/python -m supcon_tf.serving.predict {model} IMAGE.png"))
+        rows.append(("predict", f"{programs}/python -m supcon_tf.cli.predict {model} IMAGE.png"))
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf import models
+from supcon_tf import models, storage
 from supcon_tf.data import catalogue
 from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.run_dir import RunDir
@@ -170,14 +170,14 @@ def load_trained_weights(run_dir: RunDir, stage: str, model: keras.Model) -> Non
     checkpoints.restore(run_dir.checkpoints(stage), **parts)
 
 
-def kept(run_dir: RunDir) -> str:
-    """Says in words which checkpoint a run has saved last."""
+def last_saved(run_dir: RunDir) -> Optional[storage.Saved]:
+    """Returns the last checkpoint of a run; None if there is none."""
     for stage in ("linear", "pretrain"):
         with contextlib.suppress(OSError, tf.errors.OpError):  # the storage has failed
             step = checkpoints.latest_step(run_dir.checkpoints(stage))
             if step is not None:
-                return f"the checkpoint of step {step:,} of stage '{stage}' is kept"
-    return "no checkpoint had been saved before"
+                return storage.Saved(stage, step)
+    return None
 
 
 def trains_encoder(config: config_lib.Config, run_dir: Optional[RunDir] = None) -> bool:
@@ -215,8 +215,8 @@ def check_warm_start(options: config_lib.ModelOptions, class_names: Sequence[str
 def whitening_constants(
     config: config_lib.Config,
     record: Optional[Mapping[str, Any]],
-    measure: Callable[[], catalogue.Whitening],
-) -> catalogue.Whitening:
+    measure: Callable[[], config_lib.Whitening],
+) -> config_lib.Whitening:
     """Returns the constants of the encoder: from the run that is resumed, the encoder's own run, or the data.
 
     Args:
@@ -226,7 +226,7 @@ def whitening_constants(
     """
     model = config.model
     if config.data.whitening == "none" or not models.family_of(model.encoder).whitened:
-        return catalogue.NO_WHITENING
+        return config_lib.NO_WHITENING
     if record is not None:
         return _recorded_whitening(record)
     if model.warm_start is not None and "encoder" in model.warm_start_parts:
@@ -235,6 +235,6 @@ def whitening_constants(
     return measure() if known is None else known
 
 
-def _recorded_whitening(record: Mapping[str, Any]) -> catalogue.Whitening:
+def _recorded_whitening(record: Mapping[str, Any]) -> config_lib.Whitening:
     constants = record["whitening_constants"]
-    return catalogue.Whitening(tuple(constants["mean"]), tuple(constants["std"]))
+    return config_lib.Whitening(tuple(constants["mean"]), tuple(constants["std"]))

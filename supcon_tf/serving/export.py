@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.data import pixels
+from supcon_tf.errors import printable
 
 CLASS_NAMES = "classes.txt"
 
@@ -44,7 +45,7 @@ class ServableModel(tf.Module):
         if self._class_names:
             path = os.path.join(folder, CLASS_NAMES)
             with tf.io.gfile.GFile(path, "w") as file:
-                file.write("".join(f"{_on_one_line(name)}\n" for name in self._class_names))
+                file.write("".join(f"{printable(name)}\n" for name in self._class_names))
             self.class_names = tf.saved_model.Asset(path)
 
     def signatures(self) -> Dict[str, Callable]:
@@ -101,11 +102,6 @@ class ServableModel(tf.Module):
 
     def _embedding(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
         return {"embedding": tf.math.l2_normalize(self._model.embed(views), axis=1)}
-
-
-def _on_one_line(name: str) -> str:
-    """Returns a name whose line breaks and control characters are escaped, as in Python."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def write_saved_model(servable: ServableModel, path: str) -> None:

@@ -1,14 +1,10 @@
-"""Classifies image files with an exported model: `python -m supcon_tf.serving.predict SAVED_MODEL IMAGE...`."""
+"""Classifies image files with an exported model."""
 
 import os
-import sys
-import warnings
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
-from supcon_tf.errors import ArgumentError, UserError, first_line, is_utf8, printable
+from supcon_tf.errors import ArgumentError, UserError, first_line, is_utf8
 
-USAGE = "usage: python -m supcon_tf.serving.predict [--trust_model] SAVED_MODEL IMAGE..."
-TRUST = "--trust_model"
 OUTPUTS = {"classes", "probabilities", "valid"}  # of the signature `serve_encoded`
 
 
@@ -105,50 +101,3 @@ def _read(path: str) -> bytes:
         raise UserError(f"{path}: no such file") from None
     except tf.errors.OpError as error:
         raise UserError(f"{path}: cannot be read ({first_line(error, 120)})") from None
-
-
-def main(argv: List[str]) -> int:
-    """Prints a line for each image, on stderr for one that cannot be classified.
-
-    Args:
-      argv: the program's name, '--trust_model' if the model is trusted, the folder of the SavedModel, and the images.
-
-    Returns:
-      The exit status: 0 if all images were classified, else 2.
-    """
-    arguments = [argument for argument in argv[1:] if argument != TRUST]
-    if len(arguments) < 2:
-        print(USAGE, file=sys.stderr)
-        return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides notices of TensorFlow's C++ part
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large images
-        try:
-            classify = load_classifier(arguments[0], trust_model=TRUST in argv)
-        except UserError as error:
-            print(printable(f"predict: {error.text(_as_typed)}"), file=sys.stderr)
-            return 2
-        return _print_classes(classify, arguments[1:])
-
-
-def _as_typed(name: str, value: Any) -> str:
-    """Names an argument the way the user types it."""
-    return TRUST if name == "trust_model" else str(value)
-
-
-def _print_classes(classify: Callable[[str], Tuple[str, float]], images: List[str]) -> int:
-    """Prints a line for each image; returns the exit status."""
-    status = 0
-    for image in images:
-        try:
-            name, probability = classify(image)
-        except UserError as error:
-            print(printable(f"predict: {error}"), file=sys.stderr)
-            status = 2
-        else:
-            print(printable(f"{image}: {name} ({probability:.1%})"), flush=True)
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

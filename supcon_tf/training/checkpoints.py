@@ -98,24 +98,24 @@ class Checkpoints:
         path = self._manager.latest_checkpoint or self._found.path
         return 0 if path is None else _step_of(path)
 
-    def kept(self) -> str:
-        """Says in words which checkpoint is kept where training stops with an error."""
-        if not self.saved_step:
-            return "nothing had been saved before"
-        return f"the checkpoint of step {self.saved_step:,} is kept"
+    def diverged(self, problem: str) -> UserError:
+        """Returns the error for a loss or weights that are not finite, with what is kept and what usually helps."""
+        kept = "nothing had been saved before"
+        if self.saved_step:
+            kept = f"the checkpoint of step {self.saved_step:,} is kept"
+        return UserError(
+            f"{problem}; training stopped, {kept}. A lower {{learning_rate}} or more {{warmup_epochs}} usually helps",
+            learning_rate=NAME_ONLY,
+            warmup_epochs=NAME_ONLY,
+        )
 
     def _check_finite(self) -> None:
         variables = [variable for variable in self._model.weights if variable.dtype.is_floating]
         finite = tf.stack([tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in variables]).numpy()
         if not finite.all():
             first = variables[finite.argmin()].name.split(":")[0]
-            raise UserError(
-                f"step {self.step:,}: {(~finite).sum():,} of {len(variables):,} weights are not finite, "
-                f"first {first}; training stopped, {self.kept()}. A lower {{learning_rate}} or more {{warmup_epochs}} "
-                "usually helps",
-                learning_rate=NAME_ONLY,
-                warmup_epochs=NAME_ONLY,
-            )
+            number = f"{(~finite).sum():,} of {len(variables):,} weights are not finite, first {first}"
+            raise self.diverged(f"step {self.step:,}: {number}")
 
 
 class Found(NamedTuple):

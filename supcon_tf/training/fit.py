@@ -121,7 +121,7 @@ def _stop_if_asked(
     """
     (signal,) = all_reduce_max([stop.signal or 0])
     if signal:
-        raise Interrupted(f"stopped and saved at step {checkpoints.step:,}; run the same command to resume", signal)
+        raise Interrupted(checkpoints.step, signal)
 
 
 def _check_shared(run_dir: RunDir, step: int, all_reduce_max: Callable[[Sequence[int]], Sequence[int]]) -> None:
@@ -220,5 +220,4 @@ def _stop_before_loss(stop: StopRequest, checkpoints: Checkpoints) -> Iterator[N
     except WorkersLost:
         if stop.signal is None:
             raise
-        saved = checkpoints.saved_step
-        raise Interrupted(f"stopped, saved at step {saved}; run the same command to resume", stop.signal) from None
+        raise Interrupted(checkpoints.saved_step, stop.signal) from None

@@ -27,7 +27,7 @@ def stop_signals() -> Iterator[StopRequest]:
         request.signal = number
         restore()
         with contextlib.suppress(OSError):  # stderr may be full or closed
-            os.write(2, b"\nStopping as soon as this step is done and saved; once more stops at once.\n")
+            os.write(2, b"\nStopping when this step is done and saved. Press Ctrl-C again to stop at once.\n")
 
     def restore() -> None:
         for number, handler in previous.items():

@@ -57,7 +57,7 @@ def raising(error):
     [
         (ArgumentError("seed", 3, "needs {mode}", mode="ce"), 2, "app.py: --seed=3: needs --mode=ce\n"),
         (UserError("x.json: is not valid JSON"), 2, "app.py: x.json: is not valid JSON\n"),
-        (Interrupted("stopped", 15), 143, "app.py: stopped\n"),
+        (Interrupted(1003, 15), 143, "app.py: stopped and saved at step 1,003; run the same command to resume\n"),
         (KeyboardInterrupt(), 130, "\napp.py: interrupted; run the same command again\n"),
     ],
 )
@@ -68,7 +68,7 @@ def test_expected_errors_become_a_line_and_a_status(monkeypatch, capsys, error, 
 
 
 def test_messages_begin_with_the_name_of_the_installed_command(monkeypatch, capsys):
-    for error in (UserError("no"), Interrupted("stopped", 15), KeyboardInterrupt()):
+    for error in (UserError("no"), Interrupted(3, 15), KeyboardInterrupt()):
         monkeypatch.setattr(main, "run", raising(error))
         main.main(["/usr/local/bin/supcon"])
         assert capsys.readouterr().err.strip().startswith("supcon: ")

@@ -22,6 +22,8 @@ NAMES = {option.name for option in config.options()}
         ("--pretrained", "--pretrained: no such option; use --encoder=keras:NAME --encoder_weights=imagenet"),
         ("--fp16", "--fp16: no such option; use --precision=float16"),
         ("--gpus=2", "--gpus: no such option; use --strategy=mirrored"),
+        ("--linear_lr=0.1", "--linear_lr: no such option; use --linear_learning_rate"),
+        ("--noflip", "--noflip: no such option; use --flip=off"),
         ("--resume", "--resume: no such option; not needed: the same command resumes the run in its --run_dir"),
     ],
 )

@@ -67,7 +67,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What each of the two has found, by name."""
+    """Returns the findings of each of the two, by name."""
     folder, addresses = tmp_path_factory.mktemp("two"), free_addresses(2)
     workers = [
         subprocess.Popen(

@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from app import main
-from supcon_tf.serving import predict
+from supcon_tf.cli import predict as predict_command
 from supcon_tf.training.checkpoints import latest_step
 from tests.cluster import free_addresses, tf_config
 
@@ -138,7 +138,7 @@ def test_a_run_may_live_where_only_tensorflow_reaches(digits_dir, capsys):
     image = "ram://runs/image.png"
     with tf.io.gfile.GFile(image, "wb") as file:
         file.write(tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy())
-    assert predict.main(["predict", f"{run_dir}/saved_model", image]) == 0
+    assert predict_command.main(["predict", f"{run_dir}/saved_model", image]) == 0
     assert capsys.readouterr().out.startswith(f"{image}: ")
     assert main(["app.py", *arguments]) == 0
     assert capsys.readouterr().out == printed.out

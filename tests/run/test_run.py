@@ -10,7 +10,6 @@ from tensorflow import keras
 
 from supcon_tf import config as config_lib
 from supcon_tf import models
-from supcon_tf.data import catalogue
 from supcon_tf.errors import UserError
 from supcon_tf.run import batches, build
 from supcon_tf.run import run as run_lib
@@ -118,7 +117,7 @@ def test_a_resumed_run_keeps_its_constants_although_the_data_have_changed(tmp_pa
 
 def test_without_whitening_images_stay_between_minus_one_and_one(tmp_path):
     _, experiment = prepare(tmp_path, whitening="none")
-    assert experiment.whitening == catalogue.NO_WHITENING and experiment.described()["whitening"] == "none"
+    assert experiment.whitening == config_lib.NO_WHITENING and experiment.described()["whitening"] == "none"
     encoder = build_classifier(experiment).encoder
     rescale = encoder.get_layer("rescale")
     np.testing.assert_allclose(rescale(np.array([[[[0, 127.5, 255]]]]))[0, 0, 0], [-1, 0, 1], atol=1e-6)
@@ -137,7 +136,7 @@ def test_a_users_model_is_trained_and_exported_with_images_as_it_knows_them(tmp_
     model = save_user_model(tmp_path / "mine.keras")
     given = {"mode": "ce", "stages": ("pretrain", "export"), "encoder": str(tmp_path / "mine.keras")}
     config, experiment = prepare(tmp_path, **given, encoder_width=1.0)
-    assert experiment.whitening == catalogue.NO_WHITENING
+    assert experiment.whitening == config_lib.NO_WHITENING
     begun = build_contrastive_model(experiment)
     images = np.random.default_rng(0).integers(0, 256, (3, 10, 10, 3), np.uint8)
     expected = tf.math.l2_normalize(tf.reduce_mean(model(images), axis=(1, 2)), axis=1)

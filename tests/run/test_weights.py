@@ -181,9 +181,9 @@ def test_encoder_weights_are_read_where_a_stage_says_so_and_only_there(tmp_path,
     build.make_classifier(config, SHAPE, CLASSES)
 
 
-MEASURED = catalogue.Whitening((0.25,), (0.75,))
+MEASURED = config_lib.Whitening((0.25,), (0.75,))
 RECORD = {"whitening_constants": {"mean": [0.3], "std": [0.2]}}
-IN_CATALOGUE = catalogue.DatasetDefaults(whitening=catalogue.Whitening((0.5,), (0.6,)))
+IN_CATALOGUE = catalogue.DatasetDefaults(whitening=config_lib.Whitening((0.5,), (0.6,)))
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ IN_CATALOGUE = catalogue.DatasetDefaults(whitening=catalogue.Whitening((0.5,), (
     [
         ({}, catalogue.DatasetDefaults(), None, MEASURED),
         ({}, IN_CATALOGUE, None, IN_CATALOGUE.whitening),
-        ({}, IN_CATALOGUE, RECORD, catalogue.Whitening((0.3,), (0.2,))),
-        ({"whitening": "none"}, IN_CATALOGUE, RECORD, catalogue.NO_WHITENING),
-        ({"encoder": "keras:VGG16", "encoder_width": 1.0}, IN_CATALOGUE, None, catalogue.NO_WHITENING),
-        ({"warm_start": "other"}, IN_CATALOGUE, None, catalogue.Whitening((0.1,), (0.5,))),
+        ({}, IN_CATALOGUE, RECORD, config_lib.Whitening((0.3,), (0.2,))),
+        ({"whitening": "none"}, IN_CATALOGUE, RECORD, config_lib.NO_WHITENING),
+        ({"encoder": "keras:VGG16", "encoder_width": 1.0}, IN_CATALOGUE, None, config_lib.NO_WHITENING),
+        ({"warm_start": "other"}, IN_CATALOGUE, None, config_lib.Whitening((0.1,), (0.5,))),
         ({"warm_start": "other", "warm_start_parts": ("projection_head",)}, IN_CATALOGUE, None, IN_CATALOGUE.whitening),
     ],
 )

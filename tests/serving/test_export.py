@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from supcon_tf import augment
+from supcon_tf.cli import predict as predict_command
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
-from supcon_tf.serving import predict as predict_lib
 from supcon_tf.serving.export import ServableModel, write_saved_model
 
 NAMES = ["cat", "dog", "emu"]
@@ -156,7 +156,7 @@ def test_predict_says_in_one_line_that_a_model_is_damaged(exported, tmp_path, ca
         os.truncate(path / name, (path / name).stat().st_size // 2)
     else:
         (path / name).unlink()
-    assert predict_lib.main(["predict", str(path), "image.png"]) == 2
+    assert predict_command.main(["predict", str(path), "image.png"]) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"predict: {path}: ") and line.count("\n") == 1
 
@@ -167,7 +167,7 @@ def test_predict_names_the_class_of_each_file(exported, tmp_path, capsys):
     for i, image in enumerate(make_images(3)):
         files.append(str(tmp_path / f"{i}.png"))
         (tmp_path / f"{i}.png").write_bytes(png(image))
-    assert predict_lib.main(["predict", path, *files]) == 0
+    assert predict_command.main(["predict", path, *files]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(files)
     for file, line, image in zip(files, lines, make_images(3)):
@@ -175,9 +175,9 @@ def test_predict_names_the_class_of_each_file(exported, tmp_path, capsys):
         assert line == f"{file}: {NAMES[probabilities.argmax()]} ({probabilities.max():.1%})"
 
 
-@pytest.mark.parametrize("arguments", [["predict"], ["predict", "nowhere", "x.png"]])
+@pytest.mark.parametrize("arguments", [["predict"], ["predict", "nowhere", "x.png"], ["predict", "--trust", "a", "b"]])
 def test_predict_answers_a_mistake_with_one_line(arguments, capsys):
-    assert predict_lib.main(arguments) == 2
+    assert predict_command.main(arguments) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -186,7 +186,7 @@ def test_predict_prints_one_line_for_any_name(exported, tmp_path, capsys):
     for name in (forged, latin):
         with open(name, "wb") as file:
             file.write(png(make_images(1)[0]))
-    assert predict_lib.main(["predict", exported[1], forged, latin]) == 2
+    assert predict_command.main(["predict", exported[1], forged, latin]) == 2
     printed = capsys.readouterr()
     (line,), (error,) = printed.out.splitlines(), printed.err.splitlines()
     assert line.startswith(f"{tmp_path}/x\\ncat (100.0%).png: ")
@@ -200,7 +200,7 @@ def test_predict_names_the_bad_files_and_classifies_all_others(exported, tmp_pat
     last.write_bytes(png(make_images(3)[1]))
     bad.write_text("no image")
     folder.mkdir()
-    assert predict_lib.main(["predict", path, *map(str, (first, bad, missing, folder, last))]) == 2
+    assert predict_command.main(["predict", path, *map(str, (first, bad, missing, folder, last))]) == 2
     printed = capsys.readouterr()
     assert [line.split(": ")[0] for line in printed.out.splitlines()] == [str(first), str(last)]
     lines = printed.err.splitlines()
@@ -213,5 +213,5 @@ def test_predict_names_the_bad_files_and_classifies_all_others(exported, tmp_pat
 
 def test_predict_without_classes_says_so(tmp_path, capsys):
     (tmp_path / "saved_model.pb").write_bytes(b"")
-    assert predict_lib.main(["predict", str(tmp_path), "x.png"]) == 2
+    assert predict_command.main(["predict", str(tmp_path), "x.png"]) == 2
     assert "was trained without classes" in capsys.readouterr().err

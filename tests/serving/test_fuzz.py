@@ -9,8 +9,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from supcon_tf.cli import predict as predict_command
 from supcon_tf.data import pixels
-from supcon_tf.serving import predict
 from supcon_tf.serving.export import ServableModel, write_saved_model
 from tests.data.test_pixels import FORMATS, SIDE, Pixels, view
 
@@ -94,7 +94,7 @@ def test_predict_names_each_damaged_file_in_one_line(number, exported, tmp_path,
         (tmp_path / name).write_bytes(content)
         files.append(str(tmp_path / name))
     (tmp_path / "good").write_bytes(FORMATS["webp"])
-    assert predict.main(["predict", exported, *files, str(tmp_path / "good")]) == 2
+    assert predict_command.main(["predict", exported, *files, str(tmp_path / "good")]) == 2
     printed = capsys.readouterr()
     answered = [line.split(": ")[0] for line in printed.out.splitlines()]
     refused = [line.split(": ")[1] for line in printed.err.splitlines() if line.startswith("predict: ")]
@@ -124,11 +124,11 @@ def test_predict_refuses_a_foreign_model_that_writes_files(exported, tmp_path, c
     (tmp_path / "foreign" / "assets" / "classes.txt").write_text("cat\n")
     (tmp_path / "image.png").write_bytes(FORMATS["png"])
     given = [str(tmp_path / "foreign"), str(tmp_path / "image.png")]
-    assert predict.main(["predict", *given]) == 2
+    assert predict_command.main(["predict", *given]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "foreign: contains WriteFile, which can touch files" in line and "add --trust_model" in line
     assert not tf.io.gfile.exists(written)
-    assert predict.main(["predict", "--trust_model", *given]) == 0
+    assert predict_command.main(["predict", "--trust_model", *given]) == 0
     assert tf.io.gfile.exists(written)
 
 
@@ -139,7 +139,7 @@ def test_predict_names_a_damaged_model_in_one_line(part, exported, tmp_path, cap
     (tmp_path / "image.png").write_bytes(FORMATS["png"])
     if (model / part).exists():
         (model / part).write_bytes((model / part).read_bytes()[:7] + b"\xff\xff")
-    status = predict.main(["predict", str(model), str(tmp_path / "image.png")])
+    status = predict_command.main(["predict", str(model), str(tmp_path / "image.png")])
     printed = capsys.readouterr()
     assert status == 2 and len(printed.err.splitlines()) == 1 and "Traceback" not in printed.err
 

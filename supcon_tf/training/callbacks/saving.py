@@ -5,7 +5,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from supcon_tf import distribute
-from supcon_tf.errors import NAME_ONLY, Interrupted, UserError
+from supcon_tf.errors import Interrupted
 from supcon_tf.training.callbacks.steps import Logs, StepCallback
 from supcon_tf.training.checkpoints import Checkpoints
 from supcon_tf.training.history import History
@@ -60,8 +60,7 @@ class Saving(StepCallback):
             if signal or save:
                 self._save()
             if signal:
-                saved = self._checkpoints.saved_step
-                raise Interrupted(f"stopped and saved at step {saved}; run the same command to resume", signal)
+                raise Interrupted(self._checkpoints.saved_step, signal)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._save()
@@ -78,12 +77,7 @@ class Saving(StepCallback):
         for first, last, loss in self._unchecked:
             if not math.isfinite(float(loss)):
                 steps = f"step {last:,}" if first == last else f"step {first:,} to {last:,}"
-                raise UserError(
-                    f"{steps}: the loss is {float(loss)}; training stopped, {self._checkpoints.kept()}. "
-                    "A lower {learning_rate} or more {warmup_epochs} usually helps",
-                    learning_rate=NAME_ONLY,
-                    warmup_epochs=NAME_ONLY,
-                )
+                raise self._checkpoints.diverged(f"{steps}: the loss is {float(loss)}")
         if self._unchecked:  # a device may be some steps behind, so only reading the loss shows that a step is done
             distribute.step_was_done()
         self._unchecked.clear()

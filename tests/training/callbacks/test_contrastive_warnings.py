@@ -11,7 +11,7 @@ def warnings_after(epochs, capsys):
 
 def test_collapsed_embeddings_are_said_once(capsys):
     lines = warnings_after([(4.0, 1.0)] * 5, capsys)
-    assert len(lines) == 1 and "all embeddings have become equal" in lines[0]
+    assert len(lines) == 1 and "all projections are nearly equal" in lines[0]
 
 
 def test_a_loss_that_leaves_the_collapsed_value_is_no_collapse(capsys):
