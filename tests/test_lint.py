@@ -25,6 +25,7 @@ MODULES = [
     "keras_2",
     "addons",
     "shapes",
+    "native_stderr",
     *(f"{room}/__init__" for room in ROOMS),
 ]
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"

@@ -12,6 +12,7 @@ from supcon_tf.models.functions_by_shape import function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.projection import check_finite, embed, nan_without_scores
+from supcon_tf.models.replica_share import relative_share
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
 
@@ -253,6 +254,23 @@ class Classifier(keras.Model):
         batch = self.batch_of(data)
         batch["views"] = check_finite(batch["views"])
         return super().test_step(_for_keras(batch))
+
+    def compute_loss(
+        self,
+        x: Optional[tf.Tensor] = None,
+        y: Optional[tf.Tensor] = None,
+        y_pred: Optional[tf.Tensor] = None,
+        sample_weight: Optional[tf.Tensor] = None,
+    ) -> tf.Tensor:
+        """Returns this replica's share of what is minimised: the loss of its images and the weight decay."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight)
+        if self.jit_compile:  # XLA compiles each replica by itself, and replicas then have equal numbers of images
+            return loss
+        share = relative_share(size_of(y_pred, 0), self.loss)
+        if isinstance(share, float):
+            return loss
+        decay = tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync if self.losses else 0.0
+        return share * (loss - decay) + decay
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         return function_by_shape(self, "train_function", super().make_train_function, force)

@@ -18,9 +18,11 @@ from supcon_tf.models.normalization import serialized, with_images_on_each_repli
 from supcon_tf.models.online_classifier import OnlineClassifier
 from supcon_tf.models.projection import check_finite, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
+from supcon_tf.models.replica_share import relative_share
 from supcon_tf.models.temperature import add_log_temperature
 from supcon_tf.models.user_model import check_keras_file
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
+from supcon_tf.shapes import size_of
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -302,7 +304,7 @@ class ContrastiveModel(keras.Model):
             metric.update_state(tf.where(images > 0, figures[name], 0.0), sample_weight=images)
         if self._has_metrics:
             self.compiled_metrics.update_state(labels, projections, weights)
-        return share
+        return share * relative_share(size_of(projections, 0), self.loss)
 
     def _online_loss(self, labels: tf.Tensor, weights: Optional[tf.Tensor], embeddings: tf.Tensor) -> tf.Tensor:
         """Returns this replica's share of the online classifier's cross-entropy, 0 without a classifier."""

@@ -54,7 +54,9 @@ class Microbatches:
             raise ArgumentError("microbatch_size", size, f"must divide the batch of {batch} images")
         self._batch = batch
         self._size = size
-        self._count: Union[int, tf.Tensor] = -(-tf.shape(views)[0] // size) if batch is None else batch // size
+        # A replica without images has one microbatch without images, so that it has projections `[0, views, dim]`.
+        whole = tf.maximum(-(-tf.shape(views)[0] // size), 1) if batch is None else batch // size
+        self._count: Union[int, tf.Tensor] = whole
         self._views = self._cut(views)
         self._embed_and_project = embed_and_project
         self._seed = seed
