@@ -7,10 +7,10 @@ python := $(venv)/bin/python
 quiet := TF_CPP_MIN_LOG_LEVEL=3
 tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: help demo test test-all lint bench tpu lock clean
+.PHONY: help demo test test-all test-core lint bench tpu lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(venv)/runtime  ## train on small images of digits that come with the environment
 	$(python) app.py --mode=supcon --dataset=digits
@@ -20,6 +20,10 @@ test: $(venv)/dev  ## run the tests that take ten minutes; PYTEST_ARGS are furth
 
 test-all: $(venv)/dev  ## run the slow tests too
 	$(tests) -m "not recipes and not campaign" $(PYTEST_ARGS)
+
+test-core: $(venv)/dev  ## run the tests of losses, models, optimizers and training, and a few whole runs
+	$(tests) tests/losses tests/models tests/optimizers tests/training \
+	  tests/end_to_end/test_app.py tests/end_to_end/test_lanes.py $(PYTEST_ARGS)
 
 lint: $(venv)/dev  ## check style, types, lengths and the order of imports
 	$(python) -m ruff check .

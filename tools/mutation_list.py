@@ -87,6 +87,11 @@ MUTATIONS = (
                 "temperature_gradient = -tf.reduce_sum(rows * gradient)",
                 "temperature_gradient = tf.reduce_sum(rows * gradient)",
             ),
+            Edit(
+                "supcon_tf/losses/engine.py",
+                "of_temperature = -tf.reduce_sum(rows * gradient)",
+                "of_temperature = tf.reduce_sum(rows * gradient)",
+            ),
         ),
         ("tests/losses/test_contrastive.py", "tests/losses/test_special_cases.py", "tests/losses/test_engine.py"),
     ),
