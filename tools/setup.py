@@ -5,7 +5,7 @@
   demo     trains on small images of digits that come with the environment
   test     runs the tests that take ten minutes
 
-Run it with a Python from 3.9 to 3.13. What is there already is not made again.
+Run it with a Python from 3.9 to 3.13. It makes nothing again that is there already.
 """
 
 import argparse

@@ -80,6 +80,6 @@ def test_waiting_for_workers_that_do_not_join_ends():
             [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == -signal.SIGKILL
-    # Current TensorFlow writes notices of its own before.
+    # Current TensorFlow writes notices before.
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("app.py: ")]
     assert line.startswith("app.py: TF_CONFIG: the workers have not joined each other within 2 s")
