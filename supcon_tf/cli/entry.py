@@ -3,6 +3,8 @@
 Imports nothing but the standard library at first, so that it also answers in a Python without the packages.
 """
 
+import importlib
+import importlib.util
 import os
 import sys
 from typing import Optional, Sequence
@@ -19,11 +21,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Returns:
       The exit status, 2 if a package is missing.
     """
-    argv = sys.argv if argv is None else argv
-    try:
-        from supcon_tf.cli.main import main as run
+    return start("supcon_tf.cli.main", sys.argv if argv is None else argv)
 
-        return run(argv)
+
+def start(command: str, argv: Sequence[str]) -> int:
+    """Runs the function `main` of a module, or says which package is missing; returns the exit status."""
+    try:
+        return importlib.import_module(command).main(argv)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "supcon_tf") or _is_installed(package):
@@ -56,6 +60,4 @@ def missing_text(package: str, folder: Optional[str] = None) -> str:
 
 def _is_installed(package: str) -> bool:
     """Tells whether the package is there, so that only a part of it is missing."""
-    import importlib.util
-
     return importlib.util.find_spec(package) is not None

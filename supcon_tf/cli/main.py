@@ -1,60 +1,28 @@
-"""Runs what a command line asks for; the one place where a UserError becomes a line of text."""
+"""Runs what a command line asks for."""
 
 import logging
 import os
-import signal
 import sys
 from typing import Optional, Sequence
 
 from supcon_tf import config as config_lib
 from supcon_tf.cli import flags, surroundings
-from supcon_tf.cli.help import config_text, program, warnings
+from supcon_tf.cli.guard import guarded
+from supcon_tf.cli.help import config_text, warnings
 from supcon_tf.cli.sources import recipe_named
-from supcon_tf.errors import Interrupted, UserError, WorkersLost, printable
+from supcon_tf.errors import printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs what the command line asks for.
-
-    A UserError becomes one line, with arguments written as flags. Any other error is a bug and keeps its traceback.
+    """Runs what the command line asks for; see `supcon_tf.cli.guard` for errors and signals.
 
     Args:
       argv: the program's name and the flags; None for those of this process.
 
     Returns:
-      The exit status: 0, 2 after a UserError, or 128 plus the number of the signal that stopped the run.
+      The exit status.
     """
-    argv = sys.argv if argv is None else argv
-    with surroundings.guarded_streams():
-        try:
-            return _status(argv)
-        except BrokenPipeError:  # the reader of the output, for example `head`, has closed it
-            return 128 + signal.SIGPIPE
-
-
-def _status(argv: Sequence[str]) -> int:
-    """Runs what the command line asks for, prints the line of an expected error, and returns the exit status."""
-    try:
-        try:
-            with surroundings.stop_signals_raised():
-                run(argv)
-        except WorkersLost as lost:
-            from supcon_tf import distribute
-
-            distribute.start_again(lost, argv)
-        sys.stdout.flush()
-        return 0
-    except UserError as error:
-        print(f"{program(argv)}: {printable(error.text(config_lib.as_flag))}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"{program(argv)}: {stop}", file=sys.stderr)
-        return 128 + stop.signal
-    except KeyboardInterrupt as stop:
-        number = stop.signal if isinstance(stop, surroundings.Stopped) else signal.SIGINT
-        after_the_key = "\n" if number == signal.SIGINT else ""  # the terminal has shown ^C
-        print(f"{after_the_key}{program(argv)}: interrupted; run the same command again", file=sys.stderr)
-        return 128 + number
+    return guarded(sys.argv if argv is None else argv, run, config_lib.as_flag)
 
 
 def run(argv: Sequence[str]) -> None:

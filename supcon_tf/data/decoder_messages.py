@@ -5,7 +5,9 @@ from typing import ContextManager, List
 from supcon_tf.native_stderr import lines_taken
 
 # How the lines of libjpeg begin, for images that it decodes all the same
-WARNINGS = rb"Corrupt JPEG data|Warning: unknown JFIF|Inconsistent progression|Invalid SOS parameters"
+WARNINGS = (
+    rb"Corrupt JPEG data|Warning: unknown JFIF|Inconsistent progression|Invalid SOS parameters|Improper call to JPEG"
+)
 
 
 def libjpeg_warnings() -> ContextManager[List[str]]:

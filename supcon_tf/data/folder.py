@@ -45,7 +45,7 @@ class FolderConfig(tfds.core.BuilderConfig):
 class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """RGB images `[height, width, 3]` from a folder, with labels if it has classes. See `builder`."""
 
-    VERSION = tfds.core.Version("2.0.0")  # 2: large images are made smaller, and peaks of 16 bits are kept
+    VERSION = tfds.core.Version("3.0.0")  # 3: images of 16 bits that are dark are counted
 
     def _info(self) -> tfds.core.DatasetInfo:
         features: Dict[str, Any] = {"image": tfds.features.Image(shape=(None, None, 3))}
@@ -80,7 +80,9 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             if image.peak is not None:
                 seen = self.info.metadata["sixteen_bits"]
                 seen["images"] = seen.get("images", 0) + 1
-                seen["peak"] = max(seen.get("peak", 0), image.peak)
+                if image.peak < 1 << 15:
+                    seen["dark"] = seen.get("dark", 0) + 1
+                    seen["peak"] = max(seen.get("peak", 0), image.peak)
             if image.flawed:
                 self.info.metadata["flawed"].append(file.name)
             empty = False
@@ -169,15 +171,15 @@ def _class_counts(config: FolderConfig, skipped: Set[str]) -> str:
 
 
 def report_dark(folder: Folder) -> None:
-    """Prints one line on stderr if the images of 16 bits, all together, leave the highest bit unused."""
+    """Prints one line on stderr if most images of 16 bits leave the highest bit unused."""
     seen = folder.info.metadata["sixteen_bits"]
-    if not seen or seen["peak"] >= 1 << 15:
+    if not seen or 2 * seen.get("dark", 0) <= seen["images"]:
         return
     factor = 1 << (16 - max(seen["peak"].bit_length(), 1))
     print(
         f"Images of 16 bits in {folder.builder_config.folder} hardly use values above {seen['peak']}: "
-        f"{seen['images']} images. The upper 8 bits are kept, so they are nearly black; multiply their values by "
-        f"{factor}",
+        f"{seen['dark']} of {seen['images']} images. The upper 8 bits are kept, so they are nearly black; multiply "
+        f"their values by {factor}",
         file=sys.stderr,
     )
 

@@ -84,7 +84,7 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
     used = {file.name for files in splits.values() for file in files} | left_out
     unused = [name for name in names if name not in used and name.lower().endswith(IMAGE_SUFFIXES)]
     if unused:
-        remarks.append(_remark("images outside the folders of classes", unused))
+        remarks.append(_remark("images outside the splits and their classes", unused))
     if not splits["test"] and not splits["validation"]:
         splits["train"], splits["test"] = hold_out(splits["train"])
         if not splits["test"]:

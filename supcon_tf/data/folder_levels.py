@@ -14,7 +14,7 @@ from supcon_tf.errors import NAME_ONLY
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("validation", "validate", "valid", "val", "valset", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset", "holdout"), "test"),
+    **dict.fromkeys(("test", "testing", "testset", "holdout", "eval", "evaluation"), "test"),
 }
 # Words that a split's name may have besides, as in 'training_set' and 'seg_train'
 FILLING = ("set", "split", "data", "dataset", "images", "image", "imgs", "img", "seg", "folder")
@@ -85,7 +85,22 @@ def find_splits(folder: str, paths: Sequence[Path], *, all_classes: bool = False
             "or give {class_level} (1: all of them are classes)",
             class_level=NAME_ONLY,
         )
+    like_train = _with_the_classes_of_train(roles, paths)
+    if like_train:
+        problem = f"{_listed(like_train)} holds folders of the same names as {_listed(roles)}"
+        raise unusable(folder, f"{problem}; if it is a split, call it test or validation, otherwise move it away")
     return roles
+
+
+def _with_the_classes_of_train(roles: Dict[str, str], paths: Sequence[Path]) -> List[str]:
+    """Returns the folders beside the splits that hold just the classes of 'train', two or more."""
+    below: Dict[str, Set[str]] = collections.defaultdict(set)
+    for path in paths:
+        if len(path) > 2 and path[-1].lower().endswith(IMAGE_SUFFIXES):
+            below[path[0]].add(path[1])
+    classes = set().union(*(below[top] for top, split in roles.items() if split == "train"))
+    others = (top for top in below if top not in roles and not top.lower().startswith(NO_CLASSES))
+    return sorted(top for top in others if len(below[top]) > 1 and below[top] <= classes)
 
 
 def _classes_beside_train(roles: Dict[str, str], paths: Sequence[Path]) -> List[str]:

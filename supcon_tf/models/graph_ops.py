@@ -23,7 +23,7 @@ STATEFUL_BUT_HARMLESS = (
 STATELESS_BUT_NOT = (
     "(Cache|.*Snapshot|Register|Rewrite|ModelD|.*Service).*Dataset.*|DatasetFromGraph|DatasetToGraph.*|Debug.*|Copy|"
     "CopyHost|.*File.*|.*PyFunc.*|Reader.*|RegisterDataset.*|ImmutableConst|GenerateVocabRemapping|ShardedFile.*|.*TPU.*|"
-    "Xla.*Host.*|_.*"
+    "Xla.*Host.*|DecodeProtoV2|EncodeProto|Abort|_.*"
 )
 
 

@@ -160,7 +160,7 @@ def test_hidden_files_are_ignored_and_images_outside_the_classes_are_mentioned(t
     assert found["train"] | found["test"] == {("a/1.png", "a"), ("a/2.png", "a"), ("b/1.png", "b"), ("b/2.png", "b")}
     folder.report(builder)
     unused, passed_over, classes = capsys.readouterr().err.splitlines()
-    assert unused == "Not used, images outside the folders of classes: 1, e.g. cover.png"
+    assert unused == "Not used, images outside the splits and their classes: 1, e.g. cover.png"
     assert passed_over == "Passed over 4 hidden or system files or folders, e.g. .git"
     assert classes == "Classes, with images for training + held out: a 1 + 1, b 1 + 1"
 

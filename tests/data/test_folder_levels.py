@@ -27,7 +27,7 @@ def classes_of(found):
 
 PAIRS_OF_NAMES = [
     *[("train", "test"), ("training_set", "test_set"), ("seg_train", "seg_test"), ("Training", "Testing")],
-    *[("train-images", "test-images"), ("trainset", "testset"), ("train_data", "test_data")],
+    *[("train-images", "test-images"), ("trainset", "testset"), ("train_data", "test_data"), ("train", "eval")],
 ]
 
 
@@ -142,9 +142,18 @@ def test_a_level_that_may_not_be_the_class_is_refused_and_class_level_decides(fo
     assert classes_of(arrange(names, class_level=1)[0])["train"] == {folder.split("/")[0] for folder in folders}
 
 
+def test_a_folder_with_the_classes_of_train_is_refused_by_name():
+    folders = ("train/cat", "train/dog", "unseen/cat", "unseen/dog")
+    with pytest.raises(
+        ArgumentError, match="'unseen' holds folders of the same names as 'train'; if it is a split, call"
+    ):
+        arrange([f"{folder}/{i}.jpg" for folder in folders for i in range(3)])
+
+
 @pytest.mark.parametrize(
     ("folders", "classes"),
     [
+        (("train/cat", "train/dog", "extra/cat", "extra/dog"), {"cat", "dog"}),
         (("ford/sedan", "ford/suv", "bmw/sedan", "bmw/coupe"), {"ford", "bmw"}),
         (("cat/images", "cat/more", "dog/images"), {"cat", "dog"}),
         (("cat/indoor", "dog/indoor"), {"cat", "dog"}),

@@ -221,9 +221,15 @@ def looking_up(images):
     return images + tf.cast(tf.size(tf.io.matching_files("/etc/*")), tf.float32)
 
 
+def reading_a_descriptor(images):
+    decoded = tf.io.decode_proto(tf.constant([b""]), "a.B", ["c"], [tf.float32], descriptor_source="/etc/hostname")
+    return images + tf.cast(tf.size(decoded.sizes), tf.float32)
+
+
 @pytest.mark.parametrize(
     ("function", "operation"),
     [
+        (reading_a_descriptor, "DecodeProtoV2"),
         (python_function, "PyFunc"),
         (printing, "PrintV2"),
         (reading, "ReadFile"),
