@@ -359,6 +359,16 @@ def test_a_run_leaves_what_the_page_lists(page, finished_run):
     assert sorted(listed) == sorted(path.name for path in finished_run.iterdir() if not path.name.startswith("."))
 
 
+def test_code_with_models_imports_the_package_before_tensorflow():
+    """Only then can the package choose Keras 2 where TensorFlow would take Keras 3; see install.md."""
+    found = 0
+    for page, code in ((page, code) for page, blocks in blocks_of_python().items() for code in blocks):
+        if re.search(r"^from supcon_tf\.(models|optimizers)", code, re.MULTILINE):
+            found += 1
+            assert code.index("from supcon_tf") < code.index("import tensorflow"), page
+    assert found > 1
+
+
 def test_front_page_is_short_and_links_all_pages():
     assert len(TEXTS["README.md"].splitlines()) <= 150
     for path in PAGES[1:]:
