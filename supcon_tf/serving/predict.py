@@ -26,6 +26,7 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     """
     import tensorflow as tf
 
+    from supcon_tf.data.decoder_messages import libjpeg_warnings
     from supcon_tf.models.graph_ops import unsafe_operations
 
     if not is_utf8(saved_model):
@@ -62,7 +63,8 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     def classify(image: str) -> Tuple[str, float]:
         assert model is not None
         content = _read(image)
-        answer = answer_to(content) or answer_to(_convert(image, content))
+        with libjpeg_warnings():  # which do not name the image
+            answer = answer_to(content) or answer_to(_convert(image, content))
         if answer is None:
             raise UserError(f"{image}: is an image that the model cannot decode")
         return names[int(answer["classes"])], float(answer["probabilities"].max())

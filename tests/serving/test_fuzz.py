@@ -103,6 +103,14 @@ def test_predict_names_each_damaged_file_in_one_line(number, exported, tmp_path,
     assert "Traceback" not in printed.err
 
 
+def test_what_libjpeg_prints_without_a_name_is_not_shown(exported, tmp_path, capfd):
+    (tmp_path / "half.jpg").write_bytes(FORMATS["jpeg"][: len(FORMATS["jpeg"]) // 2])
+    capfd.readouterr()
+    assert predict_command.main(["predict", exported, str(tmp_path / "half.jpg")]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"predict: {tmp_path / 'half.jpg'}: ")
+
+
 def test_predict_refuses_a_foreign_model_that_writes_files(exported, tmp_path, capsys):
     written = str(tmp_path / "written")
 
