@@ -8,7 +8,7 @@ from tensorflow import keras
 from supcon_tf.batch import Batch, checked_distributions, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_metrics_of_classes, check_training
-from supcon_tf.models.functions_by_shape import function_by_shape
+from supcon_tf.models.functions_by_shape import build_optimizer, function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.projection import check_finite, embed, nan_without_scores
@@ -203,6 +203,11 @@ class Classifier(keras.Model):
         """
         check_metrics_of_classes([*args[2:3], kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         super().compile(*args, **kwargs)
+
+    def compile_from_config(self, config: Dict[str, Any]) -> None:
+        """Compiles a loaded model as it was saved. Keras leaves this to models with a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        build_optimizer(self)
 
     def save_spec(self, dynamic_batch: bool = True) -> Any:
         return super().save_spec(dynamic_batch) or ([tf.TensorSpec([None, *self.encoder.input_shape[1:]])], {})

@@ -9,7 +9,7 @@ from tensorflow import keras
 from supcon_tf.batch import Batch, to_batch
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_layer, check_metrics_of_projections, check_training
-from supcon_tf.models.functions_by_shape import function_by_shape
+from supcon_tf.models.functions_by_shape import build_optimizer, function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
@@ -206,8 +206,7 @@ class ContrastiveModel(keras.Model):
         arguments = keras.saving.deserialize_keras_object(config)
         connect(arguments["loss"], self.temperature, self.memory)
         self.compile(**arguments)
-        if hasattr(self.optimizer, "build"):  # those on Keras' older base class lack it
-            self.optimizer.build(self.trainable_variables)
+        build_optimizer(self)
 
     @property
     def metrics(self) -> List[keras.metrics.Metric]:

@@ -43,6 +43,24 @@ def test_a_saved_model_is_loaded_with_its_class_and_goes_on_alike(kind, trained,
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_keras_file_keeps_loss_metrics_and_the_state_of_the_optimizer(kind, tmp_path):
+    model, x = make(kind)
+    if kind == "classifier":
+        model.compile("adam", CrossEntropy(0.1), weighted_metrics=[Accuracy("own")], loss_weights=2.0)
+    model.fit(x, LABELS, batch_size=3, epochs=2, shuffle=False, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.optimizer.iterations == 4
+    histories = [
+        one.fit(x, LABELS, batch_size=3, epochs=2, shuffle=False, verbose=0).history for one in (model, loaded)
+    ]
+    assert histories[0] == histories[1]
+    states = [[*one.get_weights(), *(slot.numpy() for slot in one.optimizer.variables)] for one in (model, loaded)]
+    for here, there in zip(*states, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_model_that_was_never_called_is_exported(kind, tmp_path):
     model, x = make(kind)
     model.export(tmp_path / "served")
