@@ -15,7 +15,7 @@ from supcon_tf.models.loss_protocol import check_connected, connect, takes_distr
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
-from supcon_tf.models.online_classifier import OnlineClassifier
+from supcon_tf.models.online_classifier import OnlineAccuracy, OnlineClassifier
 from supcon_tf.models.projection import check_finite, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.replica_share import relative_share
@@ -115,7 +115,7 @@ class ContrastiveModel(keras.Model):
         self.log_temperature: Optional[tf.Variable] = None
         if learned_temperature is not None:
             self.log_temperature = add_log_temperature(self, learned_temperature)
-        self.online_accuracy = keras.metrics.SparseCategoricalAccuracy("online_accuracy")
+        self.online_accuracy = OnlineAccuracy("online_accuracy")
         self.diagnostics: Dict[str, keras.metrics.Metric] = {}
         self._build_heads()
         if microbatch_size is not None:
