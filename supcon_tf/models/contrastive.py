@@ -190,6 +190,8 @@ class ContrastiveModel(keras.Model):
         """
         if loss is None:
             raise ArgumentError("loss", None, "must be a loss of projections, for example SupConLoss()")
+        if kwargs.get("from_serialized"):  # Keras loads a SavedModel, and deserialises its loss
+            connect(loss, self.temperature, self.memory)
         check_connected(loss, self.temperature, self.memory)
         given = tf.nest.flatten([kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         self._has_metrics = any(metric is not None for metric in given)
