@@ -14,6 +14,14 @@ REGRESSION = (
     *("meanabsoluteerror", "meansquarederror", "rootmeansquarederror", "cosinesimilarity"),
 )
 
+# Keras' metrics of probabilities, by the names that `compile` takes
+PROBABILITIES = (
+    *("crossentropy", "ce", "bce", "kld", "kl_divergence", "kldivergence", "kullback_leibler_divergence", "poisson"),
+    *("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+    *("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy"),
+    *("binary_focal_crossentropy", "categorical_focal_crossentropy"),
+)
+
 
 def check_image_shape(image_shape: Any, *, channels: Optional[Sequence[int]] = None) -> None:
     """Raises ArgumentError unless a shape has a fixed height, width and number of channels.
@@ -59,11 +67,37 @@ def check_metrics_of_projections(metrics: Any) -> None:
 
 
 def check_metrics_of_classes(metrics: Any) -> None:
-    """Raises ArgumentError for Keras' metrics of regression, which would subtract class numbers from logits."""
+    """Raises ArgumentError for Keras' metrics of regression and of probabilities: the model returns logits."""
     for metric in tf.nest.flatten(metrics):
-        if (isinstance(metric, str) or _is_of_keras(metric)) and _name_of(metric).lower() in REGRESSION:
+        if not (isinstance(metric, str) or _is_of_keras(metric)):
+            continue
+        if _name_of(metric).lower() in REGRESSION:
             problem = "compares numbers, but the model returns logits of classes; Accuracy() and 'accuracy' count hits"
             raise ArgumentError("metrics", _name_of(metric), problem)
+        if isinstance(metric, keras.metrics.Metric):
+            of_probabilities = metric.get_config().get("from_logits") is False
+        else:
+            of_probabilities = _name_of(metric).lower() in PROBABILITIES
+        if of_probabilities:
+            problem = "expects probabilities, but the model returns logits of classes; give a metric with "
+            advice = "from_logits=True, such as keras.metrics.SparseCategoricalCrossentropy(from_logits=True)"
+            raise ArgumentError("metrics", _name_of(metric), f"{problem}{advice}")
+
+
+def check_loss_of_logits(losses: Any) -> None:
+    """Raises ArgumentError for those of Keras' losses that take no logits: they would train to chance.
+
+    Args:
+      losses: what `compile` takes: names, functions or objects. A loss of the user passes.
+    """
+    for loss in tf.nest.flatten(losses):
+        if isinstance(loss, str):
+            of_keras = hasattr(keras.losses, loss) or loss.lower() in (*REGRESSION, *PROBABILITIES)
+        else:
+            of_keras = _is_of_keras(loss) and type(loss).__name__ != "LossFunctionWrapper"
+        if of_keras and not (isinstance(loss, keras.losses.Loss) and loss.get_config().get("from_logits")):
+            problem = "takes no logits, which the model returns; use CrossEntropy(), or a loss of Keras with "
+            raise ArgumentError("loss", _name_of(loss), f"{problem}from_logits=True")
 
 
 def _is_of_keras(metric: Any) -> bool:

@@ -1,16 +1,17 @@
 """An encoder with a linear classifier on top."""
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import Batch, checked_distributions, class_indices, likeliest_classes, to_batch, with_weights
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
-from supcon_tf.models.arguments import check_encoder, check_metrics_of_classes, check_training
-from supcon_tf.models.functions_by_shape import function_by_shape
+from supcon_tf.models.arguments import check_encoder, check_loss_of_logits, check_metrics_of_classes, check_training
+from supcon_tf.models.functions_by_shape import build_optimizer, function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
+from supcon_tf.models.online_classifier import share_counted
 from supcon_tf.models.projection import check_finite, embed, nan_without_scores
 from supcon_tf.models.replica_share import relative_share
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
@@ -102,12 +103,15 @@ class HitAtOne(keras.metrics.Mean):
             sample_weight = tf.gather(sample_weight, predicted, batch_dims=1)
         return super().update_state(nan_without_scores(tf.cast(hits, tf.float32), y_pred), sample_weight)
 
+    def result(self) -> tf.Tensor:
+        return share_counted(self)
+
 
 @keras.saving.register_keras_serializable("supcon_tf")
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of labelled images whose class, or the likeliest class of whose distribution, has the largest logit.
 
-    It is NaN if the logits of an image are, as those of an image with NaN or Inf.
+    It is NaN without a labelled image, or if the logits of an image are, as those of an image with NaN or Inf.
 
     >>> metric = Accuracy()
     >>> _ = metric.update_state(tf.constant([1, 0, -1]), tf.constant([[0.0, 9.0], [0.0, 9.0], [0.0, 9.0]]))
@@ -121,6 +125,9 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
         if sample_weight is not None:
             weights *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
         return super().update_state(classes, y_pred, nan_without_scores(weights, y_pred))
+
+    def result(self) -> tf.Tensor:
+        return share_counted(self)
 
 
 @keras.saving.register_keras_serializable("supcon_tf")
@@ -195,14 +202,35 @@ class Classifier(keras.Model):
             self.add_loss(lambda: l2_term(self.decaying_weights, weight_decay))
         self.built = True  # all weights exist
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configures training like `keras.Model.compile`. Metrics compare labels with logits, `[batch, classes]`.
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training like `keras.Model.compile`. Loss and metrics compare labels with logits.
+
+        'accuracy' is `Accuracy`, which leaves unlabelled images out and counts by the weights of the images. Keras'
+        own metrics leave unlabelled images out in `weighted_metrics` only.
 
         Raises:
-          ArgumentError: a metric is one of regression.
+          ArgumentError: the loss expects probabilities, or a metric expects probabilities or plain numbers. Or
+            'accuracy' is asked for where an image may have several classes.
         """
-        check_metrics_of_classes([*args[2:3], kwargs.get("metrics"), kwargs.get("weighted_metrics")])
-        super().compile(*args, **kwargs)
+        check_loss_of_logits(loss)
+        check_metrics_of_classes([metrics, weighted_metrics])
+        several = self.linear.units == 1 or isinstance(loss, SigmoidCrossEntropy)
+        with self.distribute_strategy.scope():
+            metrics, weighted_metrics = _with_accuracy(metrics, weighted_metrics, several)
+        super().compile(optimizer, loss, metrics, loss_weights, weighted_metrics, **kwargs)
+
+    def compile_from_config(self, config: Dict[str, Any]) -> None:
+        """Compiles a loaded model as it was saved. Keras leaves this to models with a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        build_optimizer(self)
 
     def save_spec(self, dynamic_batch: bool = True) -> Any:
         return super().save_spec(dynamic_batch) or ([tf.TensorSpec([None, *self.encoder.input_shape[1:]])], {})
@@ -299,6 +327,32 @@ def _check_by_class(labels: tf.Tensor, logits: tf.Tensor) -> None:
     if not labels.shape.is_compatible_with(logits.shape):
         problem = f"must be [batch, classes] like the logits of shape {logits.shape}, not of shape {labels.shape}"
         raise ArgumentError("labels", NAME_ONLY, problem)
+
+
+def _with_accuracy(metrics: Any, weighted_metrics: Any, several: bool) -> Tuple[List[Any], List[Any]]:
+    """Returns both lists with `Accuracy` for the name 'accuracy', and among those that get weights.
+
+    Unlabelled images have the weight 0. Metrics without weights count them.
+
+    Args:
+      metrics, weighted_metrics: as `compile` takes them.
+      several: whether an image may have several classes, or no class.
+    """
+    plain: List[Any] = []
+    weighted: List[Any] = []
+    named: Set[str] = set()
+    without = len(tf.nest.flatten(metrics))
+    for position, metric in enumerate(tf.nest.flatten([metrics, weighted_metrics])):
+        if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
+            if several:
+                problem = "needs one class for each image; HitAtOne() takes several, and "
+                raise ArgumentError("metrics", metric, f"{problem}keras.metrics.BinaryAccuracy(threshold=0) takes one")
+            if metric in named:
+                continue
+            named.add(metric)
+            metric = Accuracy(metric)
+        (weighted if position >= without or isinstance(metric, Accuracy) else plain).append(metric)
+    return plain, weighted
 
 
 def _for_keras(batch: Batch) -> Tuple[tf.Tensor, tf.Tensor, Optional[tf.Tensor]]:

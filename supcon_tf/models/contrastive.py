@@ -9,13 +9,13 @@ from tensorflow import keras
 from supcon_tf.batch import Batch, to_batch
 from supcon_tf.errors import NAME_ONLY, ArgumentError, check_number, check_whole
 from supcon_tf.models.arguments import check_encoder, check_layer, check_metrics_of_projections, check_training
-from supcon_tf.models.functions_by_shape import function_by_shape
+from supcon_tf.models.functions_by_shape import build_optimizer, function_by_shape
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.loss_protocol import check_connected, connect, takes_distributions, watch, watched_figures
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
-from supcon_tf.models.online_classifier import OnlineClassifier
+from supcon_tf.models.online_classifier import OnlineAccuracy, OnlineClassifier
 from supcon_tf.models.projection import check_finite, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.replica_share import relative_share
@@ -115,7 +115,7 @@ class ContrastiveModel(keras.Model):
         self.log_temperature: Optional[tf.Variable] = None
         if learned_temperature is not None:
             self.log_temperature = add_log_temperature(self, learned_temperature)
-        self.online_accuracy = keras.metrics.SparseCategoricalAccuracy("online_accuracy")
+        self.online_accuracy = OnlineAccuracy("online_accuracy")
         self.diagnostics: Dict[str, keras.metrics.Metric] = {}
         self._build_heads()
         if microbatch_size is not None:
@@ -190,6 +190,8 @@ class ContrastiveModel(keras.Model):
         """
         if loss is None:
             raise ArgumentError("loss", None, "must be a loss of projections, for example SupConLoss()")
+        if kwargs.get("from_serialized"):  # Keras loads a SavedModel, and deserialises its loss
+            connect(loss, self.temperature, self.memory)
         check_connected(loss, self.temperature, self.memory)
         given = tf.nest.flatten([kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         self._has_metrics = any(metric is not None for metric in given)
@@ -206,8 +208,7 @@ class ContrastiveModel(keras.Model):
         arguments = keras.saving.deserialize_keras_object(config)
         connect(arguments["loss"], self.temperature, self.memory)
         self.compile(**arguments)
-        if hasattr(self.optimizer, "build"):  # those on Keras' older base class lack it
-            self.optimizer.build(self.trainable_variables)
+        build_optimizer(self)
 
     @property
     def metrics(self) -> List[keras.metrics.Metric]:

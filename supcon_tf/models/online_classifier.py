@@ -10,6 +10,18 @@ from supcon_tf.distribute import gather
 from supcon_tf.models.projection import nan_without_scores
 
 
+class OnlineAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Share of labelled images whose class has the largest logit; NaN without a labelled image."""
+
+    def result(self) -> tf.Tensor:
+        return share_counted(self)
+
+
+def share_counted(metric: keras.metrics.Mean) -> tf.Tensor:
+    """Returns a metric's mean, NaN where nothing was counted; Keras' own is 0 then, the share of a bad classifier."""
+    return metric.total / metric.count
+
+
 class OnlineClassifier(keras.layers.Dense):
     """Maps embeddings `[batch, views, dim]` to logits `[batch, views, classes]`, behind a stop-gradient.
 

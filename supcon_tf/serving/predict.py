@@ -27,7 +27,6 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     import tensorflow as tf
 
     from supcon_tf.data.decoder_messages import libjpeg_warnings
-    from supcon_tf.models.graph_ops import unsafe_operations
 
     if not is_utf8(saved_model):
         raise UserError(f"{saved_model}: the path is not UTF-8, which TensorFlow needs; rename it")
@@ -36,13 +35,8 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
     classes = os.path.join(saved_model, "assets", "classes.txt")
     if not tf.io.gfile.exists(classes):
         raise UserError(f"{saved_model}: was trained without classes and returns only embeddings")
-    operations = [] if trust_model else unsafe_operations(saved_model)
-    if operations:
-        problem = (
-            f"contains {', '.join(operations)}, which can touch files, the network or other programs; if you trust its "
-            "source, add {trust_model}"
-        )
-        raise ArgumentError("saved_model", saved_model, problem, trust_model=True)
+    if not trust_model:
+        _check_operations(saved_model)
     names = _read(classes).decode(errors="replace").splitlines()
     try:
         # The signatures live no longer than the model.
@@ -70,6 +64,19 @@ def load_classifier(saved_model: str, *, trust_model: bool = False) -> Callable[
         return names[int(answer["classes"])], float(answer["probabilities"].max())
 
     return classify
+
+
+def _check_operations(saved_model: str) -> None:
+    """Raises ArgumentError if a model could do more than compute."""
+    from supcon_tf.models.graph_ops import unsafe_operations
+
+    operations = unsafe_operations(saved_model)
+    if operations:
+        problem = (
+            f"contains {', '.join(operations)}, which can touch files, the network or other programs; if you trust its "
+            "source, add {trust_model}"
+        )
+        raise ArgumentError("saved_model", saved_model, problem, trust_model=True)
 
 
 def _convert(image: str, content: bytes) -> bytes:

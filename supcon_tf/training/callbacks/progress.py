@@ -1,5 +1,6 @@
 """Shows on the screen how far a stage is."""
 
+import math
 import sys
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -80,5 +81,8 @@ class Progress(StepCallback):
 
     def _text(self, logs: Dict[str, Any]) -> str:
         epoch = min(self._steps.epoch_of(self.step) + 1, self._steps.epochs)
-        figures = [f"{words} {float(logs[name]):.3f}" for name, words in self._shown.items() if name in logs]
+        values = {name: float(logs[name]) for name in self._shown if name in logs}
+        # An accuracy is NaN before the first labelled image. A loss that is NaN is shown: it explains the end.
+        known = {name: value for name, value in values.items() if name == "loss" or not math.isnan(value)}
+        figures = [f"{self._shown[name]} {value:.3f}" for name, value in known.items()]
         return ", ".join([f"epoch {epoch}/{self._steps.epochs}", *figures])
