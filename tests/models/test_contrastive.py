@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -517,6 +519,29 @@ def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
     symbolic = keras.Input([4])
     with pytest.raises(ArgumentError, match="a symbolic Keras tensor has no loss"):
         SupConLoss()(keras.Input([], dtype=tf.int32), symbolic)
+
+
+@pytest.mark.parametrize("labels, is_warned_of", [(np.arange(12), True), (np.arange(12) % 11, False)])
+def test_a_batch_without_positives_is_warned_of_once(labels, is_warned_of):
+    images = make_batch()[0][:, 0]
+    model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)))
+    model.compile("sgd", SupConLoss())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            model.fit(images, labels, verbose=0)
+    assert sum("no anchor of the first batch has a positive" in str(one.message) for one in caught) == is_warned_of
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (4, 1, 8)])
+def test_the_loss_without_labels_refuses_one_view(shape):
+    with pytest.raises(ArgumentError, match="y_pred: needs two views of each image"):
+        NTXentLoss()(tf.zeros([4]), tf.ones(shape))
+    model = make_model()
+    model.compile("sgd", NTXentLoss())
+    views, labels = make_batch()
+    with pytest.raises(ArgumentError, match="needs two views of each image"):
+        model.fit(views[:, 0], labels, verbose=0)
 
 
 def test_a_queue_follows_an_encoder_that_is_frozen_later():
