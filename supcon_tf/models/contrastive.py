@@ -276,6 +276,15 @@ class ContrastiveModel(keras.Model):
         self._online_loss(labels, weights, embeddings)
         return self.get_metrics_result()
 
+    @tf.autograph.experimental.do_not_convert
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Returns the projections of views `[batch, views, height, width, channels]`."""
+        views = data[0] if isinstance(data, tuple) else data
+        if isinstance(views, tf.Tensor) and views.shape.rank == 4:
+            problem = "must be views [batch, views, height, width, channels]; images[:, None] has one view of each, "
+            raise ArgumentError("x", NAME_ONLY, f"{problem}and model.embed(images) returns embeddings")
+        return super().predict_step(data)
+
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         return function_by_shape(self, "train_function", super().make_train_function, force)
 

@@ -503,6 +503,13 @@ def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
         ContrastiveModel(Subclassed(name="subclassed"), ProjectionHead((8, 4)))
     with pytest.raises(ArgumentError, match="encoder='subclassed': is a subclassed model.*give keras.Model"):
         Classifier(Subclassed(name="subclassed"), 3, freeze_encoder=False)
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    with pytest.raises(ArgumentError, match="has no shapes yet; let keras.Sequential begin with keras.Input"):
+        ContrastiveModel(keras.Sequential(layers), ProjectionHead((8, 4)))
+    with pytest.raises(ArgumentError, match=r"returns \(None, 6, 6, 4\).*end it with .*GlobalAveragePooling2D"):
+        Classifier(keras.Sequential([keras.Input(SHAPE), layers[0]]), 3, freeze_encoder=False)
+    with pytest.raises(ArgumentError, match=r"x: must be views \[batch, views, height, width, channels\]"):
+        model.predict(views[:, 0], verbose=0)
     with pytest.raises(ArgumentError, match="saved to .keras files only"):
         model.save(tmp_path / "folder")
     without = ContrastiveModel(model.encoder, ProjectionHead((8, 4)))
