@@ -255,7 +255,7 @@ class ContrastiveModel(keras.Model):
         if self.queue is not None:
             self.queue.follow()
             self.queue.push(self._momentum_projections(self.queue, views), labels)
-        return with_range(self.get_metrics_result(), views, self.encoder)
+        return with_range(self.get_metrics_result(), views, self)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; with one view of each image, only the online accuracy.

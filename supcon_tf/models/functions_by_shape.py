@@ -36,7 +36,8 @@ def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], f
         if shapes not in functions:
             functions[shapes] = make(force=True)
             setattr(model, name, run)  # `make` has put its function there
-        figures = image_range.warn_once(model, functions[shapes](iterator))
+        with image_range.figure_is_read(model):
+            figures = image_range.warn_once(model, functions[shapes](iterator))
         if name == "train_function":
             _warn_without_positives(model, figures)
         return figures

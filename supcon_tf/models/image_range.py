@@ -4,8 +4,9 @@ The step looks at the first images of a batch, so that arrays, data sets, sequen
 none is read twice.
 """
 
+import contextlib
 import warnings
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ ADVICE = {
 
 
 @tf.autograph.experimental.do_not_convert
-def with_range(figures: Dict[str, Any], views: tf.Tensor, encoder: keras.Model) -> Dict[str, Any]:
+def with_range(figures: Dict[str, Any], views: tf.Tensor, model: keras.Model) -> Dict[str, Any]:
     """Adds to a step's figures whether the images are fractions but the encoder expects numbers from 0 to 255.
 
     The new figure is a tuple: a number of replicas for each text of `ADVICE`, that of replicas whose images are not
@@ -33,15 +34,27 @@ def with_range(figures: Dict[str, Any], views: tf.Tensor, encoder: keras.Model) 
     Args:
       figures: what the step returns.
       views: `[batch, ...]`.
-      encoder: expects numbers from 0 to 255 if a layer of it scales them down.
+      model: its encoder expects numbers from 0 to 255 if a layer of it scales them down. A step that the user calls
+        directly has no figure either.
     """
-    if not views.dtype.is_floating or not _divides(encoder):
+    is_read = getattr(model, "_range_is_read", False)
+    if not is_read or not views.dtype.is_floating or not _divides(model.encoder):
         return figures
     first = tf.cast(views[:LOOKED_AT], tf.float32)
     low, high = tf.reduce_min(first), tf.reduce_max(first)
     found = [(low >= 0) & (high > 0) & (high <= 1), (low < 0) & (low >= -LARGEST) & (high <= LARGEST)]
     found += [(low != 0) | (high != 0), True]
     return {**figures, FIGURE: tuple(tf.cast(one, tf.float32) for one in found)}
+
+
+@contextlib.contextmanager
+def figure_is_read(model: keras.Model) -> Iterator[None]:
+    """Lets the steps of a model return the figure inside the block."""
+    model._range_is_read = True
+    try:
+        yield
+    finally:
+        model._range_is_read = False
 
 
 def restart(model: keras.Model) -> None:

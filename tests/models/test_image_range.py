@@ -130,3 +130,10 @@ def test_other_layers_that_scale_are_known(scaling, is_warned_of):
     model = Classifier(encoder, 3, freeze_encoder=True)
     model.compile("sgd", CrossEntropy())
     assert len(warned(model, *data_for("classifier", 0, 1))) == is_warned_of
+
+
+@pytest.mark.parametrize("kind", ["classifier", "contrastive"])
+def test_a_step_that_the_user_calls_returns_metrics_only(kind):
+    model, data = make(kind), data_for(kind)
+    model.fit(*data, verbose=0)
+    assert set(model.train_step(tuple(map(tf.constant, data)))) == {metric.name for metric in model.metrics}
