@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.batch import UNLABELLED, class_indices
-from supcon_tf.errors import ArgumentError, check_flags
+from supcon_tf.errors import NAME_ONLY, ArgumentError, check_flags
 from supcon_tf.keras_version import DEFAULT_REDUCTION
 from supcon_tf.losses.diagnostics import label_diagnostics
 from supcon_tf.losses.functional import check_options, supervised_contrastive_loss
@@ -152,6 +152,19 @@ class NTXentLoss(SupConLoss):
         if "positives_cap" in arguments:
             raise TypeError("NTXentLoss has no argument positives_cap")
         super().__init__(temperature, name=name, **arguments)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Returns the loss of each image, `[batch]` float32, the mean over its anchors; see `SupConLoss.call`.
+
+        Raises:
+          ArgumentError: there is one view of each image, so that no anchor has a positive.
+        """
+        check_concrete(y_pred)
+        shape = tf.convert_to_tensor(y_pred).shape
+        if shape.rank == 2 or (shape.rank == 3 and shape[1] == 1):
+            problem = f"needs two views of each image, [batch, views, dim], not one: {shape} leaves no positives"
+            raise ArgumentError("y_pred", NAME_ONLY, problem)
+        return super().call(y_true, y_pred)
 
     def image_labels(self, y_true: tf.Tensor, batch: Size) -> tf.Tensor:
         """Returns −1 for every image: all are unlabelled."""

@@ -42,14 +42,20 @@ def check_image_shape(image_shape: Any, *, channels: Optional[Sequence[int]] = N
 
 
 def check_encoder(encoder: Any) -> None:
-    """Raises ArgumentError unless an encoder is a Keras model whose images and embeddings have known shapes."""
+    """Raises ArgumentError unless an encoder is a Keras model that maps images to vectors of a known dimension."""
     check_layer("encoder", encoder)
     try:
-        encoder.input_shape, encoder.output_shape  # noqa: B018
+        made = (encoder.input_shape, encoder.output_shape)[1]
     except AttributeError:
+        if isinstance(encoder, keras.Sequential):
+            problem = "has no shapes yet; let keras.Sequential begin with keras.Input(image_shape)"
+            raise ArgumentError("encoder", encoder.name, problem) from None
         problem = "is a subclassed model, whose shapes Keras does not know; "
         advice = "give keras.Model(images, model(images)) with images = keras.Input(image_shape)"
         raise ArgumentError("encoder", encoder.name, f"{problem}{advice}") from None
+    if not isinstance(made, tuple) or len(made) != 2 or made[-1] is None:
+        problem = f"returns {made}, but must return vectors [batch, dim]"
+        raise ArgumentError("encoder", encoder.name, f"{problem}; end it with keras.layers.GlobalAveragePooling2D()")
 
 
 def check_layer(argument: str, layer: Any) -> None:

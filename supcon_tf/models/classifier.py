@@ -275,7 +275,7 @@ class Classifier(keras.Model):
         batch = self.batch_of(data)
         if not self.freeze_encoder:
             batch["views"] = with_images_on_each_replica(batch["views"], self.encoder)
-        return with_range(super().train_step(_for_keras(batch)), batch["views"], self.encoder)
+        return with_range(super().train_step(_for_keras(batch)), batch["views"], self)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; `data` is as for `train_step`."""

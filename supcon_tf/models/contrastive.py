@@ -255,7 +255,7 @@ class ContrastiveModel(keras.Model):
         if self.queue is not None:
             self.queue.follow()
             self.queue.push(self._momentum_projections(self.queue, views), labels)
-        return with_range(self.get_metrics_result(), views, self.encoder)
+        return with_range(self.get_metrics_result(), views, self)
 
     def test_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Returns the metrics of a batch; with one view of each image, only the online accuracy.
@@ -275,6 +275,15 @@ class ContrastiveModel(keras.Model):
         self._contrastive_loss(labels, weights, projections)
         self._online_loss(labels, weights, embeddings)
         return self.get_metrics_result()
+
+    @tf.autograph.experimental.do_not_convert
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Returns the projections of views `[batch, views, height, width, channels]`."""
+        views = data[0] if isinstance(data, tuple) else data
+        if isinstance(views, tf.Tensor) and views.shape.rank == 4:
+            problem = "must be views [batch, views, height, width, channels]; images[:, None] has one view of each, "
+            raise ArgumentError("x", NAME_ONLY, f"{problem}and model.embed(images) returns embeddings")
+        return super().predict_step(data)
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         return function_by_shape(self, "train_function", super().make_train_function, force)

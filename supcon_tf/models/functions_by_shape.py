@@ -1,5 +1,6 @@
 """Keeps one graph of a step for each shape of the data."""
 
+import warnings
 from typing import Any, Callable, Dict, Tuple
 
 import tensorflow as tf
@@ -35,10 +36,24 @@ def function_by_shape(model: keras.Model, name: str, make: Callable[..., Any], f
         if shapes not in functions:
             functions[shapes] = make(force=True)
             setattr(model, name, run)  # `make` has put its function there
-        return image_range.warn_once(model, functions[shapes](iterator))
+        with image_range.figure_is_read(model):
+            figures = image_range.warn_once(model, functions[shapes](iterator))
+        if name == "train_function":
+            _warn_without_positives(model, figures)
+        return figures
 
     setattr(model, name, run)
     return run
+
+
+def _warn_without_positives(model: keras.Model, figures: Any) -> None:
+    """Warns after a model's first step, once, if its loss has found no positive: then it is 0 and trains nothing."""
+    if getattr(model, "_has_looked_for_positives", False) or not isinstance(figures, dict):
+        return
+    model._has_looked_for_positives = True
+    if "anchors_with_positives" in figures and float(figures["anchors_with_positives"]) == 0:
+        problem = "no anchor of the first batch has a positive, so that the loss is 0"
+        warnings.warn(f"{problem}: give two views of each image, or several images of a class", stacklevel=3)
 
 
 def build_optimizer(model: keras.Model) -> None:

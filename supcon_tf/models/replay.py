@@ -116,7 +116,7 @@ def check_replayable(
       microbatch_size: as the user gave it.
 
     Raises:
-      ArgumentError: a layer draws random numbers by itself, or adds a loss of its activations.
+      ArgumentError: a layer draws random numbers by itself, changes a state, or adds a loss of its activations.
     """
     parts = parts_of(layers)
     adding = [part for part in parts if getattr(part, "activity_regularizer", None) is not None]
@@ -131,7 +131,9 @@ def check_replayable(
             embed_and_project(views)
         adding.extend(part for part in parts if part._eager_losses)
 
-    definition = tf.function(trace, autograph=False).get_concrete_function(views).graph.as_graph_def()
+    graph = tf.function(trace, autograph=False).get_concrete_function(views).graph
+    _refuse_state(graph, parts, microbatch_size)
+    definition = graph.as_graph_def()
     nodes = itertools.chain(definition.node, *(function.node_def for function in definition.library.function))
     random = [node.name for node in nodes if node.op in RANDOM_OPERATIONS]
     _refuse_losses(adding, microbatch_size)
@@ -151,6 +153,25 @@ def _refuse_losses(adding: Sequence[keras.layers.Layer], microbatch_size: int) -
     if adding:
         problem = f"layer '{adding[0].name}' adds a loss of its activations, which microbatches do not support"
         raise ArgumentError("microbatch_size", microbatch_size, problem)
+
+
+def _refuse_state(graph: Any, parts: Sequence[keras.layers.Layer], microbatch_size: int) -> None:
+    """Refuses a layer that changes its own state in a call, except averages: the second pass would find another state.
+
+    Args:
+      graph: a forward pass in training. Assignments inside its conditions and loops are not found.
+      parts: all layers.
+      microbatch_size: as the user gave it.
+    """
+    handles = [op.inputs[0] for op in graph.get_operations() if op.type.startswith("Assign") and op.inputs]
+    changed = {id(handle) for handle in handles}
+    outside = {id(given) for given, inside in graph.captures if id(inside) in changed}
+    for weight in itertools.chain.from_iterable(part.non_trainable_weights for part in parts):
+        is_average = weight.synchronization == tf.VariableSynchronization.ON_READ
+        copies = getattr(weight, "values", (weight,))  # one for each replica
+        if not is_average and any(id(copy.handle) in outside for copy in copies):
+            problem = f"a layer changes its variable '{weight.name}' in a call, so that the second pass would differ"
+            raise ArgumentError("microbatch_size", microbatch_size, f"{problem}; use no microbatches")
 
 
 def _is_known(layer: keras.layers.Layer) -> bool:

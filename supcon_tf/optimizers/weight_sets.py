@@ -35,7 +35,7 @@ def positions(
     weights: Sequence[tf.Variable],
     counted: Optional[Sequence[Any]] = None,
 ) -> FrozenSet[int]:
-    """Returns the positions in `weights` of the chosen ones. Ignores a variable that is not in `weights`.
+    """Returns the positions in `weights` of the chosen ones.
 
     >>> weights = [tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="bias")]
     >>> sorted(positions("undecayed", [weights[0], "bias"], weights))
@@ -48,7 +48,7 @@ def positions(
       counted: shapes of the weights that the positions count; None for those of `weights`.
 
     Raises:
-      ArgumentError: no weight has that name or position, or the positions count weights of other shapes.
+      ArgumentError: a choice is none of the weights, or the positions count weights of other shapes.
     """
     if counted is not None and any(isinstance(choice, int) for choice in chosen):
         _check_shapes(argument, chosen, counted, shapes_of(weights))
@@ -61,10 +61,10 @@ def positions(
             names = (choice, f"{choice}:0")
             matching = [position for position, weight in enumerate(weights) if weight.name in names]
         else:
-            found.extend([by_id[id(choice)]] if id(choice) in by_id else [])
-            continue
+            matching = [by_id[id(choice)]] if id(choice) in by_id else []
         if not matching:
-            raise ArgumentError(argument, choice, f"is none of the {len(weights)} weights that are trained")
+            name = choice if isinstance(choice, (str, int)) else choice.name
+            raise ArgumentError(argument, name, f"is none of the {len(weights)} weights that are trained")
         found.extend(matching)
     return frozenset(found)
 

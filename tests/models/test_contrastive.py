@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -501,6 +503,13 @@ def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
         ContrastiveModel(Subclassed(name="subclassed"), ProjectionHead((8, 4)))
     with pytest.raises(ArgumentError, match="encoder='subclassed': is a subclassed model.*give keras.Model"):
         Classifier(Subclassed(name="subclassed"), 3, freeze_encoder=False)
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    with pytest.raises(ArgumentError, match="has no shapes yet; let keras.Sequential begin with keras.Input"):
+        ContrastiveModel(keras.Sequential(layers), ProjectionHead((8, 4)))
+    with pytest.raises(ArgumentError, match=r"returns \(None, 6, 6, 4\).*end it with .*GlobalAveragePooling2D"):
+        Classifier(keras.Sequential([keras.Input(SHAPE), layers[0]]), 3, freeze_encoder=False)
+    with pytest.raises(ArgumentError, match=r"x: must be views \[batch, views, height, width, channels\]"):
+        model.predict(views[:, 0], verbose=0)
     with pytest.raises(ArgumentError, match="saved to .keras files only"):
         model.save(tmp_path / "folder")
     without = ContrastiveModel(model.encoder, ProjectionHead((8, 4)))
@@ -517,6 +526,29 @@ def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
     symbolic = keras.Input([4])
     with pytest.raises(ArgumentError, match="a symbolic Keras tensor has no loss"):
         SupConLoss()(keras.Input([], dtype=tf.int32), symbolic)
+
+
+@pytest.mark.parametrize("labels, is_warned_of", [(np.arange(12), True), (np.arange(12) % 11, False)])
+def test_a_batch_without_positives_is_warned_of_once(labels, is_warned_of):
+    images = make_batch()[0][:, 0]
+    model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)))
+    model.compile("sgd", SupConLoss())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            model.fit(images, labels, verbose=0)
+    assert sum("no anchor of the first batch has a positive" in str(one.message) for one in caught) == is_warned_of
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (4, 1, 8)])
+def test_the_loss_without_labels_refuses_one_view(shape):
+    with pytest.raises(ArgumentError, match="y_pred: needs two views of each image"):
+        NTXentLoss()(tf.zeros([4]), tf.ones(shape))
+    model = make_model()
+    model.compile("sgd", NTXentLoss())
+    views, labels = make_batch()
+    with pytest.raises(ArgumentError, match="needs two views of each image"):
+        model.fit(views[:, 0], labels, verbose=0)
 
 
 def test_a_queue_follows_an_encoder_that_is_frozen_later():

@@ -9,6 +9,7 @@ from tensorflow import keras
 
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import Classifier, ContrastiveModel, CrossEntropy, ProjectionHead
+from supcon_tf.models.applications import FamilyScaling
 from tests.models.tiny import tiny_encoder
 
 SHAPE, BATCH, IMAGES = (8, 8, 3), 6, 12
@@ -107,3 +108,32 @@ def test_integers_and_encoders_that_do_not_scale_are_not_warned_of():
     model = Classifier(plain, 3, freeze_encoder=True)
     model.compile("sgd", CrossEntropy())
     assert warned(model, views, labels) == []
+
+
+def test_black_images_do_not_decide():
+    views, labels = data_for("classifier", 0, 1)
+    views[:BATCH] = 0
+    assert len(warned(make("classifier"), views, labels, batch_size=BATCH, shuffle=False)) == 1
+
+
+@pytest.mark.parametrize(
+    "scaling, is_warned_of",
+    [
+        (FamilyScaling("mobilenet_v2"), True),
+        (keras.layers.Normalization(mean=[127.0] * 3, variance=[3600.0] * 3), True),
+        (keras.layers.Normalization(mean=[0.5] * 3, variance=[0.1] * 3), False),
+    ],
+)
+def test_other_layers_that_scale_are_known(scaling, is_warned_of):
+    images = keras.Input(SHAPE)
+    encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D()(scaling(images)))
+    model = Classifier(encoder, 3, freeze_encoder=True)
+    model.compile("sgd", CrossEntropy())
+    assert len(warned(model, *data_for("classifier", 0, 1))) == is_warned_of
+
+
+@pytest.mark.parametrize("kind", ["classifier", "contrastive"])
+def test_a_step_that_the_user_calls_returns_metrics_only(kind):
+    model, data = make(kind), data_for(kind)
+    model.fit(*data, verbose=0)
+    assert set(model.train_step(tuple(map(tf.constant, data)))) == {metric.name for metric in model.metrics}

@@ -233,7 +233,17 @@ class OwnPenalty(keras.layers.Layer):
         return x
 
 
+class OwnCounter(keras.layers.Layer):
+    def build(self, shape):
+        self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        return x * tf.random.stateless_uniform(tf.shape(x), tf.stack([1, tf.cast(self.calls, tf.int32)]))
+
+
 LAST_LAYERS = {
+    "a counter": (OwnCounter(name="mine"), "changes its variable '.*calls:0' in a call"),
     "of the user": (OwnDropout(), "draws random numbers that cannot be drawn again"),
     "a function": (
         keras.layers.Lambda(lambda x: x + tf.random.normal(tf.shape(x))),

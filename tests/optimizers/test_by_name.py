@@ -164,11 +164,14 @@ def test_lamb_follows_its_equations_in_float64():
 
 
 @pytest.mark.parametrize("name", DECAYING)
-def test_a_name_or_position_that_no_weight_has_is_rejected(name):
+def test_a_choice_that_is_none_of_the_weights_is_rejected(name):
     make = {"lars": LARS, "adamw": AdamW, "lamb": LAMB}[name]
     for choice in ("kernal", 3):
         with pytest.raises(ArgumentError, match=f"exclude_from_weight_decay={choice!r}: is none of the 1 weights"):
             make(exclude_from_weight_decay=[choice]).build([tf.Variable(1.0, name="kernel")])
+    with pytest.raises(ArgumentError, match="exclude_from_weight_decay='kernel:0': is none of the 1 weights"):
+        other = tf.Variable(1.0, name="kernel")
+        make(exclude_from_weight_decay=[other]).build([tf.Variable(1.0, name="kernel")])
     make(exclude_from_weight_decay=["kernel"]).build([tf.Variable(1.0, name="kernel")])
 
 
