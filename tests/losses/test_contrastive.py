@@ -286,7 +286,9 @@ def test_the_losses_import_nothing_but_tensorflow():
     assert found == []
 
 
-@pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"run_eagerly": True}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str
+)
 @pytest.mark.parametrize(
     "policy", ["float32", *(pytest.param(f"mixed_{name}", marks=pytest.mark.slow) for name in ("float16", "bfloat16"))]
 )

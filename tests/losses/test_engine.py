@@ -71,7 +71,14 @@ def tensors(projections, labels, weights, temperature):
     )
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=named)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(variant, marks=[pytest.mark.slow] if variant.summation == "in" and variant.positives_cap else [])
+        for variant in VARIANTS
+    ],
+    ids=named,
+)
 @hypothesis.settings(max_examples=12, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 10_000),

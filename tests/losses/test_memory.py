@@ -105,7 +105,11 @@ def assert_equal(found, expected, error=1e-5, name=""):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=error * largest, err_msg=name)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
+@pytest.mark.parametrize(
+    "variant",
+    [variant if variant in FEW else pytest.param(variant, marks=pytest.mark.slow) for variant in VARIANTS],
+    ids="-".join,
+)
 @hypothesis.settings(max_examples=12, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 10_000),
