@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from supcon_tf.config import RECORD_VERSION, ModelOptions, as_flag
 from supcon_tf.errors import ArgumentError
-from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import Classifier, ContrastiveModel, CrossEntropy, ProjectionHead, build_encoder
 from supcon_tf.training import warm_start
 from supcon_tf.training.checkpoints import Checkpoints
 
@@ -32,7 +32,8 @@ def write_run(path, *, mode="supcon", total_steps=STEPS, further=None, **models)
     }
     (path / "config.json").write_text(json.dumps({"mode": mode, **SMALL, **found}))
     for stage, model in models.items():
-        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+        loss = CrossEntropy() if isinstance(model, Classifier) else "mse"
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
         model.optimizer.iterations.assign(STEPS[stage])
         Checkpoints(model, str(path / "checkpoints" / stage)).save()
     return str(path)
