@@ -363,6 +363,12 @@ def test_setup_without_make_does_what_make_does(checkout):
     assert "-r requirements-dev.txt" in log(checkout) and "-m pytest" in log(checkout)
 
 
+def test_setup_and_make_give_pytest_the_same_options():
+    (made,) = re.findall(r"^tests := .* -m pytest (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (listed,) = re.findall(r"^TESTS = \((.*)\)$", (ROOT / "tools" / "setup.py").read_text(), re.MULTILINE)
+    assert ["-m", "pytest", *made.split()] == re.findall(r'"([^"]*)"', listed)
+
+
 def test_environment_that_is_a_link_is_left_alone(checkout, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (checkout / ".venv").symlink_to(tmp_path / "elsewhere")
