@@ -7,7 +7,7 @@ python := $(venv)/bin/python
 quiet := TF_CPP_MIN_LOG_LEVEL=3
 tests := $(quiet) $(python) -m pytest -n logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: help demo test test-all test-core lint bench tpu lock clean
+.PHONY: help demo test test-all test-slow test-core lint bench tpu lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: $(venv)/dev  ## run the tests that take ten minutes; PYTEST_ARGS are furth
 
 test-all: $(venv)/dev  ## run the slow tests too
 	$(tests) -m "not recipes and not campaign" $(PYTEST_ARGS)
+
+test-slow: $(venv)/dev  ## run the slow tests only
+	$(tests) -m "slow and not recipes and not campaign" -rs $(PYTEST_ARGS)
 
 test-core: $(venv)/dev  ## run the tests of losses, models, optimizers and training, and a few whole runs
 	$(tests) --ignore=tests/losses/test_memory.py --ignore=tests/losses/test_numerics.py \
