@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import supcon_tf
+from supcon_tf.cli import entry
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -95,7 +96,7 @@ def test_requirements_for_development_contradict_no_others(python):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names is new in Python 3.10")
-def test_every_imported_package_is_required():
+def test_every_imported_package_is_required_and_known_where_the_program_starts():
     package_of = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
     imported = set()
     for path in [ROOT / "app.py", ROOT / "flags.py", *(ROOT / "supcon_tf").rglob("*.py")]:
@@ -104,7 +105,9 @@ def test_every_imported_package_is_required():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
-    packages = {package_of.get(name, name) for name in imported - set(sys.stdlib_module_names)}
+    imported -= set(sys.stdlib_module_names)
+    assert imported - {"supcon_tf", "flags", "tensorflow_addons"} == set(entry.REQUIRED)  # TFA can be missing
+    packages = {package_of.get(name, name) for name in imported}
     required = {name.replace("-", "_") for name in pins("requirements.txt", "3.11", LINUX)}
     assert {name.replace("-", "_") for name in packages} - required == {"supcon_tf"}
 

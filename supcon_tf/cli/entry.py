@@ -10,6 +10,12 @@ import sys
 from typing import Optional, Sequence
 
 TENSORFLOW = ("tensorflow", "tf_keras", "keras")
+# The packages that this one imports; any other is one that a data set of TFDS, or a package of these, asks for.
+REQUIRED = (
+    *TENSORFLOW,
+    *("absl", "etils", "h5py", "numpy", "PIL", "sklearn", "tensorboard", "tensorflow_datasets", "tqdm"),
+)
+PACKAGE_NAMES = {"bs4": "beautifulsoup4", "cv2": "opencv-python", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -29,7 +35,8 @@ def start(command: str, argv: Sequence[str]) -> int:
     try:
         return importlib.import_module(command).main(argv)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
+        name = error.name or getattr(error.__cause__, "name", None)  # TFDS raises one without a name from one with it
+        package = (name or "").partition(".")[0]
         if package in ("", "supcon_tf") or _is_installed(package):
             raise
         print(f"{os.path.basename(argv[0])}: {missing_text(package)}", file=sys.stderr)
@@ -43,6 +50,9 @@ def missing_text(package: str, folder: Optional[str] = None) -> str:
       package: the name by which Python imports it.
       folder: the clone that holds this package; None to look for it.
     """
+    if package not in REQUIRED:
+        install = f"'{sys.executable} -m pip install {PACKAGE_NAMES.get(package, package)}'"
+        return f"{sys.executable} lacks the package {package}, which a data set or another package needs; run {install}"
     folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name in (".venv", ".venv-addons", ".venv-current"):
         python = os.path.join(folder, name, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))

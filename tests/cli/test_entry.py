@@ -66,10 +66,30 @@ def test_a_part_that_is_missing_is_a_bug_and_keeps_its_traceback(monkeypatch, na
         entry.main(["app.py"])
 
 
+def raise_missing(argv):
+    raise ModuleNotFoundError(name="tf_keras")
+
+
+def raise_missing_as_tfds_does(argv):
+    try:
+        raise ModuleNotFoundError(name="skimage.color")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("No module named 'skimage'") from error
+
+
 def test_without_tensorflow_a_run_is_refused_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("supcon_tf.cli.main.main", lambda argv: __import__("tensorflow_of_another_name"))
+    monkeypatch.setattr("supcon_tf.cli.main.main", raise_missing)
+    monkeypatch.setattr(entry, "_is_installed", lambda package: False)
     assert entry.main(["supcon"]) == 2
-    assert capsys.readouterr().err.startswith(f"supcon: {sys.executable} lacks the package tensorflow_of_another_name")
+    assert capsys.readouterr().err.startswith(f"supcon: {sys.executable} lacks the package tf_keras; ")
+
+
+def test_a_package_that_only_a_data_set_needs_is_named_by_its_name_for_pip(monkeypatch, capsys):
+    monkeypatch.setattr("supcon_tf.cli.main.main", raise_missing_as_tfds_does)
+    monkeypatch.setattr(entry, "_is_installed", lambda package: False)
+    assert entry.main(["supcon"]) == 2
+    line = f"lacks the package skimage, which a data set or another package needs; run '{sys.executable} -m pip install"
+    assert f"{line} scikit-image'\n" in capsys.readouterr().err
 
 
 def test_the_module_can_be_run():
