@@ -80,6 +80,7 @@ ANOTHER = {
     "denominator": "only_negatives",
     "anchors": "one",
     "positives_cap": 2,
+    "joint_ce": 0.5,
     "scale_by_temperature": True,
     "base_temperature": 0.5,
     "pretrain_epochs": 13,

@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import sys
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from absl import flags as absl_flags
 
@@ -49,12 +49,14 @@ class Command(NamedTuple):
       sources: option name → 'command line', 'recipe NAME', 'default', or 'mode and data set' (for the recipe itself).
       print_config: whether to print the options and stop.
       plan: options of the plan to print instead of a run; None to run.
+      undecided: names of the options that neither a flag nor a recipe sets, if the recipe leaves them to the images.
     """
 
     config: config_lib.Config
     sources: Dict[str, str]
     print_config: bool
     plan: Optional[config_lib.PlanOptions] = None
+    undecided: FrozenSet[str] = frozenset()
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -95,8 +97,15 @@ def parse(argv: Sequence[str]) -> Command:
         from_recipe["recipe"] = recipe.stem
     sources.update({name: "command line" for name in by_hand})
     given = {**from_recipe, **by_hand}
+    undecided = {name for name, source in sources.items() if source == "default"}
+    if recipe is None or not recipes.leaves_to_images(recipe):
+        undecided = set()
+    for name in undecided.intersection(config_lib.DECIDED_BY_IMAGES):
+        sources[name] = "the images, when the run begins; otherwise this default"
+    if "warmup_epochs" in undecided:
+        given["warmup_epochs"] = 0.0  # so that any number of epochs is allowed; the images decide the number
     with recipe_named(sources, given):
-        return Command(config_lib.from_values(given), sources, print_config, plan)
+        return Command(config_lib.from_values(given), sources, print_config, plan, frozenset(undecided))
 
 
 def _check_dataset(dataset: str) -> None:

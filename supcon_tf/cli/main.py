@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from typing import Optional, Sequence
+from typing import Collection, Optional, Sequence
 
 from supcon_tf import config as config_lib
 from supcon_tf.cli import flags, surroundings
@@ -37,21 +37,21 @@ def run(argv: Sequence[str]) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with recipe_named(command.sources, config_lib.values(command.config)):
         if command.plan is not None:
-            _print_plan(command.config, command.plan)
+            _print_plan(command.config, command.plan, command.undecided)
         else:
-            _run_stages(command.config)
+            _run_stages(command.config, command.undecided)
 
 
-def _print_plan(config: config_lib.Config, options: config_lib.PlanOptions) -> None:
+def _print_plan(config: config_lib.Config, options: config_lib.PlanOptions, undecided: Collection[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
     with surroundings.native_notices_hidden():
         from supcon_tf.cli.plan_text import plan_text
         from supcon_tf.plan import make_plan
 
-    print(plan_text(make_plan(config, options)), flush=True)
+    print(plan_text(make_plan(config, options, undecided=undecided)), flush=True)
 
 
-def _run_stages(config: config_lib.Config) -> None:
+def _run_stages(config: config_lib.Config, undecided: Collection[str]) -> None:
     with surroundings.native_notices_hidden():
         from supcon_tf import distribute  # imports TensorFlow
         from supcon_tf.run.run import run as run_stages
@@ -70,4 +70,4 @@ def _run_stages(config: config_lib.Config) -> None:
     if notice is not None:
         print(printable(notice), file=sys.stderr)
     with distribute.watch_workers(strategy):
-        run_stages(config, strategy)
+        run_stages(config, strategy, undecided=undecided)

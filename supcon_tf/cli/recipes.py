@@ -43,6 +43,15 @@ def find(by_hand: Mapping[str, Any]) -> Optional[pathlib.Path]:
     return None
 
 
+def leaves_to_images(recipe: pathlib.Path) -> bool:
+    """Returns whether the images decide what this recipe does not set: one that is for any data set.
+
+    >>> leaves_to_images(RECIPES / "default_supcon.cfg"), leaves_to_images(RECIPES / "cifar10_supcon.cfg")
+    (True, False)
+    """
+    return recipe.parent == RECIPES and recipe.stem.startswith(("default_", "preset_"))
+
+
 def _named(recipe: str) -> pathlib.Path:
     """Returns the file of a recipe, given by its name or its path."""
     for path in (RECIPES / f"{recipe}.cfg", pathlib.Path(recipe)):

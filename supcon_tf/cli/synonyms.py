@@ -6,7 +6,7 @@ from typing import Dict
 ENCODER = "--encoder, for example --encoder=resnet50 or --encoder=keras:MobileNetV2"
 EPOCHS = "--pretrain_epochs for the encoder or --linear_epochs for the classifier"
 FOLDER = "--dataset=folder:PATH"
-PRECISION = "--precision=float16 or --precision=bfloat16"
+PRECISION = "--precision=float16, --precision=bfloat16 or --precision=auto"
 PRETRAINED = "--encoder=keras:NAME --encoder_weights=imagenet"
 RATE = "--learning_rate for the encoder or --linear_learning_rate for the classifier"
 RESUME = "not needed: the same command resumes the run in its --run_dir"

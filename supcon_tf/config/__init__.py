@@ -31,6 +31,7 @@ from supcon_tf.config.field import Option
 from supcon_tf.config.no_effect import without_effect
 from supcon_tf.config.options import (
     CROP_MIN_AREA,
+    DECIDED_BY_IMAGES,
     EVAL_CROP,
     TRAINING_STAGES,
     AugmentOptions,
@@ -77,6 +78,7 @@ __all__ = [
     "CONTRASTIVE_LOSSES",
     "CONTRASTIVE_MODES",
     "CROP_MIN_AREA",
+    "DECIDED_BY_IMAGES",
     "DENOMINATORS",
     "ENCODERS",
     "EVAL_CROP",

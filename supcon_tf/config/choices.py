@@ -92,7 +92,8 @@ MIXES = ("none", "mixup", "cutmix")
 
 OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop", "adam", "adamw", "lamb")
 MOMENTUM_OPTIMIZERS = ("sgd", "nesterov", "lars", "rmsprop")  # those that `momentum` applies to
+LINEAR_SOLVERS = ("sgd", "lbfgs")
 SCHEDULES = ("cosine", "exponential", "piecewise", "constant")
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")

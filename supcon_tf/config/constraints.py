@@ -210,6 +210,8 @@ def _check_encoder(config: Config) -> None:
     encoder = config.model.encoder
     if is_path(encoder):
         for name, value in _changed(config.hardware, ("precision",)):
+            if value == "auto":
+                continue
             raise ArgumentError(
                 name, value, "does not apply to {encoder}, which keeps the precision it was saved in", encoder=encoder
             )
@@ -239,13 +241,14 @@ def _check_mode_of_loss(config: Config) -> None:
     loss, mode = config.loss, config.run.mode
     if mode == "ce":
         # Temperatures are allowed, so that commands for several modes may share them.
-        names = ("contrastive_loss", *_options_of_losses())
+        names = ("contrastive_loss", "joint_ce", *_options_of_losses())
         for name, value in (*_changed(loss, names), *_changed(config.training, ("microbatch_size",))):
             raise ArgumentError(
                 name, value, "works with the contrastive loss of modes supcon and simclr; leave it out in mode ce"
             )
-    if mode == "simclr" and loss.positives_cap is not None:
-        raise ArgumentError("positives_cap", loss.positives_cap, "needs labels, which mode simclr does not use")
+    if mode == "simclr":
+        for name, value in _changed(loss, ("positives_cap", "joint_ce")):
+            raise ArgumentError(name, value, "needs labels, which mode simclr does not use")
     if mode == "simclr":
         for name, value in _changed(loss, ("contrastive_loss",)):
             raise ArgumentError(name, value, "needs labels; give {mode}", mode="supcon")

@@ -12,7 +12,7 @@ from supcon_tf.config.choices import (
     LOSS_OPTIONS_OF_RECIPES,
     MOMENTUM_OPTIMIZERS,
 )
-from supcon_tf.config.options import Config
+from supcon_tf.config.options import Config, name_in_stage
 from supcon_tf.config.values import options
 
 PROJECTION = ("projection_layers", "projection_batch_norm", "normalize_projection")
@@ -44,7 +44,12 @@ def _unread(config: Config) -> Iterator[Tuple[Sequence[str], str]]:
     yield unread, f"with --contrastive_loss={loss.contrastive_loss}"
     if mode == "ce":
         in_groups = [option.name for option in options() if option.group in ("loss", "linear")]
-        yield (*in_groups, *PROJECTION, "num_views", "linear_augment", "microbatch_size"), "in mode ce"
+        no_linear = ("linear_augment", "linear_solver")
+        yield (*in_groups, *PROJECTION, "num_views", *no_linear, "microbatch_size"), "in mode ce"
+    elif config.training.linear_solver == "lbfgs":
+        in_group = [option.name for option in options() if option.group == "linear"]
+        unread = [name for name in in_group if name != name_in_stage("linear", "weight_decay")]
+        yield (*unread, "linear_augment", "label_smoothing", "zero_classifier"), "with --linear_solver=lbfgs"
     optimizers = {config.pretrain.optimizer} if mode == "ce" else {config.pretrain.optimizer, config.linear.optimizer}
     if not optimizers & set(MOMENTUM_OPTIMIZERS):
         yield ("momentum",), f"with the optimizer {' or '.join(sorted(optimizers))}"

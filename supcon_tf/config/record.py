@@ -46,7 +46,10 @@ def first_stage(name: str, mode: str) -> str:
       name: the option's name.
       mode: the mode of the run. Only in mode 'ce' has the stage 'pretrain' a classifier.
     """
-    linear_only = {option.name for option in options() if option.group == "linear"} | {"linear_augment"}
+    linear_only = {option.name for option in options() if option.group == "linear"} | {
+        "linear_augment",
+        "linear_solver",
+    }
     if mode != "ce":
         linear_only |= {"label_smoothing", "zero_classifier"}
     return "linear" if name in linear_only else "pretrain"

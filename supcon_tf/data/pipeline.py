@@ -5,7 +5,7 @@ of threads and workers, with and without interruptions, and with images in memor
 """
 
 import dataclasses
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
 import tensorflow as tf
 
@@ -88,20 +88,13 @@ def _views(
     """Returns this pipeline's share of each step's images, one by one: parts of a batch, and the label."""
     data = images.data
     first_seed = 0 if labelled else UNLABELLED_EXAMPLES
-    shifts, classes = images.label_shifts, len(data.class_names)
-
-    @tf.autograph.experimental.do_not_convert
-    def as_trained_on(index: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        if shifts is None:
-            return label
-        return tf.where(label < 0, label, (label + tf.gather(shifts, index)) % classes)
 
     @tf.autograph.experimental.do_not_convert
     def views_and_label(epoch: tf.Tensor, index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Batch:
         image, label = decode_or_skip(
             data,
             encoded,
-            as_trained_on(index, label),
+            images.label_trained_on(index, label),
             bad_images=images.bad_images,
             split=data.train_split,
             index=index,
@@ -127,17 +120,49 @@ def evaluation_batches(
     Images of weight 0 fill up the last batch. Unlabelled images and stand-ins for `bad_images` have weight 0 too.
 
     Returns:
-      `evaluation_steps` batches as `supcon_tf.batch` describes them, with one view of each image and weights.
+      `number_of_batches` batches as `supcon_tf.batch` describes them, with one view of each image and weights.
     """
+    stored = records.read(records.columns(records.file_parts(data, split)))
+    examples = stored.map(lambda index, record: (index, *records.parse(data, record)))
+    return _one_pass(data, split, examples, data.num_examples(split), make_view, batch_size, context, bad_images)
+
+
+def training_images_once(
+    images: TrainingImages,
+    make_view: MakeView,
+    batch_size: int,
+    context: tf.distribute.InputContext = tf.distribute.InputContext(),
+) -> tf.data.Dataset:
+    """Returns one pass over the training images like `evaluation_batches`, with the labels that training sees."""
+    data = images.data
+
+    @tf.autograph.experimental.do_not_convert
+    def example(index: tf.Tensor, record: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        encoded, label = records.parse(data, record)
+        return index, encoded, images.label_trained_on(index, label)
+
+    examples = images.stored(records.file_parts(data, data.train_split)).map(example)
+    return _one_pass(data, data.train_split, examples, images.size, make_view, batch_size, context, images.bad_images)
+
+
+def _one_pass(
+    data: ImageData,
+    split: str,
+    dataset: tf.data.Dataset,
+    count: int,
+    make_view: MakeView,
+    batch_size: int,
+    context: tf.distribute.InputContext,
+    bad_images: Optional[BadImages],
+) -> tf.data.Dataset:
+    """Returns batches of `count` examples: (index, encoded image, label). Examples of weight 0 fill up the last."""
 
     @tf.autograph.experimental.do_not_convert
     def view_and_label(index: tf.Tensor, encoded: tf.Tensor, label: tf.Tensor) -> Batch:
         image, label = decode_or_skip(data, encoded, label, bad_images=bad_images, split=split, index=index)
         return {"views": make_view(image)[tf.newaxis], "labels": label}
 
-    stored = records.read(records.columns(records.file_parts(data, split)))
-    dataset = stored.map(lambda index, record: (index, *records.parse(data, record)))
-    padding = evaluation_steps(data, split, batch_size) * batch_size - data.num_examples(split)
+    padding = number_of_batches(count, batch_size) * batch_size - count
     filling = dataset.take(1).map(lambda index, encoded, label: (index, encoded, -tf.ones_like(label))).repeat(padding)
     shares = dataset.concatenate(filling).batch(batch_size // context.num_input_pipelines, drop_remainder=True)
     dataset = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
@@ -146,6 +171,6 @@ def evaluation_batches(
     return dataset.batch(replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_steps(data: ImageData, split: str, batch_size: int) -> int:
-    """Returns the number of batches of `evaluation_batches`."""
-    return -(-data.num_examples(split) // batch_size)
+def number_of_batches(images: int, batch_size: int) -> int:
+    """Returns the number of batches that hold all images of a pass."""
+    return -(-images // batch_size)

@@ -86,6 +86,13 @@ class TrainingImages:
         examples = self.data.num_examples(self.data.train_split)
         return sampling.label_shifts(examples, self.label_noise, len(self.data.class_names), self.seed)
 
+    @tf.autograph.experimental.do_not_convert
+    def label_trained_on(self, index: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Returns the label that training sees, with the label noise of the example `index`."""
+        if self.label_shifts is None:
+            return label
+        return tf.where(label < 0, label, (label + tf.gather(self.label_shifts, index)) % len(self.data.class_names))
+
     @functools.cached_property
     def classes(self) -> Tuple[np.ndarray, np.ndarray]:
         """Positions of labelled images, sorted by class, and the number of images of each class that has any."""

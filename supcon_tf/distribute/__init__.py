@@ -1,5 +1,6 @@
 """Makes a `tf.distribute` strategy from options, and gathers values over replicas and processes."""
 
+from supcon_tf.distribute.bfloat16 import bfloat16_gains
 from supcon_tf.distribute.gather import gather, local_slice_start
 from supcon_tf.distribute.processes import (
     all_reduce_max,
@@ -14,6 +15,7 @@ from supcon_tf.distribute.unused_gpu import unused_gpu_notice
 
 __all__ = [
     "all_reduce_max",
+    "bfloat16_gains",
     "gather",
     "has_accelerators",
     "is_chief",

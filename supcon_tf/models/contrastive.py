@@ -29,8 +29,8 @@ from supcon_tf.shapes import size_of
 class ContrastiveModel(keras.Model):
     """Trains encoder and projection head (Khosla et al., 2020, Sec. 3.1) with any loss on `[batch, views, dim]`.
 
-    It can also train a linear classifier on the embedding, behind a stop-gradient. The classifier's accuracy shows what
-    the encoder has learned so far and does not change what the encoder learns.
+    It can also train a linear classifier on the embedding. Its accuracy shows what the encoder has learned so far. With
+    `joint_ce` the encoder learns from both losses; otherwise the classifier does not change what the encoder learns.
 
     >>> from supcon_tf.losses import SupConLoss
     >>> from supcon_tf.models import ProjectionHead, build_encoder
@@ -48,6 +48,7 @@ class ContrastiveModel(keras.Model):
       encoder: maps images `[batch, height, width, channels]` to embeddings `[batch, dim]`.
       projection_head: maps embeddings to projections.
       num_classes: number of classes of the online classifier; None for no online classifier.
+      joint_ce: weight λ of the online classifier's cross-entropy in the loss of the encoder; 0 for none.
       learned_temperature: initial value of a learned temperature; None for none. Compile the model with a loss that
         reads it: `SupConLoss(temperature=model.temperature)`. It stays within 0.01 and 1, or within its initial value.
       queue_size: number of past projections that serve as further contrasts; 0 for none. Compile the model with a loss
@@ -73,6 +74,7 @@ class ContrastiveModel(keras.Model):
         projection_head: keras.layers.Layer,
         *,
         num_classes: Optional[int] = None,
+        joint_ce: float = 0.0,
         learned_temperature: Optional[float] = None,
         queue_size: int = 0,
         momentum_encoder: float = 0.999,
@@ -96,6 +98,9 @@ class ContrastiveModel(keras.Model):
         )
         if num_classes is not None:
             check_whole("num_classes", num_classes, 1)
+        check_number("joint_ce", joint_ce, minimum=0)
+        if joint_ce and num_classes is None:
+            raise ArgumentError("joint_ce", joint_ce, "needs the number of classes, num_classes")
         if learned_temperature is not None:
             check_number("learned_temperature", learned_temperature, above=0)
         if microbatch_size is not None:
@@ -110,7 +115,7 @@ class ContrastiveModel(keras.Model):
         self.decay_normalization = decay_normalization
         self.augmentation = augmentation
         self.seed = seed
-        self.online_classifier = None if num_classes is None else OnlineClassifier(num_classes, seed)
+        self.online_classifier = None if num_classes is None else OnlineClassifier(num_classes, seed, joint_ce)
         self.learned_temperature = learned_temperature
         self.log_temperature: Optional[tf.Variable] = None
         if learned_temperature is not None:
@@ -355,6 +360,7 @@ class ContrastiveModel(keras.Model):
             "encoder": serialized(self.encoder),
             "projection_head": serialized(self.projection_head),
             "num_classes": None if classifier is None else classifier.units,
+            **({} if classifier is None or not classifier.joint_ce else {"joint_ce": classifier.joint_ce}),
             "learned_temperature": self.learned_temperature,
             **({} if queue is None else {"queue_size": queue.size, "momentum_encoder": queue.momentum}),
             "microbatch_size": self.microbatch_size,

@@ -86,18 +86,19 @@ class Microbatches:
         joined = [tf.ensure_shape(array.concat(), [self._batch, *shape[1:]]) for array, shape in zip(end[:2], shapes)]
         return joined[0], joined[1]
 
-    def gradient(self, upstream: tf.Tensor, weights: Sequence[tf.Variable]) -> List[tf.Tensor]:
-        """Returns the gradient of `weights` from the gradient at the projections, `[batch, views, dim]`."""
+    def gradient(self, upstream: Sequence[Optional[tf.Tensor]], weights: Sequence[tf.Variable]) -> List[tf.Tensor]:
+        """Returns the gradient of `weights` from those at embeddings and projections, `[batch, views, dim]` or None."""
         before = [tf.identity(average) for average in self._averages]
-        upstream = self._cut(upstream)
+        reached = [number for number, values in enumerate(upstream) if values is not None]
+        cut = [self._cut(upstream[number]) for number in reached]
 
         def body(k: Any, *sums: tf.Tensor) -> List[tf.Tensor]:
             with tf.GradientTape() as tape:
-                _, projections = self._project_part(k)
+                outputs = self._project_part(k)
             gradients = tape.gradient(
-                projections,
+                [outputs[number] for number in reached],
                 weights,
-                output_gradients=self._part(upstream, k),
+                output_gradients=[self._part(values, k) for values in cut],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             return [sum + gradient for sum, gradient in zip(sums, gradients)]
@@ -133,27 +134,25 @@ def minimize_in_microbatches(
     *,
     projecting: Sequence[tf.Variable],
 ) -> None:
-    """Takes the optimizer's step, like `optimizer.minimize`, by way of the gradient at the projections.
+    """Takes the optimizer's step, like `optimizer.minimize`, by way of the gradient at embeddings and projections.
 
     Args:
       optimizer: a `LossScaleOptimizer` too.
       microbatches: the batch.
       objective: maps embeddings and projections of the whole batch, `[batch, views, dim]` each, to a scalar.
       variables: the variables to train.
-      projecting: the variables among them that the projections depend on.
+      projecting: the variables among them that embeddings or projections depend on.
     """
     embeddings, projections = microbatches.embed_and_project()
     scaling = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
     with tf.GradientTape() as tape:
-        tape.watch(projections)
+        tape.watch([embeddings, projections])
         value = objective(embeddings, projections)
         if scaling:
             value = optimizer.get_scaled_loss(value)
-    upstream, *direct = tape.gradient(value, [projections, *variables])
-    through_projections = dict(zip(map(id, projecting), microbatches.gradient(upstream, projecting)))
-    gradients = [
-        _sum_of(gradient, through_projections.get(id(variable))) for gradient, variable in zip(direct, variables)
-    ]
+    *upstream, direct = tape.gradient(value, [embeddings, projections, list(variables)])
+    through_outputs = dict(zip(map(id, projecting), microbatches.gradient(upstream, projecting)))
+    gradients = [_sum_of(gradient, through_outputs.get(id(variable))) for gradient, variable in zip(direct, variables)]
     if scaling:
         gradients = optimizer.get_unscaled_gradients(gradients)
     optimizer.apply_gradients(zip(gradients, variables))

@@ -1,11 +1,11 @@
-"""A linear classifier that is trained beside the encoder and shows what the encoder has learned so far."""
+"""A linear classifier that is trained beside the encoder: it shows what the encoder has learned, or teaches it too."""
 
 from typing import Optional
 
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.batch import likeliest_classes
+from supcon_tf.batch import checked_distributions, likeliest_classes
 from supcon_tf.distribute import gather
 from supcon_tf.models.projection import nan_without_scores
 
@@ -23,16 +23,19 @@ def share_counted(metric: keras.metrics.Mean) -> tf.Tensor:
 
 
 class OnlineClassifier(keras.layers.Dense):
-    """Maps embeddings `[batch, views, dim]` to logits `[batch, views, classes]`, behind a stop-gradient.
+    """Maps embeddings `[batch, views, dim]` to logits `[batch, views, classes]`.
 
     Args:
       num_classes: number of classes.
       seed: seed of the weights.
+      joint_ce: weight λ of the cross-entropy, which the encoder then learns from too. With 0 the classifier stands
+        behind a stop-gradient, and the encoder learns nothing from it.
     """
 
-    def __init__(self, num_classes: int, seed: int) -> None:
+    def __init__(self, num_classes: int, seed: int, joint_ce: float = 0.0) -> None:
         initializer = keras.initializers.GlorotUniform(seed=seed)
         super().__init__(num_classes, kernel_initializer=initializer, dtype="float32", name="online_classifier")
+        self.joint_ce = joint_ce
 
     @tf.autograph.experimental.do_not_convert
     def loss(
@@ -42,9 +45,10 @@ class OnlineClassifier(keras.layers.Dense):
         weights: Optional[tf.Tensor],
         accuracy: keras.metrics.SparseCategoricalAccuracy,
     ) -> tf.Tensor:
-        """Returns this replica's share of the cross-entropy, a scalar. Its gradient does not reach the encoder.
+        """Returns this replica's share of the cross-entropy, a scalar, multiplied by `joint_ce` unless that is 0.
 
-        The share is divided by the weight of the labelled views of all replicas. Unlabelled images have no weight.
+        The share is divided by the weight of the labelled views of all replicas. Unlabelled images have no weight. Soft
+        labels count as distributions with `joint_ce`, otherwise by their likeliest class.
 
         Args:
           labels: class numbers `[batch]`, −1 for unlabelled, or distributions `[batch, classes]`.
@@ -52,13 +56,19 @@ class OnlineClassifier(keras.layers.Dense):
           weights: `[batch]`, or None for equal weights.
           accuracy: a metric to update.
         """
-        logits = self(tf.stop_gradient(embeddings))
+        logits = self(embeddings if self.joint_ce else tf.stop_gradient(embeddings))
         classes = tf.repeat(likeliest_classes(labels)[:, tf.newaxis], tf.shape(logits)[1], axis=1)
         known = tf.cast(classes >= 0, tf.float32)
         if weights is not None:
             known *= weights[:, tf.newaxis]
         classes = tf.maximum(classes, 0)
         accuracy.update_state(classes, logits, sample_weight=nan_without_scores(known, logits))
-        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+        if self.joint_ce and labels.shape.rank == 2 and labels.shape[1] != 1:
+            distributions = tf.cast(checked_distributions(labels), logits.dtype)
+            targets = tf.repeat(distributions[:, tf.newaxis], tf.shape(logits)[1], axis=1)
+            cross_entropy = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        else:
+            cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
         total_known = gather(tf.reshape(tf.reduce_sum(known), [1]))  # replicas may differ in it
-        return tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(total_known))
+        share = tf.math.divide_no_nan(tf.reduce_sum(known * cross_entropy), tf.reduce_sum(total_known))
+        return self.joint_ce * share if self.joint_ce else share

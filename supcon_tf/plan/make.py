@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -15,7 +15,7 @@ from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.plan import graph_cost
 from supcon_tf.plan.stage import Parameters, StagePlan
-from supcon_tf.run import build, resolve, schedule, weights
+from supcon_tf.run import build, decide, resolve, schedule, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +45,21 @@ class _Parts(NamedTuple):
     trainable_weights: List[tf.Variable]
 
 
-def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions) -> Plan:
+def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions, *, undecided: Collection[str] = ()) -> Plan:
     """Counts what the stages of `config` would cost.
+
+    Args:
+      config: the options.
+      asked: the options of the plan.
+      undecided: names of options that the images decide; see `supcon_tf.run.decide`. Nothing is known of the devices,
+        which then count as CPUs.
 
     Raises:
       ArgumentError: a data set that is unknown or of unknown size, or options that do not fit it.
     """
-    config, data = resolve.resolve_config(config, prepare=False)
     replicas = asked.plan_devices or config.hardware.cpu_devices
+    devices = decide.Devices(replicas)
+    config, data, *_ = resolve.resolve_config(config, prepare=False, undecided=undecided, devices=devices)
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     images = TrainingImages(data, max_examples=config.data.max_examples)
     unlabelled = None
@@ -77,7 +84,10 @@ def _stages(
         return steps
 
     training = weights.trained_stages(config, schedule.last_training_stage(config.run.mode, classes))
-    steps = {stage: steps_of(stage, config) for stage in training if stage in config.run.stages}  # before any model
+    asked = [stage for stage in training if stage in config.run.stages]
+    if config.training.linear_solver == "lbfgs":
+        asked = [stage for stage in asked if stage != "linear"]  # it embeds the images once, and takes no steps
+    steps = {stage: steps_of(stage, config) for stage in asked}  # before any model
     encoder: Optional[keras.Model] = None
     for stage in steps:
         contrastive = stage == "pretrain" and config.run.mode != "ce"

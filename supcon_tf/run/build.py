@@ -40,6 +40,7 @@ def make_contrastive_model(
         decay_normalization=config.training.decay_normalization,
         seed=config.run.seed,
         learned_temperature=config.loss.temperature if config.loss.learn_temperature else None,
+        joint_ce=config.loss.joint_ce,
         queue_size=config.loss.queue_size,
         momentum_encoder=config.loss.momentum_encoder,
         microbatch_size=config.training.microbatch_size,

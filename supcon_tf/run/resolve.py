@@ -2,15 +2,18 @@
 
     options given ─► record of the resumed run ─► defaults of the data set ─► images of the data set ─► Config
 
-Each of the four only fills in what those before it leave open.
+Each of the four only fills in what those before it leave open. The images decide more of the options that neither a
+flag nor a recipe sets (`supcon_tf.run.decide`), if the caller names these.
 """
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from supcon_tf import config as config_lib
 from supcon_tf.data import catalogue, load
+from supcon_tf.data.look import Look, look_at
 from supcon_tf.errors import ArgumentError
-from supcon_tf.run import weights
+from supcon_tf.run import decide, weights
+from supcon_tf.training import warm_start
 
 LARGEST_DEFAULT_IMAGE = 224
 
@@ -20,14 +23,28 @@ DECIDED_BY_DATA = ("crop_min_area", "eval_crop", "flip", "image_size", "stem", "
 
 
 class Resolved(NamedTuple):
-    """Holds a run's final options and its data set."""
+    """Holds a run's final options and its data set.
+
+    Attributes:
+      config: the final options.
+      data: the data set.
+      look: what was seen of its images; None if they decide nothing.
+      decisions: option name → value that the images decided, and why.
+    """
 
     config: config_lib.Config
     data: load.ImageData
+    look: Optional[Look] = None
+    decisions: Mapping[str, decide.Decision] = {}
 
 
 def resolve_config(
-    config: config_lib.Config, record: Optional[Mapping[str, Any]] = None, *, prepare: bool = True
+    config: config_lib.Config,
+    record: Optional[Mapping[str, Any]] = None,
+    *,
+    prepare: bool = True,
+    undecided: Collection[str] = (),
+    devices: decide.Devices = decide.ONE_CPU,
 ) -> Resolved:
     """Resolves the options and loads the data set. Checks as much as possible before it prepares any data.
 
@@ -35,6 +52,8 @@ def resolve_config(
       config: the options as they were given.
       record: the record of the run that is resumed; None for a new run.
       prepare: whether to prepare the data; False only reads what is known of the data set.
+      undecided: names of options that neither a flag nor a recipe sets, and that the images may decide.
+      devices: what the devices are good at.
 
     Raises:
       ArgumentError: an option contradicts what the data set decides, or does not fit it.
@@ -42,10 +61,42 @@ def resolve_config(
     """
     defaults = catalogue.dataset_defaults(config.data.dataset)
     config = with_defaults(config, defaults, record)
+    own_precision = config_lib.is_path(config.model.encoder)  # that of the file
+    config = _fill_in(config, {"precision": "float32" if own_precision else devices.precision})
     check_single_label(config)
     data = load.load(config.data, labels=config.run.mode != "simclr", prepare=prepare)
     check_label_noise(config.data, data)
-    return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data)
+    if not undecided:
+        return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data)
+    look = look_at(data, _number_of_images(config.data, data))
+    if record is not None:
+        decisions = {name: decide.Decision(*entry) for name, entry in record.get("decided", {}).items()}
+    else:
+        decisions = {**decide.decide(look, config, undecided, devices), **_as_warm_start(config.model)}
+    not_here = ("linear_solver",) if data.multi_label else ()
+    decisions = {name: entry for name, entry in decisions.items() if name in undecided and name not in not_here}
+    config = _with_values(config, {name: decision.value for name, decision in decisions.items()})
+    return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data, look, decisions)
+
+
+def _number_of_images(options: config_lib.DataOptions, data: load.ImageData) -> int:
+    images = data.num_examples(data.train_split)
+    return images if options.max_examples is None else min(images, options.max_examples)
+
+
+def _as_warm_start(options: config_lib.ModelOptions) -> Dict[str, decide.Decision]:
+    """Returns the model options of the run whose weights this one starts from, so that they fit."""
+    if options.warm_start is None:
+        return {}
+    record = warm_start.find(options.warm_start).record
+    names = ("encoder", "encoder_width", "stem", "projection_layers", "image_size", "normalize_embedding")
+    return {name: decide.Decision(record[name], "as in the run of {warm_start}") for name in names}
+
+
+def _with_values(config: config_lib.Config, changed: Mapping[str, Any]) -> config_lib.Config:
+    """Returns the options with some values replaced; lists, as JSON gives them, become tuples."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in changed.items()}
+    return config_lib.from_values({**config_lib.values(config), **values})
 
 
 def with_defaults(
@@ -63,7 +114,7 @@ def with_defaults(
     """
     if record is None:
         return _fill_in(config, _decided_by(defaults, config))
-    return _fill_in(config, {name: record[name] for name in DECIDED_BY_DATA})
+    return _fill_in(config, {name: record[name] for name in (*DECIDED_BY_DATA, "precision")})
 
 
 def _fill_in(config: config_lib.Config, decided: Mapping[str, Any]) -> config_lib.Config:
@@ -111,11 +162,13 @@ def check_single_label(config: config_lib.Config) -> None:
       ArgumentError: names the first such option.
     """
     options, mode, mix = config.data, config.run.mode, config.augment.mix
+    solver = config.training.linear_solver
     values = {
         "mode": mode if mode == "supcon" and weights.trains_encoder(config) else None,
         "label_noise": options.label_noise,
         "label_smoothing": config.training.label_smoothing,
         "classes_per_batch": options.classes_per_batch,
+        "linear_solver": solver if solver != "sgd" else None,
         "mix": mix if mix != "none" else None,
     }
     given = [(name, value) for name, value in values.items() if value]

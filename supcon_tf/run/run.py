@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import sys
-from typing import Callable, Dict
+from typing import Any, Callable, Collection, Dict
 
 import tensorflow as tf
 
@@ -13,8 +13,9 @@ from supcon_tf.data import coverage, load
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
-from supcon_tf.run import batches, redo, resolve, schedule, stages, weights
+from supcon_tf.run import batches, decide, redo, resolve, schedule, stages, weights
 from supcon_tf.run.context import Experiment
+from supcon_tf.run.looked_at import looked_at_text
 from supcon_tf.run.summary import summary
 from supcon_tf.run_dir import RunDir, default_path
 from supcon_tf.run_lock import locked
@@ -23,8 +24,13 @@ from supcon_tf.run_lock import locked
 WORKER_OPTIONS = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache")
 
 
-def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
+def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecided: Collection[str] = ()) -> None:
     """Runs the unfinished ones of the stages that `config` asks for, and prints a summary.
+
+    Args:
+      config: the options.
+      strategy: which devices compute.
+      undecided: names of options that the images decide; see `supcon_tf.run.decide`.
 
     Raises:
       UserError: something that the user can mend.
@@ -39,12 +45,12 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
     chief, path = distribute.is_chief(strategy), config.run.run_dir or default_path(config)
     run_dir, data_dir = RunDir(path), load.data_dir(config.data)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(precision_policy(config.hardware.precision))
         stack.enter_context(storage.failures_named(path, data_dir, lambda: weights.last_saved(run_dir)))
         if chief:
             stack.enter_context(locked(path))
             run_dir.remove_leftovers()
-        experiment = prepare(config, strategy)
+        experiment = prepare(config, strategy, undecided=undecided)
+        stack.enter_context(precision_policy(experiment.config.hardware.precision))
         for stage in config_lib.STAGES:
             if stage in config.run.stages:
                 with batches.bad_images_named(experiment.config.data, experiment.data, experiment.unlabelled):
@@ -55,8 +61,12 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy) -> None:
         print(summary(experiment))
 
 
-def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Experiment:
+def prepare(
+    config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecided: Collection[str] = ()
+) -> Experiment:
     """Prepares the data, checks that the options fit it, and only then claims the folder of the run.
+
+    The arguments are those of `run`.
 
     Raises:
       UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
@@ -64,16 +74,18 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
     run_dir = RunDir(config.run.run_dir or default_path(config))
     given = config
     record = run_dir.record_of(config.data.dataset)
-    config, data = resolve.resolve_config(given, record)
+    open_to: Dict[str, Any] = {"undecided": undecided, "devices": _devices(strategy)}
+    config, data, look, decisions = resolve.resolve_config(given, record, **open_to)
     over = redo.starts_over(run_dir, config, record)
     if over:
-        (config, data), record = resolve.resolve_config(given), None
+        (config, data, look, decisions), record = resolve.resolve_config(given, **open_to), None
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
     if experiment.chief:
         for its in (data, *([unlabelled.data] if unlabelled else [])):
             load.report(its)
+        print(looked_at_text(look, decisions), end="", file=sys.stderr, flush=True)
     total_steps = _check_before_training(experiment, resumes=record is not None)
     with batches.bad_images_named(config.data, data, unlabelled):
         warnings = coverage.check_classes(images)
@@ -83,6 +95,7 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
         "class_names": list(data.class_names),
+        **({"decided": decisions} if decisions else {}),
     }
     outdated = redo.outdated(run_dir, config, record, over=over)
     if config.run.redo:
@@ -97,6 +110,12 @@ def prepare(config: config_lib.Config, strategy: tf.distribute.Strategy) -> Expe
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return dataclasses.replace(experiment, whitening=constants)
+
+
+def _devices(strategy: tf.distribute.Strategy) -> decide.Devices:
+    """Returns what the devices of a strategy are good at."""
+    precision = "bfloat16" if distribute.bfloat16_gains(strategy) else "float32"
+    return decide.Devices(strategy.num_replicas_in_sync, distribute.has_accelerators(strategy), precision)
 
 
 def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str, int]:

@@ -39,6 +39,8 @@ def step_schedule(
       ArgumentError: as `plan_steps`.
     """
     options = config.stage(stage)
+    if stage == "linear" and config.training.linear_solver == "lbfgs":
+        return StepSchedule(images.size, images.size, epochs=1)  # one step, in which all images count
     if stage == "linear":
         with arguments_called(batch_size=config_lib.name_in_stage("linear", "batch_size")):
             return plan_steps(images.size, options.batch_size, options.epochs, replicas)

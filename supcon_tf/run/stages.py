@@ -1,13 +1,15 @@
 """Runs the stages, in their order: pretrain, linear, evaluate, export."""
 
 import os
+import sys
 from typing import Any, Dict, Optional, Tuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf import evaluation
+from supcon_tf import distribute, evaluation
 from supcon_tf.errors import arguments_called
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, build, weights
@@ -15,7 +17,8 @@ from supcon_tf.run.context import Experiment
 from supcon_tf.run.stage_builders import Training, build_classifier_training, build_contrastive_training
 from supcon_tf.run_dir import read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
-from supcon_tf.training import tensorboard
+from supcon_tf.training import logistic_regression, tensorboard
+from supcon_tf.training.checkpoints import save_finished
 from supcon_tf.training.fit import fit
 
 
@@ -32,7 +35,11 @@ def train_linear_classifier(experiment: Experiment) -> None:
 
     The encoder comes from the stage 'pretrain'. Without that stage the options name it: linear evaluation by transfer.
     """
-    if experiment.last_training_stage == "linear":
+    if experiment.last_training_stage != "linear":
+        return
+    if experiment.config.training.linear_solver == "lbfgs":
+        _solve(experiment)
+    else:
         _train(experiment, "linear")
 
 
@@ -64,17 +71,49 @@ def build_training(experiment: Experiment, name: str, *, encoder_weights: bool =
     return build_contrastive_training(config, images, steps, shape, strategy, unlabelled=experiment.unlabelled, **given)
 
 
-def _train(experiment: Experiment, name: str) -> None:
-    """Builds a training stage, gives the model its initial weights and trains it, unless the stage is done."""
+def _begin(experiment: Experiment, name: str) -> Optional[Training]:
+    """Builds a training stage and gives the model its initial weights; returns None if the stage is finished."""
     config, run_dir = experiment.config, experiment.run_dir
     if weights.is_finished(run_dir, name, experiment.steps(name).total_steps):
-        return
+        return None
     start = weights.initial_weights(config, run_dir, name)
     if start.pretrained_here:
         experiment.require("pretrain", needed_by=name)
-    model, stage, callbacks = build_training(experiment, name, encoder_weights=start.encoder_weights)
+    training = build_training(experiment, name, encoder_weights=start.encoder_weights)
     with experiment.strategy.scope():
-        weights.load_initial_weights(start, config.model, run_dir, model, experiment.data.class_names)
+        weights.load_initial_weights(start, config.model, run_dir, training.model, experiment.data.class_names)
+    return training
+
+
+def _solve(experiment: Experiment) -> None:
+    """Trains the linear classifier on the embeddings of the training images, which are computed once."""
+    training = _begin(experiment, "linear")
+    if training is None:
+        return
+    model, config = training.model, experiment.config
+    once = batches.training_images_once(experiment.images, experiment.evaluation_view, experiment.strategy)
+    vectors, labels = evaluation.embed_images(model, *once)
+    kernel, bias = logistic_regression.fit_classifier(
+        vectors, labels, experiment.num_classes, weight_decay=config.linear.weight_decay
+    )
+    with experiment.strategy.scope():
+        model.linear.set_weights([kernel, bias])
+    save_finished(
+        model, experiment.run_dir.checkpoints("linear"), training.stage.steps.total_steps, chief=experiment.chief
+    )
+    distribute.all_reduce_max(experiment.strategy, [0])  # the others read what the chief has written
+    if experiment.chief:
+        accuracy = float(np.mean(np.argmax(vectors @ kernel + bias, axis=1) == labels))
+        print(f"linear    L-BFGS on {len(labels):,} embeddings: accuracy {accuracy:.4f}", file=sys.stderr, flush=True)
+
+
+def _train(experiment: Experiment, name: str) -> None:
+    """Builds a training stage, gives the model its initial weights and trains it, unless the stage is done."""
+    config, run_dir = experiment.config, experiment.run_dir
+    training = _begin(experiment, name)
+    if training is None:
+        return
+    model, stage, callbacks = training
     names = ("learning_rate", "warmup_epochs")
     with arguments_called(**{field: config_lib.name_in_stage(name, field) for field in names}):
         fit(

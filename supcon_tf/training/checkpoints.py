@@ -4,6 +4,7 @@ A checkpoint is identified by its files, `ckpt-STEP.index` and `ckpt-STEP.data-â
 after a fault of the disk, is passed over: the newest one that can be read counts.
 """
 
+import contextlib
 import functools
 import os
 import re
@@ -116,6 +117,21 @@ class Checkpoints:
             first = variables[finite.argmin()].name.split(":")[0]
             number = f"{(~finite).sum():,} of {len(variables):,} weights are not finite, first {first}"
             raise self.diverged(f"step {self.step:,}: {number}")
+
+
+def save_finished(model: keras.Model, directory: str, step: int, *, chief: bool = True) -> None:
+    """Writes the only checkpoint of a stage whose weights were not trained step by step.
+
+    Args:
+      model: a compiled model.
+      directory: folder of the checkpoints.
+      step: the number of steps with which the stage counts as finished.
+      chief: whether this process keeps the checkpoint.
+    """
+    with contextlib.closing(Checkpoints(model, directory, chief=chief)) as checkpoints:
+        with model.distribute_strategy.scope():
+            model.optimizer.iterations.assign(step)
+        checkpoints.save()
 
 
 class Found(NamedTuple):

@@ -67,8 +67,18 @@ def test_each_flag_sets_its_option(option):
 
 def test_mode_and_dataset_choose_the_recipe():
     assert parse("--mode=ce", "--dataset=digits").sources["encoder"] == "recipe digits_ce"
-    assert parse("--mode=simclr", "--dataset=stanford_dogs").sources["encoder"] == "recipe default_simclr"
-    assert parse("--mode=simclr", "--dataset=folder:/x").sources["encoder"] == "recipe default_simclr"
+    assert parse("--mode=simclr", "--dataset=stanford_dogs").sources["precision"] == "recipe default_simclr"
+    assert parse("--mode=simclr", "--dataset=folder:/x").sources["precision"] == "recipe default_simclr"
+
+
+def test_the_images_decide_what_no_flag_and_no_recipe_sets():
+    command = parse("--mode=supcon", "--dataset=folder:/x", "--batch_size=64", "--pretrain_epochs=1")
+    assert {"encoder", "image_size", "learning_rate"} <= command.undecided
+    assert not {"batch_size", "pretrain_epochs", "mode", "precision"} & command.undecided
+    assert command.sources["encoder"].startswith("the images") and command.sources["seed"] == "default"
+    for recipe in ("none", "cifar10_supcon"):
+        assert parse("--mode=supcon", "--dataset=folder:/x", f"--recipe={recipe}").undecided == frozenset()
+    assert parse("--mode=supcon", "--dataset=digits").undecided == frozenset()
     command = parse("--mode=ce", "--dataset=digits:1.0.0")
     assert command.sources["encoder"] == "recipe digits_ce" and command.config.run.recipe == "digits_ce"
 

@@ -74,6 +74,8 @@ from supcon_tf.errors import ArgumentError
         ({"augment_on_device": "on", "blur_on_device": "off"}, "--blur_on_device=off: contradicts --augment_on_devi"),
         ({"learn_temperature": True, "scale_by_temperature": True}, "--learn_temperature: needs --noscale_by_temp"),
         ({"mode": "simclr", "positives_cap": 1}, "--positives_cap=1: needs labels"),
+        ({"mode": "simclr", "joint_ce": 1}, "--joint_ce=1: needs labels"),
+        ({"mode": "ce", "joint_ce": 1}, "--joint_ce=1: works with the contrastive loss of modes supcon and simclr"),
         ({"mode": "simclr", "contrastive_loss": "triplet"}, "--contrastive_loss=triplet: needs labels; give --mode=su"),
         ({"contrastive_loss": "npairs", "num_views": 3}, "--num_views=3: --contrastive_loss=npairs needs 2"),
         (

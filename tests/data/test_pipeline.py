@@ -358,7 +358,7 @@ def test_evaluation_counts_each_image_once(digits, batch_size, pipelines):
     for index in range(pipelines):
         context = tf.distribute.InputContext(pipelines, index, pipelines)
         dataset = pipeline.evaluation_batches(digits, "test", view, batch_size, context)
-        assert len(list(dataset)) == pipeline.evaluation_steps(digits, "test", batch_size)
+        assert len(list(dataset)) == pipeline.number_of_batches(digits.num_examples("test"), batch_size)
         for batch in dataset.as_numpy_iterator():
             assert batch["views"].shape == (batch_size // pipelines, 1, 8, 8, 1)
             counted += [view.tobytes() for view, weight in zip(batch["views"], batch["weights"]) if weight == 1]

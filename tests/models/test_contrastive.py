@@ -58,6 +58,44 @@ def test_step_follows_the_gradient_of_loss_and_weight_decay():
     np.testing.assert_allclose(before - after, gradient, atol=1e-5)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_joint_step_follows_the_gradient_of_both_losses(soft):
+    model = make_model(joint_ce=0.5)
+    views, labels = make_batch()
+    labels = tf.concat([labels[:-1], [-1]], 0)  # the last image has no label
+    targets = tf.one_hot(labels, 3)
+    if soft:
+        targets = 0.75 * targets + 0.25 * tf.roll(targets, 1, axis=1)
+        targets *= tf.cast(labels >= 0, tf.float32)[:, tf.newaxis]
+    contrastive = MixedSupConLoss(0.1) if soft else SupConLoss(0.1)
+    given = targets if soft else labels
+    with tf.GradientTape() as tape:
+        embeddings = model.encoder(tf.reshape(views, [24, *SHAPE]), training=True)  # one batch for its statistics
+        embeddings = tf.math.l2_normalize(tf.reshape(embeddings, [12, 2, -1]), axis=-1)
+        logits = embeddings @ model.online_classifier.kernel + model.online_classifier.bias
+        cross_entropy = -tf.reduce_sum(targets[:, tf.newaxis] * tf.math.log_softmax(logits)) / (2 * 11)
+        objective = 0.5 * cross_entropy
+        kernels = [model.encoder.get_layer("stem_conv").kernel, model.online_classifier.kernel]
+    of_cross_entropy = tape.gradient(objective, kernels)
+    steps = []
+    for weight in (0.0, 0.5):
+        fresh = make_model(joint_ce=weight)
+        fresh.compile(keras.optimizers.SGD(1.0), contrastive)
+        weights = [fresh.encoder.get_layer("stem_conv").kernel, fresh.online_classifier.kernel]
+        before = [w.numpy() for w in weights]
+        fresh.train_on_batch(views, given)
+        steps.append([b - w.numpy() for b, w in zip(before, weights)])
+    np.testing.assert_allclose(steps[1][0] - steps[0][0], of_cross_entropy[0], atol=1e-5)
+    np.testing.assert_allclose(steps[1][1], of_cross_entropy[1], atol=1e-5)
+
+
+def test_joint_cross_entropy_needs_classes_and_is_saved():
+    with pytest.raises(ArgumentError, match="joint_ce=0.5: needs the number of classes"):
+        ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((16, 8)), joint_ce=0.5)
+    config = make_model(joint_ce=0.5).get_config()
+    assert ContrastiveModel.from_config(config).online_classifier.joint_ce == 0.5
+
+
 def test_online_classifier_learns_and_teaches_the_encoder_nothing():
     views, labels = make_batch()
     with_labels, without = make_model(), make_model()

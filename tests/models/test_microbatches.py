@@ -86,6 +86,12 @@ def test_gradient_is_that_of_the_whole_batch(size, whole):
     assert_same_step(step(plain_encoder, microbatch_size=size), whole)
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_gradient_with_joint_cross_entropy_is_that_of_the_whole_batch(replicas):
+    whole = step(plain_encoder, joint_ce=0.5)
+    assert_same_step(step(plain_encoder, joint_ce=0.5, microbatch_size=4, replicas=replicas), whole)
+
+
 def test_a_last_microbatch_may_be_smaller_where_the_batch_is_not_known_in_advance(whole):
     assert_same_step(step(plain_encoder, microbatch_size=5, known=False), whole)
 

@@ -28,6 +28,7 @@ MODES = [
     {"mode": "ce", "mix": "mixup", "label_smoothing": 0.1},
     {"learn_temperature": True},
     {"queue_size": 16},
+    {"joint_ce": 0.5},
     {"clip_norm": 0.1},
     {"summation": "in", "denominator": "one_positive"},
     {"denominator": "only_negatives", "positives_cap": 1},

@@ -89,12 +89,12 @@ def test_resolving_twice_changes_nothing():
 def test_the_encoder_sees_squares_of_the_images_own_size_up_to_224_pixels(own, asked, expected, monkeypatch):
     data = ImageData(None, "image", "label", ("a", "b"), own, "train", None, "test")
     monkeypatch.setattr(resolve.load, "load", lambda *_, **__: data)
-    config, _ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "image_size": asked}))
+    config, *_ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "image_size": asked}))
     assert resolve.image_shape(config.data, data) == expected
 
 
 def test_nothing_that_the_data_set_decides_stays_open(digits_dir):
-    config, data = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "data_dir": digits_dir}))
+    config, data, *_ = resolve.resolve_config(config_lib.from_values({"mode": "supcon", "data_dir": digits_dir}))
     assert (config.data.image_size, config.augment.flip, config.augment.eval_crop) == (8, "off", 0.875)
     assert resolve.image_shape(config.data, data) == (8, 8, 1)
 

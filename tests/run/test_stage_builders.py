@@ -32,7 +32,7 @@ OPTIONS = {
 )
 def test_a_stage_needs_options_and_images_only(mode, stage, model_class, loss_class, views, digits_dir):
     options = config_lib.from_values({**OPTIONS, "data_dir": digits_dir, "mode": mode})
-    config, data = resolve.resolve_config(options)
+    config, data, *_ = resolve.resolve_config(options)
     images = batches.training_images(config.data, data, seed=0)
     shape = resolve.image_shape(config.data, data)
     steps = schedule.step_schedule(config, stage, images, None, 1)

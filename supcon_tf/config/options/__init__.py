@@ -1,7 +1,7 @@
 """Every option, declared once: one file for each class of options; `Config` joins the classes."""
 
 from supcon_tf.config.options.augment import CROP_MIN_AREA, EVAL_CROP, AugmentOptions
-from supcon_tf.config.options.config import TRAINING_STAGES, Config, name_in_stage, with_later_stages
+from supcon_tf.config.options.config import DECIDED_BY_IMAGES, TRAINING_STAGES, Config, name_in_stage, with_later_stages
 from supcon_tf.config.options.data import DataOptions
 from supcon_tf.config.options.hardware import HardwareOptions
 from supcon_tf.config.options.loss import LossOptions
@@ -13,6 +13,7 @@ from supcon_tf.config.options.training import TrainingOptions
 
 __all__ = [
     "CROP_MIN_AREA",
+    "DECIDED_BY_IMAGES",
     "EVAL_CROP",
     "TRAINING_STAGES",
     "AugmentOptions",

@@ -36,7 +36,8 @@ class HardwareOptions:
     precision: str = option(
         "float32",
         "Number format of the layers' computations. Weights, optimizer and losses stay float32. 'bfloat16' is faster "
-        "on TPUs, and on GPUs and CPUs that support it. 'float16' uses loss scaling and is faster on older GPUs.",
+        "on TPUs, and on GPUs and CPUs with instructions for it; on other CPUs it is many times slower. 'float16' "
+        "uses loss scaling and is faster on older GPUs. 'auto' is bfloat16 where that is faster, otherwise float32.",
         choices=PRECISIONS,
     )
     jit_compile: bool = option(

@@ -50,6 +50,12 @@ class LossOptions:
         none="all",
         minimum=0,
     )
+    joint_ce: float = option(
+        0.0,
+        "Weight of cross-entropy that the encoder learns together with the contrastive loss, in one stage of mode "
+        "'supcon'; 0 trains by the contrastive loss alone. Helps with few images or few epochs.",
+        minimum=0,
+    )
     queue_size: int = option(
         0,
         "Size of the MoCo-style queue of past projections, which a momentum encoder computes; 0 disables it. Helps "

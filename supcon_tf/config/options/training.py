@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Optional
 
+from supcon_tf.config.choices import LINEAR_SOLVERS
 from supcon_tf.config.field import option
 
 
@@ -22,6 +23,13 @@ class TrainingOptions:
     scale_learning_rate: bool = option(
         False,
         "Multiply the learning rates of both stages by the batch size divided by 256.",
+    )
+    linear_solver: str = option(
+        "sgd",
+        "Solver of the stage 'linear': 'sgd' trains on augmented images with the optimizer of that stage; 'lbfgs' "
+        "embeds the images once, without augmentation, and takes seconds. 'lbfgs' reads no other option of that stage "
+        "than --linear_weight_decay; 0 there means 1 / (10 x number of images).",
+        choices=LINEAR_SOLVERS,
     )
     momentum: float = option(
         0.9, "Momentum of 'sgd', 'nesterov', 'lars' and 'rmsprop', in both stages.", minimum=0, maximum=0.9999
