@@ -23,6 +23,7 @@ _HOME = {
     "ProjectionHead": "models",
     "SupConLoss": "losses",
     "build_encoder": "models",
+    "fit": "api",
     "supervised_contrastive_loss": "losses",
 }
 

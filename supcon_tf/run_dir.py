@@ -190,8 +190,8 @@ def changes_in_words(changed: Mapping[str, Tuple[Any, Any]]) -> Tuple[str, Dict[
 def default_path(config: config_lib.Config) -> str:
     """Returns a path in runs/ that differs between runs with different options."""
     dataset = config.data.dataset
-    if dataset.startswith("folder:"):
-        dataset = os.path.basename(os.path.abspath(dataset[len("folder:") :]))
+    if dataset.startswith(("folder:", "csv:")):
+        dataset = os.path.basename(os.path.abspath(dataset.partition(":")[2]))
     dataset = re.sub(r"[/:]", "_", dataset)
     dataset = dataset.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
     return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")

@@ -106,6 +106,7 @@ def test_every_imported_package_is_required_and_known_where_the_program_starts()
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
     imported -= set(sys.stdlib_module_names)
+    imported -= {"pyarrow"}  # of the extra 'parquet'
     assert imported - {"supcon_tf", "flags", "tensorflow_addons"} == set(entry.REQUIRED)  # TFA can be missing
     packages = {package_of.get(name, name) for name in imported}
     required = {name.replace("-", "_") for name in pins("requirements.txt", "3.11", LINUX)}

@@ -46,7 +46,8 @@ class Command(NamedTuple):
 
     Attributes:
       config: the resolved options.
-      sources: option name → 'command line', 'recipe NAME', 'default', or 'mode and data set' (for the recipe itself).
+      sources: option name → 'command line', 'recipe NAME', 'default', 'the images ...' (for what they decide), or 'mode
+        and data set' (for the recipe itself).
       print_config: whether to print the options and stop.
       plan: options of the plan to print instead of a run; None to run.
       undecided: names of the options that neither a flag nor a recipe sets, if the recipe leaves them to the images.
@@ -87,6 +88,11 @@ def parse(argv: Sequence[str]) -> Command:
     _check_dataset(by_hand.get("dataset", ""))
     recipe = recipes.find(by_hand)
     from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
+    if "budget" in by_hand and "pretrain_epochs" in by_hand:
+        epochs = by_hand["pretrain_epochs"]
+        raise ArgumentError(
+            "budget", by_hand["budget"], "contradicts {pretrain_epochs}; leave one out", pretrain_epochs=epochs
+        )
     for name in REQUIRED:
         if name not in by_hand and name not in from_recipe:
             raise UserError(f"--{name} is missing; for example: {command(argv)} --mode=supcon --dataset=digits")
@@ -109,9 +115,10 @@ def parse(argv: Sequence[str]) -> Command:
 
 
 def _check_dataset(dataset: str) -> None:
-    """Raises ArgumentError for a path without `folder:` before it."""
+    """Raises ArgumentError for a path without `folder:` or `csv:` before it."""
     if dataset.startswith((os.sep, ".", "~")) and os.path.exists(os.path.expanduser(dataset)):
-        raise ArgumentError("dataset", dataset, "is a path; write {dataset}", dataset=f"folder:{dataset}")
+        kind = "folder" if os.path.isdir(os.path.expanduser(dataset)) else "csv"
+        raise ArgumentError("dataset", dataset, "is a path; write {dataset}", dataset=f"{kind}:{dataset}")
 
 
 def _read_recipe(path: pathlib.Path, by_hand: Mapping[str, Any]) -> Dict[str, Any]:

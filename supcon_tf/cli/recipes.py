@@ -28,7 +28,11 @@ def find(by_hand: Mapping[str, Any]) -> Optional[pathlib.Path]:
     Raises:
       ArgumentError: there is no recipe of the given name.
     """
-    recipe = by_hand.get("recipe")
+    recipe, preset = by_hand.get("recipe"), by_hand.get("preset")
+    if preset is not None:
+        if recipe is not None:
+            raise ArgumentError("preset", preset, "contradicts {recipe}; leave one out", recipe=recipe)
+        return RECIPES / f"preset_{preset}.cfg"
     if recipe == "none":
         return None
     if recipe is not None:

@@ -5,6 +5,7 @@ Imports no TensorFlow, so that `--help` and mistakes are answered at once.
 
 from supcon_tf.config.choices import (
     ANCHORS,
+    CHECK,
     COLOUR_POLICIES,
     CONTRASTIVE_LOSSES,
     CONTRASTIVE_MODES,
@@ -74,6 +75,7 @@ from supcon_tf.config.whitening import NO_WHITENING, Whitening
 
 __all__ = [
     "ANCHORS",
+    "CHECK",
     "COLOUR_POLICIES",
     "CONTRASTIVE_LOSSES",
     "CONTRASTIVE_MODES",

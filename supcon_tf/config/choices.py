@@ -8,6 +8,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 CONTRASTIVE_MODES = ("supcon", "simclr")
 MODES = (*CONTRASTIVE_MODES, "ce")
+CHECK = "check"  # looks at data and options, and trains nothing
 STAGES = ("pretrain", "linear", "evaluate", "export")
 PARTS = ("encoder", "projection_head", "classifier")
 
@@ -72,6 +73,7 @@ CONTRASTIVE_LOSSES: Dict[str, ContrastiveLoss] = {
     "triplet": ContrastiveLoss(),
 }
 LOSS_OPTIONS_OF_RECIPES = ("temperature", "scale_by_temperature")  # allowed with any loss, because recipes set them
+PRESETS = ("tiny", "small", "base", "paper", "finetune")
 SUMMATIONS = ("out", "in")
 DENOMINATORS = ("all", "one_positive", "only_negatives")
 ANCHORS = ("all", "one")

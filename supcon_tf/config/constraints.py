@@ -6,7 +6,8 @@ Each function checks one subject. It raises ArgumentError for the option that th
 import dataclasses
 from typing import Any, Iterable, Tuple
 
-from supcon_tf.config.choices import CONTRASTIVE_LOSSES, LOSS_OPTIONS_OF_RECIPES
+from supcon_tf.config.budget import parse_budget
+from supcon_tf.config.choices import CHECK, CONTRASTIVE_LOSSES, LOSS_OPTIONS_OF_RECIPES
 from supcon_tf.config.options import (
     TRAINING_STAGES,
     Config,
@@ -21,6 +22,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError, is_utf8
 def check(config: Config) -> None:
     """Raises ArgumentError if two options contradict each other, or if an option has no effect with the others."""
     _check_stages(config)
+    _check_budget(config)
     _check_redo(config)
     _check_text(config)
     _check_devices(config)
@@ -64,6 +66,14 @@ def _check_stages(config: Config) -> None:
             "mode ce trains its classifier in the stage 'pretrain'; give {stages}",
             stages="pretrain",
         )
+
+    if CHECK in config.run.stages and len(config.run.stages) > 1:
+        raise ArgumentError("stages", config.run.stages, "'check' trains nothing; give it alone")
+
+
+def _check_budget(config: Config) -> None:
+    if config.run.budget is not None:
+        parse_budget(config.run.budget)
 
 
 def _check_redo(config: Config) -> None:
@@ -190,8 +200,13 @@ def _check_data(config: Config) -> None:
     data, mode = config.data, config.run.mode
     for name in ("dataset", "unlabelled"):
         value = getattr(data, name)
-        if value in ("", "folder:"):
+        if value in ("", "folder:", "csv:"):
             raise ArgumentError(name, value, "give a name, or a path such as folder:PATH")
+    if not data.dataset.startswith("csv:"):
+        for name, value in _changed(data, ("path_column", "label_column", "group")):
+            raise ArgumentError(name, value, "works with {dataset} only", dataset="csv:FILE")
+    if data.unlabelled is not None and data.unlabelled.startswith("csv:") and data.unlabelled != data.dataset:
+        raise ArgumentError("unlabelled", data.unlabelled, "give the folder of the images, folder:PATH")
     if data.unlabelled is not None and mode != "supcon":
         raise ArgumentError("unlabelled", data.unlabelled, f"works in mode supcon only; leave it out in mode {mode}")
     if data.unlabelled is None:

@@ -3,7 +3,7 @@
 import tensorflow_datasets as tfds
 
 from supcon_tf.config import DataOptions
-from supcon_tf.data import catalogue, folder
+from supcon_tf.data import catalogue, folder, table
 from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.prepare import one_line
 from supcon_tf.errors import NAME_ONLY, ArgumentError
@@ -23,9 +23,9 @@ def find_builder(options: DataOptions, *, labels: bool) -> tfds.core.DatasetBuil
       ArgumentError: the name is unknown, the folder is unusable, or the data set is for evaluation only.
     """
     name = options.dataset
-    if name == PREFIX:
-        raise ArgumentError("dataset", name, "the path is missing; write folder:PATH")
-    if folder.is_folder(name):
+    if name in (PREFIX, table.PREFIX):
+        raise ArgumentError("dataset", name, "the path is missing; write folder:PATH or csv:FILE")
+    if name.startswith(PREFIX):
         path = name[len(PREFIX) :]
         return folder.builder(
             path,
@@ -33,6 +33,16 @@ def find_builder(options: DataOptions, *, labels: bool) -> tfds.core.DatasetBuil
             on_bad_image=options.on_bad_image,
             data_dir=options.data_dir,
             class_level=options.class_level,
+        )
+    if table.is_table(name):
+        return folder.table_builder(
+            name[len(table.PREFIX) :],
+            labels=labels,
+            on_bad_image=options.on_bad_image,
+            data_dir=options.data_dir,
+            path_column=options.path_column,
+            label_column=options.label_column,
+            group=options.group,
         )
     try:
         builder = tfds.builder(name, data_dir=options.data_dir)

@@ -7,14 +7,14 @@ import os
 import re
 import sys
 import threading
-from typing import Any, ContextManager, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from supcon_tf.data import pixels
+from supcon_tf.data import pixels, table
 from supcon_tf.data.decoder_messages import libjpeg_warnings
-from supcon_tf.data.folder_files import PREFIX, list_files, unusable, why
+from supcon_tf.data.folder_files import PREFIX, list_files, why
 from supcon_tf.data.folder_layout import ImageFile, arrange
 from supcon_tf.errors import ArgumentError, printable
 
@@ -28,13 +28,15 @@ class FolderConfig(tfds.core.BuilderConfig):
     """The content of a prepared copy of a folder. The config's name contains a digest of it.
 
     Attributes:
-      folder: path of the folder.
+      dataset: the data set as the user has named it.
+      folder: path of the folder, or of the table that lists the files.
       splits: the files of each split.
       class_names: the classes, in the order of the labels.
       skip_bad: whether files that are not images are left out.
       remarks: lines about files that are not used.
     """
 
+    dataset: str = ""
     folder: str = ""
     splits: Dict[str, List[ImageFile]] = dataclasses.field(default_factory=dict)
     class_names: Tuple[str, ...] = ()
@@ -70,7 +72,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             if image is None and not config.skip_bad:
                 raise ArgumentError(
                     "dataset",
-                    PREFIX + config.folder,
+                    config.dataset,
                     f"{file.name} cannot be read as an image ({reason}); remove the file or add {{on_bad_image}}",
                     on_bad_image="skip",
                 )
@@ -90,12 +92,12 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             yield file.name, {**example, "label": file.label} if config.class_names else example
         if empty:
             problem = f"none of the {len(files):,} files for '{split}' is an image"
-            raise ArgumentError("dataset", PREFIX + config.folder, problem)
+            raise ArgumentError("dataset", config.dataset, problem)
 
 
 def is_folder(dataset: str) -> bool:
-    """Returns whether the name of a data set stands for a folder: 'folder:PATH'."""
-    return dataset.startswith(PREFIX)
+    """Returns whether the name of a data set stands for the user's own files: 'folder:PATH' or 'csv:FILE'."""
+    return dataset.startswith((PREFIX, table.PREFIX))
 
 
 def builder(
@@ -123,15 +125,36 @@ def builder(
     if listing.passed_over:
         example = printable(listing.passed_over[0])
         remarks.append(f"Passed over {len(listing.passed_over):,} hidden or system files or folders, e.g. {example}")
-    class_names = tuple(sorted({file.label for file in splits["train"]} - {""}))
+    return _builder(PREFIX + folder, folder, splits, remarks, on_bad_image, data_dir)
+
+
+def table_builder(
+    file: str, *, labels: bool, on_bad_image: str, data_dir: Optional[str], **columns: Optional[str]
+) -> Folder:
+    """Returns the data set of a table; see `table.arrange` for it and for `columns`, otherwise like `builder`."""
+    file = os.path.expanduser(file)
+    splits, remarks = table.arrange(file, labels=labels, **columns)
+    return _builder(table.PREFIX + file, file, splits, remarks, on_bad_image, data_dir)
+
+
+def _builder(
+    dataset: str,
+    folder: str,
+    splits: Dict[str, List[ImageFile]],
+    remarks: Sequence[str],
+    on_bad_image: str,
+    data_dir: Optional[str],
+) -> Folder:
+    class_names = in_order({file.label for file in splits["train"]} - {""})
     digest = hashlib.sha256(repr((class_names, on_bad_image)).encode())
     for split, members in splits.items():
-        for file in members:
-            digest.update(repr((split, file.label, file.name, *_stamp(folder, file))).encode())
+        for member in members:
+            digest.update(repr((split, member.label, member.name, *_stamp(dataset, member))).encode())
     title = re.sub(r"\W+", "_", os.path.basename(os.path.abspath(folder)))
     title = title.encode()[:LONGEST_TITLE].decode(errors="ignore")
     config = FolderConfig(
         name=f"{title}-{digest.hexdigest()[:16]}",
+        dataset=dataset,
         folder=folder,
         splits=splits,
         class_names=class_names,
@@ -139,6 +162,18 @@ def builder(
         remarks=tuple(remarks),
     )
     return Folder(config=config, data_dir=data_dir)
+
+
+def in_order(names: Iterable[str]) -> Tuple[str, ...]:
+    """Returns class names in the order of their labels: by number if all are whole numbers, otherwise by text.
+
+    >>> in_order({"10", "9", "-1"}), in_order({"10", "9", "x"})
+    (('-1', '9', '10'), ('10', '9', 'x'))
+    """
+    ordered = sorted(names)
+    if all(re.fullmatch(r"-?\d+", name, re.ASCII) for name in ordered):
+        ordered.sort(key=int)
+    return tuple(ordered)
 
 
 def report(folder: Folder) -> None:
@@ -208,7 +243,7 @@ def _read(
         return None, pixels.reason(error)
 
 
-def _stamp(folder: str, file: ImageFile) -> Tuple[int, int]:
+def _stamp(dataset: str, file: ImageFile) -> Tuple[int, int]:
     """Returns size in bytes and time of change in nanoseconds; −1 for both if the file is a broken link.
 
     Raises:
@@ -219,5 +254,5 @@ def _stamp(folder: str, file: ImageFile) -> Tuple[int, int]:
     except tf.errors.NotFoundError:
         return -1, -1
     except tf.errors.OpError as error:
-        raise unusable(folder, f"{file.name} cannot be read ({why(error)})") from error
+        raise ArgumentError("dataset", dataset, f"{file.name} cannot be read ({why(error)})") from error
     return status.length, status.mtime_nsec

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import itertools
 import os
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from supcon_tf.data import folder_levels
 from supcon_tf.data.folder_files import PREFIX, unusable
@@ -167,12 +167,21 @@ def _similar(name: str, classes: Set[str]) -> Optional[str]:
     return next((one for one in sorted(classes) if one.casefold() == name.casefold()), None)
 
 
-def hold_out(files: Iterable[ImageFile]) -> Tuple[List[ImageFile], List[ImageFile]]:
+def hold_out(
+    files: Iterable[ImageFile], groups: Optional[Mapping[str, str]] = None
+) -> Tuple[List[ImageFile], List[ImageFile]]:
     """Splits files into files to train on and files for the test.
 
     A file goes to the test with a probability of `TEST_SHARE`, decided by a hash of its name and class alone. So it
     stays on its side when other files come and go. Each class of two or more files has at least one on either side.
+
+    Args:
+      files: the files.
+      groups: name of a file → its group. Groups stay together, and go to the test in the order of their hashes, until a
+        share of `TEST_SHARE` of the images is there; each class keeps images to train on. None for no groups.
     """
+    if groups:
+        return _hold_out_groups(list(files), groups)
     train: List[ImageFile] = []
     test: List[ImageFile] = []
     classes = collections.defaultdict(list)
@@ -185,6 +194,26 @@ def hold_out(files: Iterable[ImageFile]) -> Tuple[List[ImageFile], List[ImageFil
         test += [file for _, file in members[:drawn]]
         train += [file for _, file in members[drawn:]]
     return train, test
+
+
+def _hold_out_groups(files: Sequence[ImageFile], groups: Mapping[str, str]) -> Tuple[List[ImageFile], List[ImageFile]]:
+    members = collections.defaultdict(list)
+    for file in files:
+        members[groups[file.name]].append(file)
+    left = collections.Counter(file.label for file in files)
+    held_out: Set[str] = set()
+    number = 0
+    for group in sorted(members, key=_chance):
+        labels = collections.Counter(file.label for file in members[group])
+        keeps_all = all(left[label] > count for label, count in labels.items())
+        if keeps_all and (not held_out or number + len(members[group]) <= TEST_SHARE * len(files)):
+            held_out.add(group)
+            number += len(members[group])
+            left -= labels
+    sides: Tuple[List[ImageFile], List[ImageFile]] = ([], [])
+    for file in files:
+        sides[groups[file.name] in held_out].append(file)
+    return sides
 
 
 def _chance(name: str) -> float:

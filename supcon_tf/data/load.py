@@ -137,8 +137,8 @@ def load_unlabelled(options: DataOptions, *, prepare: bool = True) -> ImageData:
 
 def _same_folder(dataset: str, other: str) -> bool:
     """Returns whether two names of data sets stand for one folder."""
-    if not folder.is_folder(dataset) or not folder.is_folder(other):
-        return False
+    if not dataset.startswith(PREFIX) or not other.startswith(PREFIX):
+        return dataset == other
     paths = (os.path.expanduser(name[len(PREFIX) :]) for name in (dataset, other))
     return len({path if "://" in path else os.path.realpath(path) for path in paths}) == 1
 

@@ -15,7 +15,7 @@ from supcon_tf.models.loss_protocol import check_connected, connect, takes_distr
 from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
-from supcon_tf.models.online_classifier import OnlineAccuracy, OnlineClassifier
+from supcon_tf.models.online_classifier import OnlineAccuracy, make_online_classifier
 from supcon_tf.models.projection import check_finite, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.replica_share import relative_share
@@ -96,11 +96,6 @@ class ContrastiveModel(keras.Model):
             normalize_embedding=normalize_embedding,
             decay_normalization=decay_normalization,
         )
-        if num_classes is not None:
-            check_whole("num_classes", num_classes, 1)
-        check_number("joint_ce", joint_ce, minimum=0)
-        if joint_ce and num_classes is None:
-            raise ArgumentError("joint_ce", joint_ce, "needs the number of classes, num_classes")
         if learned_temperature is not None:
             check_number("learned_temperature", learned_temperature, above=0)
         if microbatch_size is not None:
@@ -115,7 +110,7 @@ class ContrastiveModel(keras.Model):
         self.decay_normalization = decay_normalization
         self.augmentation = augmentation
         self.seed = seed
-        self.online_classifier = None if num_classes is None else OnlineClassifier(num_classes, seed, joint_ce)
+        self.online_classifier = make_online_classifier(num_classes, seed, joint_ce)
         self.learned_temperature = learned_temperature
         self.log_temperature: Optional[tf.Variable] = None
         if learned_temperature is not None:

@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from supcon_tf.batch import checked_distributions, likeliest_classes
 from supcon_tf.distribute import gather
+from supcon_tf.errors import ArgumentError, check_number, check_whole
 from supcon_tf.models.projection import nan_without_scores
 
 
@@ -20,6 +21,21 @@ class OnlineAccuracy(keras.metrics.SparseCategoricalAccuracy):
 def share_counted(metric: keras.metrics.Mean) -> tf.Tensor:
     """Returns a metric's mean, NaN where nothing was counted; Keras' own is 0 then, the share of a bad classifier."""
     return metric.total / metric.count
+
+
+def make_online_classifier(num_classes: Optional[int], seed: int, joint_ce: float) -> "Optional[OnlineClassifier]":
+    """Returns the classifier; None without classes.
+
+    Raises:
+      ArgumentError: an argument is not allowed.
+    """
+    check_number("joint_ce", joint_ce, minimum=0)
+    if num_classes is not None:
+        check_whole("num_classes", num_classes, 1)
+        return OnlineClassifier(num_classes, seed, joint_ce)
+    if joint_ce:
+        raise ArgumentError("joint_ce", joint_ce, "needs the number of classes, num_classes")
+    return None
 
 
 class OnlineClassifier(keras.layers.Dense):

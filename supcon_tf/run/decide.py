@@ -145,6 +145,18 @@ def _batch_size(look: Look, config: config_lib.Config, devices: Devices) -> int:
     return _multiple(min(size, look.images), unit)
 
 
+def in_proportion(config: config_lib.Config, epochs: int) -> Dict[str, Decision]:
+    """Returns another number of epochs of the stage 'pretrain', with warm-up and times of decay in proportion."""
+    options, reason = config.pretrain, "the budget"
+    share = epochs / options.epochs
+    decisions = {"pretrain_epochs": Decision(epochs, reason)}
+    if options.warmup_epochs:
+        decisions["warmup_epochs"] = Decision(round(share * options.warmup_epochs, 3), reason)
+    if options.decay_epochs is not None:
+        decisions["decay_epochs"] = Decision(tuple(round(share * time, 3) for time in options.decay_epochs), reason)
+    return decisions
+
+
 def _multiple(number: int, unit: int) -> int:
     """Returns the largest multiple of `unit` up to `number`; `unit` if there is none."""
     return max(number // unit, 1) * unit

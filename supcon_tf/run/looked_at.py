@@ -4,6 +4,7 @@ from typing import Dict, List, Mapping, Optional
 
 from supcon_tf import config as config_lib
 from supcon_tf.data.look import Look
+from supcon_tf.errors import NAME_ONLY
 from supcon_tf.run.decide import Decision
 
 
@@ -25,4 +26,4 @@ def looked_at_text(look: Optional[Look], decisions: Mapping[str, Decision]) -> s
 
 
 def _with_flags(reason: str) -> str:
-    return reason.replace("{warm_start}", "--warm_start")
+    return reason.format(warm_start=config_lib.as_flag("warm_start", NAME_ONLY))

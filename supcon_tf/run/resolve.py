@@ -66,16 +66,18 @@ def resolve_config(
     check_single_label(config)
     data = load.load(config.data, labels=config.run.mode != "simclr", prepare=prepare)
     check_label_noise(config.data, data)
-    if not undecided:
+    if not undecided and config.run.budget is None:
         return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data)
     look = look_at(data, _number_of_images(config.data, data))
     if record is not None:
         decisions = {name: decide.Decision(*entry) for name, entry in record.get("decided", {}).items()}
     else:
         decisions = {**decide.decide(look, config, undecided, devices), **_as_warm_start(config.model)}
+    budgeted = ("pretrain_epochs", "warmup_epochs", "decay_epochs") if config.run.budget is not None else ()
+    undecided = {*undecided, *budgeted}
     not_here = ("linear_solver",) if data.multi_label else ()
     decisions = {name: entry for name, entry in decisions.items() if name in undecided and name not in not_here}
-    config = _with_values(config, {name: decision.value for name, decision in decisions.items()})
+    config = with_values(config, {name: decision.value for name, decision in decisions.items()})
     return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data, look, decisions)
 
 
@@ -93,7 +95,7 @@ def _as_warm_start(options: config_lib.ModelOptions) -> Dict[str, decide.Decisio
     return {name: decide.Decision(record[name], "as in the run of {warm_start}") for name in names}
 
 
-def _with_values(config: config_lib.Config, changed: Mapping[str, Any]) -> config_lib.Config:
+def with_values(config: config_lib.Config, changed: Mapping[str, Any]) -> config_lib.Config:
     """Returns the options with some values replaced; lists, as JSON gives them, become tuples."""
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in changed.items()}
     return config_lib.from_values({**config_lib.values(config), **values})

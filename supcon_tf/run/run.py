@@ -3,17 +3,19 @@
 import contextlib
 import dataclasses
 import sys
-from typing import Any, Callable, Collection, Dict
+import time
+from typing import Any, Callable, Collection, Dict, Mapping, Tuple
 
 import tensorflow as tf
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute, storage
+from supcon_tf.config.budget import Budget, parse_budget
 from supcon_tf.data import coverage, load
 from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
-from supcon_tf.run import batches, decide, redo, resolve, schedule, stages, weights
+from supcon_tf.run import batches, decide, redo, resolve, schedule, stages, timing, weights
 from supcon_tf.run.context import Experiment
 from supcon_tf.run.looked_at import looked_at_text
 from supcon_tf.run.summary import summary
@@ -57,7 +59,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecide
                     stage_functions[stage](experiment)
     if experiment.images.bad_images is not None:
         experiment.images.bad_images.report()
-    if experiment.chief:
+    if experiment.chief and config.run.stages != (config_lib.CHECK,):
         print(summary(experiment))
 
 
@@ -71,6 +73,7 @@ def prepare(
     Raises:
       UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
     """
+    started = time.monotonic()
     run_dir = RunDir(config.run.run_dir or default_path(config))
     given = config
     record = run_dir.record_of(config.data.dataset)
@@ -86,6 +89,9 @@ def prepare(
         for its in (data, *([unlabelled.data] if unlabelled else [])):
             load.report(its)
         print(looked_at_text(look, decisions), end="", file=sys.stderr, flush=True)
+    if record is None:
+        experiment, budgeted = _within_budget(experiment, started, show=bool(undecided))
+        config, decisions = experiment.config, {**decisions, **budgeted}
     total_steps = _check_before_training(experiment, resumes=record is not None)
     with batches.bad_images_named(config.data, data, unlabelled):
         warnings = coverage.check_classes(images)
@@ -97,6 +103,9 @@ def prepare(
         "class_names": list(data.class_names),
         **({"decided": decisions} if decisions else {}),
     }
+    experiment = dataclasses.replace(experiment, whitening=constants)
+    if config.run.stages == (config_lib.CHECK,):
+        return experiment
     outdated = redo.outdated(run_dir, config, record, over=over)
     if config.run.redo:
         if not over:
@@ -109,7 +118,51 @@ def prepare(
     if experiment.chief:
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
-    return dataclasses.replace(experiment, whitening=constants)
+    return experiment
+
+
+def _within_budget(
+    experiment: Experiment, started: float, *, show: bool
+) -> Tuple[Experiment, Mapping[str, decide.Decision]]:
+    """Fits the number of epochs into the budget, and says how long the run will take.
+
+    Args:
+      experiment: a new run.
+      started: when the run began, by `time.monotonic`.
+      show: whether to measure the time and print it, also without a budget.
+
+    Returns:
+      The run with its final number of epochs, and what the budget has decided.
+    """
+    config = experiment.config
+    budget = parse_budget(config.run.budget) if config.run.budget is not None else Budget()
+    decisions: Mapping[str, decide.Decision] = {}
+    if budget.epochs is not None:
+        experiment, decisions = _with_epochs(experiment, budget.epochs)
+    trains = weights.trains_encoder(config, experiment.run_dir)
+    if not trains or not (show or budget.seconds is not None or config.run.stages == (config_lib.CHECK,)):
+        return experiment, decisions
+    schedule.check_microbatch(
+        config.training.microbatch_size, config.pretrain.batch_size, experiment.strategy.num_replicas_in_sync
+    )
+    check_same_options(config, experiment.strategy)
+    with batches.bad_images_named(config.data, experiment.data, experiment.unlabelled):
+        speed = timing.measure(experiment)
+    if budget.seconds is not None:
+        left = budget.seconds - (time.monotonic() - started)
+        (epochs,) = distribute.all_reduce_max(experiment.strategy, [-timing.epochs_within(experiment, speed, left)])
+        experiment, decisions = _with_epochs(experiment, -epochs)  # those of the slowest worker
+    if experiment.chief:
+        accelerated = distribute.has_accelerators(experiment.strategy)
+        print(timing.estimate_text(experiment, speed, accelerated=accelerated), file=sys.stderr, flush=True)
+    return experiment, decisions
+
+
+def _with_epochs(experiment: Experiment, epochs: int) -> Tuple[Experiment, Mapping[str, decide.Decision]]:
+    """Returns the run with another number of epochs of the stage 'pretrain', and warm-up and decay in proportion."""
+    decisions = decide.in_proportion(experiment.config, epochs)
+    config = resolve.with_values(experiment.config, {name: entry.value for name, entry in decisions.items()})
+    return dataclasses.replace(experiment, config=config), decisions
 
 
 def _devices(strategy: tf.distribute.Strategy) -> decide.Devices:

@@ -6,7 +6,7 @@ import pytest
 
 from supcon_tf import config as config_lib
 from supcon_tf.data.look import Look
-from supcon_tf.run.decide import SIDES, Devices, decide, image_side
+from supcon_tf.run.decide import ONE_CPU, SIDES, Devices, decide, image_side
 
 ALL = [option.name for option in config_lib.options()]
 
@@ -15,7 +15,7 @@ def look(images=3000, classes=10, side=28, kind="tiny"):
     return Look(images, (images // classes,) * classes, side, side, side, kind)
 
 
-def decided(seen, mode="supcon", devices=Devices(), undecided=ALL, **given):
+def decided(seen, mode="supcon", devices=ONE_CPU, undecided=ALL, **given):
     config = config_lib.from_values({"mode": mode, "warmup_epochs": 0.0, **given})
     names = [name for name in undecided if name not in given]
     return {name: entry.value for name, entry in decide(seen, config, names, devices).items()}

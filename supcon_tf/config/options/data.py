@@ -14,7 +14,25 @@ class DataOptions:
         "digits",
         "Data set: 'digits' (embedded), the name of an image-classification data set of TensorFlow Datasets, or "
         "folder:PATH. The folder holds PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*. Mode 'simclr' also "
-        "accepts PATH/* without classes.",
+        "accepts PATH/* without classes. csv:FILE is a table (CSV, TSV, JSON Lines or Parquet) with a column for the "
+        "path, one for the class and, if wanted, one called split.",
+    )
+    path_column: Optional[str] = option(
+        None,
+        "Column of csv:FILE with the path of the image, relative to the table. Default: the column called path, file "
+        "or the like.",
+        none="automatic",
+    )
+    label_column: Optional[str] = option(
+        None,
+        "Column of csv:FILE with the class. Default: the column called label, class or the like.",
+        none="automatic",
+    )
+    group: Optional[str] = option(
+        None,
+        "Column of csv:FILE whose values are not torn apart, for example a patient or a camera. All images of one "
+        "value are for training, or all are held out; otherwise near copies on both sides make every figure too good.",
+        none="none",
     )
     class_level: Optional[int] = option(
         None,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Optional, Tuple
 
-from supcon_tf.config.choices import MODES, STAGES
+from supcon_tf.config.choices import CHECK, MODES, PRESETS, STAGES
 from supcon_tf.config.field import option
 
 
@@ -20,8 +20,9 @@ class RunOptions:
     stages: Tuple[str, ...] = option(
         STAGES,
         "Stages to run, always in this order. In mode 'ce', 'pretrain' trains encoder and classifier together, and "
-        "'linear' is skipped.",
-        choices=STAGES,
+        "'linear' is skipped. 'check' looks at the data, says what would be chosen and how long it would take, and "
+        "trains nothing.",
+        choices=(CHECK, *STAGES),
         identity=False,
     )
     redo: Tuple[str, ...] = option(
@@ -47,6 +48,21 @@ class RunOptions:
         "the recipe.",
         none="automatic",
         identity=False,
+    )
+    preset: Optional[str] = option(
+        None,
+        "Kind of run for any data set: 'tiny' and 'small' (encoders for a CPU), 'base' (ResNet-18), 'paper' (ResNet-50 "
+        "and the paper's two stages) or 'finetune' (an encoder trained on ImageNet, for few images). A preset is a "
+        "recipe; the images decide what it leaves open.",
+        none="none",
+        choices=PRESETS,
+        identity=False,
+    )
+    budget: Optional[str] = option(
+        None,
+        "Time or number of epochs that the run may take, such as 10m, 1h or 100epochs. Sets --pretrain_epochs, with "
+        "warm-up and decay in proportion, so that the run ends well within the time.",
+        none="none",
     )
     log_every: int = option(
         50,
