@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import os
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 import PIL.Image
@@ -99,18 +99,14 @@ def fit(
     print(classifier.metrics["top1"], classifier.predict(new_images))
     ```
     """
-    if mode not in ("supcon", "ce"):
-        raise ArgumentError("mode", mode, "must be 'supcon' or 'ce', which train a classifier with labels")
-    for name in OWN_ARGUMENTS:
-        if name in options:
-            raise ArgumentError(name, options[name], "is not an option of fit")
+    _check_options(mode, options)
     if run_dir is None:
         os.makedirs("runs", exist_ok=True)
         run_dir = tempfile.mkdtemp(prefix="fit_", dir="runs")
     parts = {"train": (images, labels), **({} if held_out is None else {"test": held_out})}
     folder = os.path.join(run_dir, "images")
     classes = _write_images(folder, parts)
-    given = {
+    given: Dict[str, Any] = {
         "mode": mode,
         "dataset": f"csv:{os.path.join(folder, TABLE)}",
         "data_dir": os.path.join(run_dir, "prepared"),
@@ -125,6 +121,14 @@ def fit(
     files = RunDir(run_dir)
     model = tf.saved_model.load(files.saved_model)
     return FittedClassifier(classes, read_json(files.metrics) or {}, run_dir, _Signatures(model))
+
+
+def _check_options(mode: str, options: Mapping[str, Any]) -> None:
+    if mode not in ("supcon", "ce"):
+        raise ArgumentError("mode", mode, "must be 'supcon' or 'ce', which train a classifier with labels")
+    for name in OWN_ARGUMENTS:
+        if name in options:
+            raise ArgumentError(name, options[name], "is not an option of fit")
 
 
 class _Signatures:

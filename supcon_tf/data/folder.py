@@ -70,12 +70,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         empty = True
         for file, (image, reason) in zip(files, _read_all(files)):
             if image is None and not config.skip_bad:
-                raise ArgumentError(
-                    "dataset",
-                    config.dataset,
-                    f"{file.name} cannot be read as an image ({reason}); remove the file or add {{on_bad_image}}",
-                    on_bad_image="skip",
-                )
+                raise self._unreadable(split, file, reason)
             if image is None:
                 self.info.metadata["skipped"].append([file.name, reason])
                 continue
@@ -93,6 +88,34 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         if empty:
             problem = f"none of the {len(files):,} files for '{split}' is an image"
             raise ArgumentError("dataset", config.dataset, problem)
+
+    def _unreadable(self, split: str, first: ImageFile, reason: str) -> ArgumentError:
+        """Returns the error about all files that cannot be read, of which `first` is the first. Writes a list of them.
+
+        Looks at all files that have not been read yet, so that the user learns of all of them at once.
+        """
+        config = self.builder_config
+        bad = [(first.name, reason)]
+        splits = list(config.splits)
+        for other in splits[splits.index(split) :]:
+            files = config.splits[other]
+            files = files[files.index(first) + 1 :] if other == split else files
+            bad += [(file.name, why_not) for file, (image, why_not) in zip(files, _read_all(files)) if image is None]
+        if len(bad) == 1:
+            problem = f"{first.name} cannot be read as an image ({reason}); remove the file or add {{on_bad_image}}"
+            return ArgumentError("dataset", config.dataset, problem, on_bad_image="skip")
+        path = os.path.join(self.data_dir_root, f"{config.name}.unreadable.txt")
+        with tf.io.gfile.GFile(path, "w") as stream:
+            stream.write("".join(f"{printable(name)}\t{why_not}\n" for name, why_not in bad))
+        some = ", ".join(f"{name} ({why_not})" for name, why_not in bad[:NAMED])
+        problem = f"{len(bad):,} files cannot be read as images: {some}"
+        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        return ArgumentError(
+            "dataset",
+            config.dataset,
+            f"{problem}{more}; remove them or add {{on_bad_image}}; {path} lists all",
+            on_bad_image="skip",
+        )
 
 
 def is_folder(dataset: str) -> bool:
