@@ -70,6 +70,9 @@ SMALLER = (
     (r"^(--dataset|--unlabelled)=(cifar10|cifar100|fashion_mnist|oxford_flowers102)$", r"\1=digits"),
     (r"^--recipe=cifar10_(supcon|simclr|ce)\w*$", r"--recipe=digits_\1"),
     (r"folder:/path/to/", "folder:"),
+    (r"csv:/path/to/images/", "csv:"),
+    (r"^--preset=finetune$", "--preset=tiny"),  # the other one needs weights
+    (r"^--budget=\w+$", ""),
     (r"/path/to/model.keras", "model.keras"),
     (r"^--encoder=resnet\d+$", "--encoder=small"),
     (r"^--encoder=keras:MobileNetV2$", "--encoder=keras:MobileNetV2 --image_size=32"),
@@ -134,6 +137,8 @@ def workplace(tmp_path_factory):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, [32, 32], dtype=np.uint8)).save(path)
+    rows = [f"{name},{name.split('/')[1]}\n" for name in names if name.startswith("images/")]
+    (folder / "labels.csv").write_text("".join(["path,label\n", *rows]))
     layers = [keras.layers.Conv2D(4, 3, strides=4, input_shape=(96, 96, 3)), keras.layers.GlobalAveragePooling2D()]
     keras.Sequential(layers).save(folder / "model.keras")
     return folder

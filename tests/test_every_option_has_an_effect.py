@@ -80,7 +80,6 @@ ANOTHER = {
     "denominator": "only_negatives",
     "anchors": "one",
     "positives_cap": 2,
-    "joint_ce": 0.5,
     "scale_by_temperature": True,
     "base_temperature": 0.5,
     "pretrain_epochs": 13,
@@ -107,6 +106,8 @@ ANOTHER = {
     "linear_decay_epochs": (2.0,),
     "linear_weight_decay": 0.1,
     "linear_augment": "none",
+    "linear_solver": "lbfgs",
+    "budget": "5epochs",
     "precision": "bfloat16",
     "jit_compile": True,
     "steps_per_execution": 3,
@@ -387,7 +388,7 @@ def test_options_of_the_devices_reach_the_strategy(monkeypatch, name, flags):
     made = []
     monkeypatch.setattr(distribute, "make_strategy", lambda *given, **named: made.append((given, named)))
     monkeypatch.setattr(distribute, "watch_workers", lambda strategy: contextlib.nullcontext())
-    monkeypatch.setattr(run_lib, "run", lambda config, strategy: None)
+    monkeypatch.setattr(run_lib, "run", lambda config, strategy, undecided: None)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     for given in ([], flags):
         main.run(["app.py", "--mode=supcon", "--dataset=digits", *given])
@@ -399,7 +400,7 @@ def test_deterministic_asks_tensorflow_for_deterministic_operations(monkeypatch)
     asked = []
     monkeypatch.setattr(distribute, "make_deterministic", asked.append)
     monkeypatch.setattr(distribute, "watch_workers", lambda strategy: contextlib.nullcontext())
-    monkeypatch.setattr(run_lib, "run", lambda config, strategy: None)
+    monkeypatch.setattr(run_lib, "run", lambda config, strategy, undecided: None)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     for given in ([], ["--deterministic", "--seed=3"]):
         main.run(["app.py", "--mode=supcon", "--dataset=digits", *given])
@@ -413,7 +414,25 @@ def test_recipe_sets_other_options():
     assert recipe.config.model.encoder == "small" and none.config.model.encoder == config_lib.ModelOptions().encoder
 
 
+def test_joint_cross_entropy_reaches_the_model(tmp_path, digits_dir):
+    for weight in (0.0, 0.5):
+        run_dir = str(tmp_path / str(weight))
+        experiment = prepare(tmp_path, dataset="digits", data_dir=digits_dir, joint_ce=weight, run_dir=run_dir)
+        model = stages.build_training(experiment, "pretrain").model
+        assert model.online_classifier.joint_ce == weight  # tests/models/test_contrastive.py has its gradient
+
+
+def test_a_preset_sets_other_options():
+    tiny, base = (
+        flags.parse(["app.py", "--mode=ce", "--dataset=folder:/x", f"--preset={name}"]) for name in ("tiny", "base")
+    )
+    assert (tiny.config.model.encoder, base.config.model.encoder) == ("small", "resnet18")
+    assert "batch_size" in tiny.undecided and "encoder" not in tiny.undecided
+
+
 SEEN_ABOVE = {
+    *("joint_ce", "preset"),
+    *("path_column", "label_column", "group"),  # tests/data/test_table.py
     *("grey_probability", "dataset", "data_dir", "run_dir", "whitening", "cache", "on_bad_image", "source_files"),
     *("encoder_weights", "trust_model", "warm_start", "warm_start_parts", "stages", "recipe"),
     "class_level",

@@ -1,17 +1,14 @@
 """Evaluates a trained model on held-out images, and reports the figures."""
 
 from supcon_tf.evaluation.by_name import EVALUATORS, as_metrics, evaluate, scalars
-from supcon_tf.evaluation.embeddings import Embeddings, embed_images
 from supcon_tf.evaluation.inputs import EvaluationInputs, Evaluator
 from supcon_tf.evaluation.report import report_html
 
 __all__ = [
     "EVALUATORS",
-    "Embeddings",
     "EvaluationInputs",
     "Evaluator",
     "as_metrics",
-    "embed_images",
     "evaluate",
     "report_html",
     "scalars",

@@ -65,6 +65,8 @@ def learning_rate_schedule(config: config_lib.Config, stage: str, steps: StepSch
       ArgumentError: the warm-up takes all steps, which short epochs may cause.
     """
     options = config.stage(stage)
+    if stage == "linear" and config.training.linear_solver == "lbfgs":  # which has no learning rate
+        return optimizers.WarmupThenDecay(options.learning_rate, 0, steps.total_steps, "constant")
     warmup_steps = int(options.warmup_epochs * steps.steps_per_epoch)
     if warmup_steps >= steps.total_steps:
         name = config_lib.name_in_stage(stage, "warmup_epochs")

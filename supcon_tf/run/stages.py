@@ -11,6 +11,7 @@ from tensorflow import keras
 from supcon_tf import config as config_lib
 from supcon_tf import distribute, evaluation
 from supcon_tf.errors import arguments_called
+from supcon_tf.evaluation.embeddings import embed_images
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, build, weights
 from supcon_tf.run.context import Experiment
@@ -92,7 +93,7 @@ def _solve(experiment: Experiment) -> None:
         return
     model, config = training.model, experiment.config
     once = batches.training_images_once(experiment.images, experiment.evaluation_view, experiment.strategy)
-    vectors, labels = evaluation.embed_images(model, *once)
+    vectors, labels = embed_images(model, *once)
     kernel, bias = logistic_regression.fit_classifier(
         vectors, labels, experiment.num_classes, weight_decay=config.linear.weight_decay
     )
