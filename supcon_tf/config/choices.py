@@ -43,7 +43,7 @@ _KERAS_FAMILIES = {
 # The models of keras.applications in Keras 2.15, and the options that they take
 KERAS_ENCODERS = tuple(f"keras:{family}{size}" for family, sizes in _KERAS_FAMILIES.items() for size in sizes)
 KERAS_ENCODER_OPTIONS = ("encoder_weights",)
-STEMS = ("auto", "imagenet", "small")
+STEMS = ("auto", "imagenet", "small", "stride2")
 INITIALIZATIONS = ("default", "tensorflow", "pytorch")
 
 

@@ -83,7 +83,7 @@ def build_encoder(
       image_shape: height, width and channels.
       width: multiplies the number of channels of every layer.
       stem: 'imagenet' (7x7 convolution of stride 2 and 3x3 max-pooling of stride 2), 'small' (3x3 convolution of
-        stride 1), or 'auto': 'small' up to 64 pixels.
+        stride 1), 'stride2' (3x3 convolution of stride 2), or 'auto': 'small' up to 64 pixels.
       whitening: means and standard deviations of images scaled to [-1, 1], for each channel or for all together.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
       initialization: how the weights begin, see `supcon_tf/models/initialization.py`.
@@ -112,8 +112,9 @@ def build_encoder(
     offset = [-(1 + mean) / std for mean, std in zip(*whitening)]
     x = keras.layers.Rescaling(scale, offset, dtype=tf.float32, name="rescale")(inputs)
 
-    imagenet_stem = stem == "imagenet" or (stem == "auto" and max(image_shape[:2]) > 64)
-    x = _stem(x, channels, conv, norm, imagenet=imagenet_stem)
+    if stem == "auto":
+        stem = "imagenet" if max(image_shape[:2]) > 64 else "small"
+    x = _stem(x, channels, conv, norm, stem)
     for group, number in enumerate(blocks):
         x = _group(x, block, number, channels * 2**group, f"group{group + 1}", conv, norm, stride=2 if group else 1)
     embeddings = keras.layers.GlobalAveragePooling2D(dtype=tf.float32, name="embedding")(x)
@@ -133,9 +134,10 @@ def _check_whitening(whitening: Any, channels: int) -> None:
         raise ArgumentError("whitening", whitening, problem)
 
 
-def _stem(images: tf.Tensor, channels: int, conv: Callable, norm: Callable, *, imagenet: bool) -> tf.Tensor:
+def _stem(images: tf.Tensor, channels: int, conv: Callable, norm: Callable, stem: str) -> tf.Tensor:
     """Returns the first layers, `[batch, height, width, channels]`; for ImageNet a quarter of height and width."""
-    x = conv(images, channels, 7 if imagenet else 3, 2 if imagenet else 1, name="stem_conv")
+    imagenet = stem == "imagenet"
+    x = conv(images, channels, 7 if imagenet else 3, 1 if stem == "small" else 2, name="stem_conv")
     x = keras.layers.ReLU(name="stem_relu")(norm(x, name="stem_norm"))
     return keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x) if imagenet else x
 

@@ -88,7 +88,7 @@ class ModelOptions:
     stem: str = option(
         "auto",
         "First layers: 'imagenet' (7x7 convolution with stride 2, max-pooling), 'small' (3x3 convolution with stride "
-        "1), or 'auto' ('small' up to 64 pixels).",
+        "1), 'stride2' (3x3 convolution with stride 2: a quarter of the time), or 'auto' ('small' up to 64 pixels).",
         choices=STEMS,
     )
     normalize_embedding: bool = option(
