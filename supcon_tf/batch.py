@@ -25,6 +25,7 @@ from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.shapes import Size, size_of
 
 UNLABELLED = -1
+EXACT_BITS = {tf.float32: 24, tf.float64: 53, tf.uint64: 63}  # up to 2 to this power all whole numbers are exact
 LARGEST_SUM = 1.01  # of a distribution over the classes; half precision rounds
 
 Batch = Dict[str, tf.Tensor]
@@ -164,7 +165,8 @@ def class_indices(labels: tf.Tensor, batch: Size) -> tf.Tensor:
     Raises:
       ArgumentError: the type or the shape does not fit. Class numbers in half precision are rejected: they would merge
         classes from 256 on. Keras casts float labels to the precision of the model's outputs.
-      InvalidArgumentError: a row is neither one-hot nor zeros, or a number is not whole, below −1, or not below 2⁶³.
+      InvalidArgumentError: a row is neither one-hot nor zeros, or a number is not whole, below −1, or not below 2⁶³
+        (float32: 2²⁴, float64: 2⁵³).
         Or there are more labels than images, or fewer, where static shapes did not tell. XLA does not check.
     """
     labels = tf.convert_to_tensor(labels)
@@ -207,11 +209,13 @@ def _check_lowest(labels: tf.Tensor) -> Optional[tf.Operation]:
 
 
 def _check_highest(labels: tf.Tensor) -> Optional[tf.Operation]:
-    """Checks that int64 holds the labels. XLA cannot raise and does not check."""
+    """Checks that no label is too large to be exact. XLA cannot raise and does not check."""
     if not labels.dtype.is_floating and labels.dtype != tf.uint64:
         return None
-    message = "labels must be finite and below 2^63, which int64 cannot hold"
-    return tf.debugging.assert_less(labels, tf.constant(2**63, labels.dtype), message=message)
+    bits = EXACT_BITS[labels.dtype]
+    advice = "int64 cannot hold more" if labels.dtype == tf.uint64 else "from there on it merges numbers; give integers"
+    message = f"labels of type {labels.dtype.name} must be finite and below 2^{bits}: {advice}"
+    return tf.debugging.assert_less(labels, tf.constant(2**bits, labels.dtype), message=message)
 
 
 def _after(checks: List[Optional[tf.Operation]]) -> ContextManager[None]:

@@ -11,6 +11,8 @@ from supcon_tf.names import did_you_mean
 
 # Categories of Unicode that move a terminal's cursor or have no glyph: control, line, paragraph, surrogate
 NOT_PRINTED = ("Cc", "Zl", "Zp", "Cs")
+# Characters that turn the direction of a line, or that nobody sees
+HIDDEN = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0x2060, 0xFEFF)}
 
 
 class _NameOnly:
@@ -195,13 +197,15 @@ def check_function(argument: str, value: Any, *, optional: bool = False) -> None
 
 
 def printable(text: str) -> str:
-    r"""Returns text that prints on one line of a terminal: line breaks and control characters become escapes.
+    r"""Returns text that prints on one line of a terminal: line breaks, control and hidden characters become escapes.
 
     >>> printable("two\nlines")
     'two\\nlines'
     """
     return "".join(
-        character.encode("unicode_escape").decode() if unicodedata.category(character) in NOT_PRINTED else character
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in NOT_PRINTED or character in HIDDEN
+        else character
         for character in text
     )
 

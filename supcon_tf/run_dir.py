@@ -127,7 +127,8 @@ class RunDir:
         if changed:
             listed, values = changes_in_words(changed)
             problem = f"holds a run with other options: {listed}; give another {{run_dir}} or the earlier options"
-            raise ArgumentError("run_dir", self.path, problem, run_dir=NAME_ONLY, **values)
+            advice = ", or start it over with {redo}"
+            raise ArgumentError("run_dir", self.path, problem + advice, run_dir=NAME_ONLY, redo=("pretrain",), **values)
         if recorded["prepared_data"] != found["prepared_data"]:
             raise ArgumentError(
                 "dataset",

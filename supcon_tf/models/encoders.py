@@ -82,8 +82,8 @@ def build_encoder(
       name: 'small', or 'resnet' with 18, 34, 50, 101, 152 or 200.
       image_shape: height, width and channels.
       width: multiplies the number of channels of every layer.
-      stem: 'imagenet' (7x7 convolution of stride 2 and 3x3 max-pooling of stride 2), 'small' (3x3 convolution of
-        stride 1), 'stride2' (3x3 convolution of stride 2), or 'auto': 'small' up to 64 pixels.
+      stem: 'imagenet' (7x7 convolution and 3x3 max-pooling, both of stride 2), 'small' (3x3 convolution of stride 1),
+        'stride2' (3x3 convolution of stride 2), or 'auto': 'small' up to 64 pixels.
       whitening: means and standard deviations of images scaled to [-1, 1], for each channel or for all together.
       synchronized_batch_norm: whether batch statistics are those of all replicas together.
       initialization: how the weights begin, see `supcon_tf/models/initialization.py`.
@@ -112,9 +112,8 @@ def build_encoder(
     offset = [-(1 + mean) / std for mean, std in zip(*whitening)]
     x = keras.layers.Rescaling(scale, offset, dtype=tf.float32, name="rescale")(inputs)
 
-    if stem == "auto":
-        stem = "imagenet" if max(image_shape[:2]) > 64 else "small"
-    x = _stem(x, channels, conv, norm, stem)
+    by_size = "imagenet" if max(image_shape[:2]) > 64 else "small"
+    x = _stem(x, channels, conv, norm, by_size if stem == "auto" else stem)
     for group, number in enumerate(blocks):
         x = _group(x, block, number, channels * 2**group, f"group{group + 1}", conv, norm, stride=2 if group else 1)
     embeddings = keras.layers.GlobalAveragePooling2D(dtype=tf.float32, name="embedding")(x)

@@ -5,6 +5,7 @@ stateless operations instead. The seed of a draw follows from the step, the micr
 """
 
 import contextlib
+import functools
 import inspect
 import itertools
 import threading
@@ -178,6 +179,20 @@ def _is_known(layer: keras.layers.Layer) -> bool:
     """Tells whether the layer is known to draw from a generator only, and to add no loss in a call."""
     kind = type(layer)
     own = kind.__module__.startswith(KERAS_LAYERS) and kind.__name__ not in FREE_LAYERS
-    # A function that the user gave, such as an activation, may draw by itself.
-    given = (getattr(value, "__module__", None) for value in vars(layer).values() if inspect.isfunction(value))
-    return own and all(str(module).split(".")[0] in (KERAS_2, "tensorflow", "supcon_tf") for module in given)
+    return own and not any(_is_foreign(value) for value in vars(layer).values())
+
+
+def _is_foreign(value: Any) -> bool:
+    """Tells whether a value is a function, or another object to call, that the user gave and that may draw by itself.
+
+    An activation may also be a method, a `functools.partial`, or an object of any class with `__call__`.
+    """
+    if isinstance(value, functools.partial):
+        return True
+    if inspect.isroutine(value):
+        module = getattr(value, "__module__", None)
+    elif callable(value) and not inspect.isclass(value):
+        module = type(value).__module__
+    else:
+        return False
+    return str(module).split(".")[0] not in (KERAS_2, "keras", "tensorflow", "supcon_tf", "builtins")

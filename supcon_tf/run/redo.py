@@ -17,7 +17,8 @@ def starts_over(run_dir: RunDir, config: config_lib.Config, record: Optional[Map
     if record is None or "pretrain" not in config.run.redo:
         return False
     finished = weights.is_finished(run_dir, "pretrain", record["total_steps"].get("pretrain"))
-    return finished or bool(config_lib.differences(record, config, stage="pretrain"))
+    lost = weights.is_lost(run_dir, "pretrain")
+    return finished or lost or bool(config_lib.differences(record, config, stage="pretrain"))
 
 
 def outdated(

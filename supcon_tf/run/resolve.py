@@ -6,10 +6,12 @@ Each of the four only fills in what those before it leave open. The images decid
 flag nor a recipe sets (`supcon_tf.run.decide`), if the caller names these.
 """
 
+import os
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from supcon_tf import config as config_lib
 from supcon_tf.data import catalogue, load
+from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.look import Look, look_at
 from supcon_tf.errors import ArgumentError
 from supcon_tf.run import decide, weights
@@ -179,6 +181,25 @@ def check_single_label(config: config_lib.Config) -> None:
         advice = "use simclr or ce" if name == "mode" else "leave it out"
         problem = f"needs a single label per image, but images of {{dataset}} may have several; {advice}"
         raise ArgumentError(name, value, problem, dataset=options.dataset)
+
+
+def check_places(options: config_lib.DataOptions, run_dir: str) -> None:
+    """Rejects a place for files of ours inside the user's folder of images, of which they would become a part.
+
+    Raises:
+      ArgumentError: names the option.
+    """
+    if not options.dataset.startswith(PREFIX):
+        return
+    folder = os.path.expanduser(options.dataset[len(PREFIX) :])
+    for name, path in (("run_dir", run_dir), ("data_dir", load.data_dir(options))):
+        if "://" in folder or "://" in path:
+            inside = path.startswith(f"{folder.rstrip('/')}/")
+        else:
+            inside = f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(folder)}/")
+        if inside:
+            problem = "lies inside {dataset}, where its files would count as images; give another folder"
+            raise ArgumentError(name, path, problem, dataset=options.dataset)
 
 
 def check_label_noise(options: config_lib.DataOptions, data: load.ImageData) -> None:

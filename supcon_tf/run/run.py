@@ -45,6 +45,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecide
         "export": stages.export,
     }
     chief, path = distribute.is_chief(strategy), config.run.run_dir or default_path(config)
+    resolve.check_places(config.data, path)
     run_dir, data_dir = RunDir(path), load.data_dir(config.data)
     with contextlib.ExitStack() as stack:
         stack.enter_context(storage.failures_named(path, data_dir, lambda: weights.last_saved(run_dir)))

@@ -6,6 +6,7 @@ import sys
 
 import tensorflow as tf
 
+from supcon_tf.errors import printable
 from supcon_tf.run.context import Experiment
 from supcon_tf.run_dir import read_json
 
@@ -28,9 +29,9 @@ def summary(experiment: Experiment) -> str:
     if exported:
         rows.append(("SavedModel", run_dir.saved_model))
     programs = _programs()
-    rows.append(("TensorBoard", f"{programs}/tensorboard --logdir {shlex.quote(run_dir.tensorboard)}"))
+    rows.append(("TensorBoard", f"{programs}/tensorboard --logdir {printable(shlex.quote(run_dir.tensorboard))}"))
     if exported and experiment.num_classes:
-        model = shlex.quote(run_dir.saved_model)
+        model = printable(shlex.quote(run_dir.saved_model))
         rows.append(("predict", f"{programs}/python -m supcon_tf.cli.predict {model} IMAGE.png"))
     return "\n" + "\n".join(f"  {name:<12}{text}" for name, text in rows)
 

@@ -146,6 +146,11 @@ def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by
       ArgumentError: it is not; names the stage that needs it.
     """
     if not is_finished(run_dir, stage, total_steps):
+        damaged = next(iter(checkpoints.look(run_dir.checkpoints(stage)).damaged.items()), None)
+        if damaged is not None:
+            path, reason = damaged
+            problem = f"needs the finished stage '{stage}', but {path} cannot be read ({reason})"
+            raise ArgumentError("stages", needed_by, f"{problem}; add it to resume it before that")
         raise ArgumentError(
             "stages", needed_by, f"needs the finished stage '{stage}', which {run_dir.path} does not have; add it"
         )
@@ -154,6 +159,11 @@ def require_finished(run_dir: RunDir, stage: str, total_steps: int, *, needed_by
 def is_finished(run_dir: RunDir, stage: str, total_steps: Optional[int]) -> bool:
     """Returns whether a training stage has saved its last step; `total_steps` is None where it does not train."""
     return total_steps is not None and checkpoints.latest_step(run_dir.checkpoints(stage)) == total_steps
+
+
+def is_lost(run_dir: RunDir, stage: str) -> bool:
+    """Returns whether a training stage has checkpoints of which none can be read."""
+    return has_started(run_dir, stage) and checkpoints.latest_step(run_dir.checkpoints(stage)) is None
 
 
 def load_trained_weights(run_dir: RunDir, stage: str, model: keras.Model) -> None:

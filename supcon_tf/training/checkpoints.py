@@ -184,12 +184,6 @@ def latest_step(directory: str) -> Optional[int]:
     return None if path is None else _step_of(path)
 
 
-def shape(directory: str, name: str) -> Tuple[int, ...]:
-    """Returns the shape of the variable called `name` in the checkpoint in `directory`."""
-    reader = tf.compat.v1.train.NewCheckpointReader(look(directory).path)
-    return tuple(reader.get_variable_to_shape_map()[f"{name}/.ATTRIBUTES/VARIABLE_VALUE"])
-
-
 def restore(directory: str, **parts: tf.Module) -> None:
     """Reads the weights of some parts of a model from the checkpoint in `directory`.
 

@@ -1,5 +1,7 @@
 """A step in microbatches, against a step with the whole batch at once."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -248,6 +250,11 @@ class OwnCounter(keras.layers.Layer):
         return x * tf.random.stateless_uniform(tf.shape(x), tf.stack([1, tf.cast(self.calls, tf.int32)]))
 
 
+class HalfOfThem:
+    def __call__(self, x):
+        return tf.nn.dropout(x, 0.5)
+
+
 LAST_LAYERS = {
     "a counter": (OwnCounter(name="mine"), "changes its variable '.*calls:0' in a call"),
     "of the user": (OwnDropout(), "draws random numbers that cannot be drawn again"),
@@ -257,6 +264,14 @@ LAST_LAYERS = {
     ),
     "an activation": (
         keras.layers.Dense(4, activation=lambda x: tf.nn.dropout(x, 0.5)),
+        "draws random numbers that cannot be drawn again",
+    ),
+    "an activation with its arguments": (
+        keras.layers.Activation(functools.partial(tf.nn.dropout, rate=0.5)),
+        "draws random numbers that cannot be drawn again",
+    ),
+    "an activation that is an object": (
+        keras.layers.Activation(HalfOfThem()),
         "draws random numbers that cannot be drawn again",
     ),
     "Python code": (OwnNoise(), "draws random numbers that cannot be drawn again"),

@@ -111,7 +111,7 @@ def test_part_that_does_not_fit_is_named_in_one_line(run):
         warm_start.load(warm_start.find(run), {"encoder": small(width=0.5)}, other, "abc")
     assert caught.value.text(as_flag).startswith(f"--warm_start={run}: its encoder does not fit this run's (")
     assert caught.value.text(as_flag).endswith("; it was trained with --encoder=small --stem=auto")
-    with pytest.raises(ArgumentError, match=f"^warm_start='{run}': its classifier has 3 classes, not 5"):
+    with pytest.raises(ArgumentError, match=f"^warm_start='{run}': its classifier has other classes: "):
         warm_start.check(warm_start.find(run), ("encoder", "classifier"), "abcde")
 
 
