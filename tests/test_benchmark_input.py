@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+@pytest.mark.slow  # as those of the other benchmarks
 def test_both_tables_are_printed():
     command = [
         sys.executable,

@@ -89,7 +89,7 @@ TINY = "--pretrain_epochs=1 --warmup_epochs=0 --linear_epochs=1 --batch_size=32 
 TINY_DATA = "--max_examples=64"
 
 # These take seconds and repeat what other tests run, so they wait for the slow tests.
-SLOW_HERE = re.compile(r"resnet(34|200).*--plan\b|supcon_tf\.picture")
+SLOW_HERE = re.compile(r"resnet(34|200).*--plan\b|--plan_memory=|supcon_tf\.picture|--trust_model|pytest tests/faults")
 
 # Shorter numbers for the Python blocks that would take long.
 SMALLER_CODE = (("[64, 2, 32, 32, 3]", "[8, 2, 32, 32, 3]"), ("uniform([64]", "uniform([8]"))

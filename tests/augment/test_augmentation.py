@@ -50,7 +50,7 @@ def test_the_device_takes_the_steps_that_are_left_and_drops_their_numbers():
     assert np.any(batch["views"] != complete)
 
 
-@pytest.mark.parametrize("num_views", [1, 2])
+@pytest.mark.parametrize("num_views", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_mixing_makes_distributions_in_which_an_unlabelled_image_adds_nothing(num_views):
     augmentation = make("mixup", num_views, num_classes=3)
     made = augmentation.on_device(batch_of(augmentation, [0, 1, 2, 0, 1, -1]))

@@ -148,7 +148,7 @@ def test_the_chosen_operations_are_applied_in_order_and_no_other(channels):
     )
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_images_of_unknown_size_give_the_same_in_a_dataset(channels):
     images = [random_image(24, channels), random_image(37, channels)[:, :20]]
     uniforms = np.random.default_rng(3).random((30, autoaugment.UNIFORMS), dtype=np.float32)

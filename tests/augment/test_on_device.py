@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ def smooth_image(seed, channels=3):
     return tf.cast(tf.image.resize(coarse, (50, 60), method="bicubic"), tf.uint8)
 
 
-def batches(policies, style, on_device, channels=3):
+@functools.cache
+def batches(policies, style, on_device, channels):
     """Returns complete views of every image, and the parts of a batch that are sent to the device."""
     options = dataclasses.replace(AugmentOptions(), augment=policies, jitter_style=style)
     arguments = {"num_views": 2, "image_size": 24, "options": options, "flip": True}
@@ -38,9 +40,16 @@ def assert_nearly_equal(found, expected):
     assert np.mean(apart > 1) < 0.02 and apart.max() <= 6 and apart.mean() < 0.25
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("style", ["torchvision", "tensorflow"])
-@pytest.mark.parametrize("on_device", [ALL, ALL[-1:]], ids="+".join)
+FAST = [(ALL, "torchvision", 3), (ALL, "tensorflow", 1), (ALL[-1:], "torchvision", 3)]
+CASES = [
+    pytest.param(
+        *case, marks=() if case in FAST else pytest.mark.slow, id="{}-{}-{}".format("+".join(case[0]), *case[1:])
+    )
+    for case in itertools.product((ALL, ALL[-1:]), ("torchvision", "tensorflow"), (1, 3))
+]
+
+
+@pytest.mark.parametrize(("on_device", "style", "channels"), CASES)
 def test_views_are_those_of_the_host(on_device, style, channels):
     expected, parts = batches(("simclr",), style, on_device, channels)
     sent, numbers = parts["views"], parts["numbers"]
@@ -49,7 +58,7 @@ def test_views_are_those_of_the_host(on_device, style, channels):
 
 
 def test_views_of_several_policies_take_their_own_steps():
-    expected, parts = batches(("stacked_randaugment", "crop_flip"), "torchvision", ALL)
+    expected, parts = batches(("stacked_randaugment", "crop_flip"), "torchvision", ALL, 3)
     sent, numbers = parts["views"], parts["numbers"]
     found = finish(sent, numbers, steps=("grey", "blur"), style="torchvision")
     assert_nearly_equal(found, expected)
@@ -57,7 +66,7 @@ def test_views_of_several_policies_take_their_own_steps():
 
 
 def test_a_batch_in_parts_and_under_xla_is_the_same():
-    parts = batches(("simclr",), "torchvision", ALL)[1]
+    parts = batches(("simclr",), "torchvision", ALL, 3)[1]
     sent, numbers = parts["views"], parts["numbers"]
     whole = finish(sent, numbers, steps=ALL, style="torchvision")
     np.testing.assert_array_equal(finish(sent, numbers, steps=ALL, style="torchvision", at_a_time=8), whole)
@@ -66,7 +75,7 @@ def test_a_batch_in_parts_and_under_xla_is_the_same():
 
 
 def test_one_view_without_its_axis():
-    parts = batches(("simclr",), "torchvision", ALL)[1]
+    parts = batches(("simclr",), "torchvision", ALL, 3)[1]
     sent, numbers = parts["views"], parts["numbers"]
     whole = finish(sent, numbers, steps=ALL, style="torchvision")
     first = finish(sent[:, 0], numbers[:, 0], steps=ALL, style="torchvision")
@@ -74,5 +83,5 @@ def test_one_view_without_its_axis():
 
 
 def test_nothing_is_sent_where_nothing_is_left():
-    assert batches(("autoaugment",), "torchvision", ALL)[1].keys() == {"views"}
-    assert batches(("simclr",), "torchvision", ALL)[1]["numbers"].shape[-1] == views.NUMBERS
+    assert batches(("autoaugment",), "torchvision", ALL, 3)[1].keys() == {"views"}
+    assert batches(("simclr",), "torchvision", ALL, 3)[1]["numbers"].shape[-1] == views.NUMBERS

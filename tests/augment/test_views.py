@@ -20,6 +20,12 @@ from supcon_tf.config import POLICIES, AugmentOptions
 from supcon_tf.errors import ArgumentError
 
 SEED = (3, 4)
+TABLES = ("autoaugment_cifar10", "autoaugment_imagenet")  # which differ from autoaugment in their tables
+
+
+def slow(policies, dear):
+    """Marks some of the policies as slow."""
+    return [pytest.param(policy, marks=pytest.mark.slow if policy in dear else ()) for policy in policies]
 
 
 def random_image(height=40, width=50, channels=3):
@@ -58,13 +64,13 @@ def test_the_policies_are_those_of_the_command_line():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", slow(POLICIES, TABLES))
 def test_views_have_their_shape_and_type(policy, channels):
     result = make_views(random_image(channels=channels), augment=policy, num_views=3)
     assert result.shape == (3, 24, 24, channels) and result.dtype == np.uint8
 
 
-@pytest.mark.parametrize("policy", views.POLICIES)
+@pytest.mark.parametrize("policy", slow(views.POLICIES, (*TABLES, "stacked_randaugment")))
 def test_views_follow_from_the_seed(policy):
     image = random_image()
     result = make_views(image, augment=policy)
@@ -73,7 +79,7 @@ def test_views_follow_from_the_seed(policy):
     assert np.any(result != make_views(image, augment=policy, seed=(2, 4)))
 
 
-@pytest.mark.parametrize("policy", views.POLICIES)
+@pytest.mark.parametrize("policy", slow(views.POLICIES, TABLES))
 def test_the_views_of_an_image_differ(policy):
     result = make_views(random_image(), augment=policy, num_views=4)
     for v in range(4):

@@ -128,7 +128,7 @@ def test_workers_share_the_images_of_each_step_of_one_worker(digits, pipelines, 
         np.testing.assert_array_equal(np.concatenate(together), views)
 
 
-@pytest.mark.parametrize("pipelines", [1, 2, 3])
+@pytest.mark.parametrize("pipelines", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 def test_of_data_too_large_for_memory_each_worker_reads_its_own_part(digits, pipelines, monkeypatch):
     monkeypatch.setattr(training_order, "SMALL_BYTES", 0)
     epochs = StepSchedule(batch_size=240, images=1197, epochs=2)
@@ -334,7 +334,7 @@ def test_images_that_are_labelled_or_evaluated_on_can_be_kept_from_the_unlabelle
 
 @pytest.mark.parametrize(
     "epochs, start, pipelines",
-    [(BALANCED, 7, 4), (HALF, 13, 2), (BALANCED_HALF, 3, 4)],
+    [pytest.param(BALANCED, 7, 4, marks=pytest.mark.slow), (HALF, 13, 2), (BALANCED_HALF, 3, 4)],
     ids=["balanced", "unlabelled", "both"],
 )
 def test_workers_share_and_restarts_repeat_sampled_batches(files, others, epochs, start, pipelines):

@@ -147,6 +147,7 @@ def test_a_signal_while_data_are_prepared_leaves_nothing_that_is_taken_as_whole(
     assert leftovers(data) == []
 
 
+@pytest.mark.slow
 def test_data_deleted_while_a_run_reads_them_are_named(reference, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(reference.folder / "data", data)
@@ -161,6 +162,7 @@ def test_data_deleted_while_a_run_reads_them_are_named(reference, tmp_path):
     reference.check_ends_equal(tmp_path, data_dir=data)
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_the_first_ends_as_if_alone(reference, tmp_path):
     first = reference.server.start(reference.argv(tmp_path))
     until((tmp_path / "run" / "config.json").exists)

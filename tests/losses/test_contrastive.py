@@ -287,7 +287,9 @@ def test_the_losses_import_nothing_but_tensorflow():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"run_eagerly": True}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str
+    "options",
+    [{}, *(pytest.param({name: True}, marks=pytest.mark.slow) for name in ("run_eagerly", "jit_compile"))],
+    ids=str,
 )
 @pytest.mark.parametrize(
     "policy", ["float32", *(pytest.param(f"mixed_{name}", marks=pytest.mark.slow) for name in ("float16", "bfloat16"))]

@@ -21,6 +21,8 @@ VARIANTS = [
 ]
 FEW = [LossVariant(), LossVariant("in"), LossVariant("out", "only_negatives"), LossVariant("in", "one_positive", 1)]
 TWO = [FEW[0], FEW[3]]
+# Every summation, denominator and cap but 0 once; the tests with these share their graphs.
+FAST = [LossVariant(), LossVariant("in"), LossVariant("out", "only_negatives", 2), LossVariant("in", "one_positive", 2)]
 DIM = 5
 ANY_SIZE = [
     tf.TensorSpec([None, None, DIM]),
@@ -32,6 +34,11 @@ ANY_SIZE = [
 
 def named(variant):
     return "-".join(map(str, variant))
+
+
+def slow_unless_fast(cases):
+    """Marks the cases, which begin with a variant, as slow if it is not one of FAST."""
+    return [pytest.param(*case, marks=() if case[0] in FAST else pytest.mark.slow) for case in cases]
 
 
 def random_batch(seed, batch=9, views=2, classes=3, scale=1.0):
@@ -71,14 +78,7 @@ def tensors(projections, labels, weights, temperature):
     )
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [
-        pytest.param(variant, marks=[pytest.mark.slow] if variant.summation == "in" and variant.positives_cap else [])
-        for variant in VARIANTS
-    ],
-    ids=named,
-)
+@pytest.mark.parametrize(("variant",), slow_unless_fast(zip(VARIANTS)), ids=named)
 @hypothesis.settings(max_examples=12, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 10_000),
@@ -95,7 +95,9 @@ def test_value_is_that_of_the_equation(variant, seed, batch, views, classes, tem
 
 
 @pytest.mark.parametrize(
-    ("variant", "fixed"), [*((variant, None) for variant in VARIANTS), *itertools.product(TWO, (0.3, 0.02))], ids=str
+    ("variant", "fixed"),
+    slow_unless_fast([*((variant, None) for variant in VARIANTS), *itertools.product(TWO, (0.3, 0.02))]),
+    ids=str,
 )
 def test_gradients_equal_finite_differences_of_the_equation(variant, fixed):
     projections, labels, weights = random_batch(3)
@@ -115,7 +117,12 @@ def test_gradients_equal_finite_differences_of_the_equation(variant, fixed):
 
 
 @pytest.mark.parametrize(
-    ("variant", "tile_size"), [*((variant, 4) for variant in VARIANTS), *itertools.product(TWO, (31, 512))], ids=str
+    ("variant", "tile_size"),
+    [
+        *slow_unless_fast([*((variant, 4) for variant in VARIANTS), *itertools.product(TWO, (31,))]),
+        *(pytest.param(variant, 512, marks=pytest.mark.slow) for variant in TWO),  # all in one tile, as in a test below
+    ],
+    ids=str,
 )
 def test_gradients_equal_those_of_the_reference_for_any_tile(variant, tile_size):
     projections, labels, weights = random_batch(5, batch=37, views=2, classes=6)
@@ -163,7 +170,7 @@ def test_gradient_through_a_function_of_the_users_own():
     np.testing.assert_allclose(tape.gradient(total, projections), expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kept_bytes", [0, 4 * 16 * 7])
+@pytest.mark.parametrize("kept_bytes", [pytest.param(0, marks=pytest.mark.slow), 4 * 16 * 7])
 def test_tiles_that_are_not_kept_are_computed_again(kept_bytes, monkeypatch):
     batch = tensors(*random_batch(13), 0.1)
     for variant in (LossVariant(), LossVariant("in")):

@@ -16,6 +16,8 @@ from tests.losses import oracle
 
 VARIANTS = list(itertools.product(config.SUMMATIONS, config.DENOMINATORS))
 FEW = [("out", "all"), ("in", "one_positive")]
+FEW_FAST = [variant if variant in FEW else pytest.param(variant, marks=pytest.mark.slow) for variant in VARIANTS]
+ONE_FAST = [FEW[0], pytest.param(FEW[1], marks=pytest.mark.slow)]
 DIM = 5
 ANY_SIZE = [
     tf.TensorSpec([None, None, DIM]),
@@ -105,11 +107,7 @@ def assert_equal(found, expected, error=1e-5, name=""):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=error * largest, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [variant if variant in FEW else pytest.param(variant, marks=pytest.mark.slow) for variant in VARIANTS],
-    ids="-".join,
-)
+@pytest.mark.parametrize("variant", FEW_FAST, ids="-".join)
 @hypothesis.settings(max_examples=12, deadline=None)
 @hypothesis.given(
     seed=st.integers(0, 10_000),
@@ -128,7 +126,7 @@ def test_value_is_that_of_the_equation(variant, seed, batch, views, classes, siz
     np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
+@pytest.mark.parametrize("variant", FEW_FAST, ids="-".join)
 def test_gradients_equal_finite_differences_of_the_equation(variant):
     projections, labels, weights = random_batch(3)
     memory = random_memory(3)
@@ -164,7 +162,7 @@ def test_xla_eager_and_graphs_of_known_or_unknown_shape_agree():
         np.testing.assert_allclose(way(*tensors(*given))[0], expected[0], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("variant", FEW, ids="-".join)
+@pytest.mark.parametrize("variant", ONE_FAST, ids="-".join)
 def test_float32_is_precise_to_its_rounding_in_a_large_memory(variant):
     projections, labels, weights = random_batch(11, batch=256, classes=20)
     memory = random_memory(11, size=2048, classes=20, valid=0.9)
@@ -177,6 +175,7 @@ def test_float32_is_precise_to_its_rounding_in_a_large_memory(variant):
     np.testing.assert_allclose(found[2], expected[2], rtol=0, atol=4e-6 * parts)
 
 
+@pytest.mark.slow  # tests/losses/test_engine.py has a fast one
 @pytest.mark.parametrize("variant", FEW, ids="-".join)
 def test_tiles_that_are_not_kept_are_computed_again(variant, monkeypatch):
     given = tensors(*random_batch(13), 0.1, random_memory(13))
@@ -204,7 +203,7 @@ def test_the_memory_gets_no_gradient():
             assert np.abs(projections_gradient).max() > 1e-3
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
+@pytest.mark.parametrize("variant", FEW_FAST, ids="-".join)
 def test_rows_that_are_not_valid_take_part_in_nothing(variant):
     batch, memory = (*random_batch(17), 0.1), random_memory(17)
     function = compiled(variant)
@@ -220,7 +219,12 @@ def test_rows_that_are_not_valid_take_part_in_nothing(variant):
 
 
 @pytest.mark.parametrize(
-    ("variant", "options"), [*((variant, {}) for variant in FEW), (FEW[0], {"fixed": 0.1})], ids=str
+    ("variant", "options"),
+    [
+        *((variant, {}) for variant in FEW),  # the next test takes the same graphs
+        pytest.param(FEW[0], {"fixed": 0.1}, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_a_memory_without_a_valid_row_is_none(variant, options):
     given = tensors(*random_batch(19), 0.1, random_memory(19, valid=0.0))
@@ -236,7 +240,7 @@ def test_an_empty_memory_is_none():
         assert_equal(static(*given), compiled(variant, use_memory=False)(*given), error=1e-6)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
+@pytest.mark.parametrize("variant", FEW_FAST, ids="-".join)
 def test_projections_may_be_long_or_short_and_the_temperature_small(variant):
     projections, labels, weights = random_batch(23)
     memory = random_memory(23, size=20)
@@ -257,7 +261,7 @@ def test_projections_may_be_long_or_short_and_the_temperature_small(variant):
 
 
 @pytest.mark.parametrize("temperature", [0.1, pytest.param(0.01, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("variant", FEW, ids="-".join)
+@pytest.mark.parametrize("variant", ONE_FAST, ids="-".join)
 def test_the_memory_is_normalised_as_the_projections_are(variant, temperature):
     projections, labels, weights = random_batch(25)
     memory = random_memory(25)

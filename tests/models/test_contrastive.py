@@ -120,7 +120,7 @@ def test_metrics_tell_loss_unscaled_loss_and_online_accuracy():
     assert 0 <= logs["online_accuracy"] <= 1
 
 
-@pytest.mark.parametrize("in_a_list", [False, True])
+@pytest.mark.parametrize("in_a_list", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_unscaled_loss_is_without_temperature_and_weight(in_a_list):
     found = {}
     for weight in (None, 10.0):
@@ -249,6 +249,7 @@ def learned_temperature_gradient(views, labels):
     return float(tape.gradient(value, temperature))
 
 
+@pytest.mark.slow
 def test_step_compiles_with_xla():
     views, labels = make_batch()
     results = []
@@ -273,7 +274,13 @@ def test_saved_and_loaded_model_projects_the_same(tmp_path):
     "optimizer",
     [
         "sgd",
-        pytest.param("lamb", marks=pytest.mark.skipif(tensorflow_addons() is None, reason="needs TensorFlow Addons")),
+        pytest.param(
+            "lamb",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(tensorflow_addons() is None, reason="needs TensorFlow Addons"),
+            ],
+        ),
     ],
 )
 def test_compiled_model_is_saved_and_loaded_with_its_loss(tmp_path, optimizer):
@@ -437,7 +444,7 @@ def test_labels_below_minus_one_are_refused(loss):
             step(views, labels - 3)
 
 
-@pytest.mark.parametrize("classes", [3, None])
+@pytest.mark.parametrize("classes", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_float_labels_of_one_column_train_like_integers(classes):
     """`image_dataset_from_directory(label_mode="binary")` gives these."""
     views, labels = make_batch()
@@ -455,8 +462,10 @@ def foreign_encoder(synchronized):
     return keras.Sequential([keras.layers.Input(SHAPE), keras.Sequential(layers)])
 
 
-@pytest.mark.parametrize("synchronized", [True, False])
-@pytest.mark.parametrize("foreign", [True, False])
+@pytest.mark.parametrize(
+    "foreign, synchronized",
+    [(True, True), (True, False), (False, True), pytest.param(False, False, marks=pytest.mark.slow)],
+)
 def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, foreign, synchronized):
     own = build_encoder("small", SHAPE, width=0.25, synchronized_batch_norm=synchronized)
     encoder = foreign_encoder(synchronized) if foreign else own
@@ -470,10 +479,11 @@ def test_synchronised_batch_normalisation_stays_so_in_a_loaded_model(tmp_path, f
             assert layers and {part.synchronized for part in layers} == {synchronized}
 
 
-def test_figures_of_uneven_batches_are_means_over_images():
-    """Two replicas share 9 images in batches of 4: in the last batch one replica has none."""
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_figures_of_uneven_batches_are_means_over_images(replicas):
+    """There are 9 images in batches of 4: in the last batch one of two replicas has none."""
     views, labels = make_batch(batch=9)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)]).scope():
         layers = [keras.layers.Input(SHAPE), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
         model = ContrastiveModel(keras.Sequential([*layers, keras.layers.Dense(6)]), ProjectionHead((8, 4)))
         model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1))
@@ -484,7 +494,7 @@ def test_figures_of_uneven_batches_are_means_over_images():
     assert logs["anchors_with_positives"] == 1
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow)])
 def test_an_image_that_is_not_finite_makes_the_loss_nan(value):
     views, labels = make_batch()
     spoilt = tf.cast(views, tf.float32).numpy()
@@ -566,7 +576,10 @@ def test_what_cannot_train_or_be_saved_is_refused_in_one_sentence(tmp_path):
         SupConLoss()(keras.Input([], dtype=tf.int32), symbolic)
 
 
-@pytest.mark.parametrize("labels, is_warned_of", [(np.arange(12), True), (np.arange(12) % 11, False)])
+@pytest.mark.parametrize(
+    "labels, is_warned_of",
+    [(np.arange(12), True), pytest.param(np.arange(12) % 11, False, marks=pytest.mark.slow)],
+)
 def test_a_batch_without_positives_is_warned_of_once(labels, is_warned_of):
     images = make_batch()[0][:, 0]
     model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.losses import SupConLoss
+from supcon_tf.losses import TripletLoss
 from supcon_tf.models import Classifier, ContrastiveModel, CrossEntropy, ProjectionHead
 from supcon_tf.models.applications import FamilyScaling
 from tests.models.tiny import tiny_encoder
@@ -49,7 +49,7 @@ def make(kind, **options):
     if kind == "classifier":
         model, loss = Classifier(encoder, 3, freeze_encoder=False), CrossEntropy()
     else:
-        model, loss = ContrastiveModel(encoder, ProjectionHead((8, 4))), SupConLoss()
+        model, loss = ContrastiveModel(encoder, ProjectionHead((8, 4))), TripletLoss()  # the quickest
     model.compile(keras.optimizers.SGD(0.0), loss, **options)
     return model
 
@@ -132,7 +132,7 @@ def test_other_layers_that_scale_are_known(scaling, is_warned_of):
     assert len(warned(model, *data_for("classifier", 0, 1))) == is_warned_of
 
 
-@pytest.mark.parametrize("kind", ["classifier", "contrastive"])
+@pytest.mark.parametrize("kind", ["classifier", pytest.param("contrastive", marks=pytest.mark.slow)])
 def test_a_step_that_the_user_calls_returns_metrics_only(kind):
     model, data = make(kind), data_for(kind)
     model.fit(*data, verbose=0)

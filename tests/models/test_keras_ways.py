@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf.errors import ArgumentError
-from supcon_tf.losses import SupConLoss
+from supcon_tf.losses import SupConLoss, TripletLoss
 from supcon_tf.models import Accuracy, Classifier, ContrastiveModel, CrossEntropy, ProjectionHead, SigmoidCrossEntropy
 from tests.models.tiny import tiny_encoder
 
@@ -36,7 +36,14 @@ def make_with_state():
     return model, VIEWS
 
 
-@pytest.mark.parametrize("make_one", [lambda: make("classifier"), lambda: make("contrastive"), make_with_state])
+@pytest.mark.parametrize(
+    "make_one",
+    [
+        lambda: make("classifier"),
+        pytest.param(lambda: make("contrastive"), marks=pytest.mark.slow),
+        pytest.param(make_with_state, marks=pytest.mark.slow),
+    ],
+)
 def test_a_folder_of_keras_keeps_model_and_loss_but_begins_with_a_new_optimizer(make_one, tmp_path):
     model, x = make_one()
     model.fit(x, LABELS, epochs=2, shuffle=False, verbose=0)
@@ -49,7 +56,7 @@ def test_a_folder_of_keras_keeps_model_and_loss_but_begins_with_a_new_optimizer(
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["classifier", pytest.param("contrastive", marks=pytest.mark.slow)])
 def test_a_keras_file_keeps_loss_metrics_and_the_state_of_the_optimizer(kind, tmp_path):
     model, x = make(kind)
     if kind == "classifier":
@@ -140,7 +147,7 @@ def test_metrics_of_probabilities_are_refused_in_one_sentence(argument, metric):
     )
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_accuracy_leaves_unlabelled_images_out(replicas):
     names = [f"CPU:{number}" for number in range(replicas)]
     with tf.distribute.MirroredStrategy(names).scope():
@@ -157,6 +164,7 @@ def test_accuracy_leaves_unlabelled_images_out(replicas):
 
 def test_the_online_accuracy_of_no_labelled_image_is_nan():
     model, x = make("contrastive")
+    model.compile("adam", TripletLoss())  # the quickest
     for images in (x, x[:, 0]):
         assert np.isnan(model.evaluate(images, np.full(6, -1), verbose=0, return_dict=True)["online_accuracy"])
     assert np.isnan(model.fit(x, np.full(6, -1), verbose=0).history["online_accuracy"][0])

@@ -28,10 +28,11 @@ def make_model(queue_size=20, momentum=0.9, sync=False, **options):
     )
 
 
-def compiled(strategy=None, rate=0.1, jit_compile=False, **options):
+def compiled(strategy=None, rate=0.1, jit_compile=False, run_eagerly=False, **options):
     with (strategy or tf.distribute.get_strategy()).scope():
         model = make_model(**options)
-        model.compile(keras.optimizers.SGD(rate), SupConLoss(0.1, memory=model.memory), jit_compile=jit_compile)
+        loss = SupConLoss(0.1, memory=model.memory)
+        model.compile(keras.optimizers.SGD(rate), loss, jit_compile=jit_compile, run_eagerly=run_eagerly)
     return model
 
 
@@ -82,7 +83,7 @@ def test_momentum_encoder_starts_equal_and_follows_slowly():
 
 
 def test_what_is_pushed_are_the_momentum_encoders_projections_of_the_batch():
-    model = compiled(queue_size=100, rate=0.0)
+    model = compiled(queue_size=100, rate=0.0, run_eagerly=True)  # to save time
     views, labels = batches(2)
     for step in range(2):
         model.train_on_batch(views[step], labels[step])
@@ -111,6 +112,7 @@ def test_nothing_of_it_is_trained_by_the_optimizer_or_decays():
     assert len(with_queue.weights) == len(without.weights)
 
 
+@pytest.mark.slow
 def test_every_replica_has_the_queue_and_momentum_encoder_of_one():
     expected = compiled(sync=True)
     train(expected, 3)
@@ -127,7 +129,9 @@ def test_every_replica_has_the_queue_and_momentum_encoder_of_one():
             np.testing.assert_allclose(replica_weight, wanted, atol=2e-4)
 
 
-@pytest.mark.parametrize("options", [{"jit_compile": True}, {"microbatch_size": 4}])
+@pytest.mark.parametrize(
+    "options", [{"jit_compile": True}, pytest.param({"microbatch_size": 4}, marks=pytest.mark.slow)]
+)
 def test_queue_works_with_xla_and_microbatches(options):
     model, expected = compiled(**options), compiled()
     for one in (model, expected):
@@ -161,11 +165,11 @@ def test_a_loss_of_soft_labels_is_refused_with_a_queue():
 
 @pytest.mark.parametrize("saved_by", ["checkpoint", "keras"])
 def test_it_is_saved_and_loaded_with_the_model(saved_by, tmp_path):
-    model = compiled()
+    model = compiled(run_eagerly=True)  # to save time
     train(model, 2)
     if saved_by == "checkpoint":
         path = tf.train.Checkpoint(model=model).save(str(tmp_path / "ckpt"))
-        loaded = compiled()
+        loaded = compiled(run_eagerly=True)
         tf.train.Checkpoint(model=loaded).restore(path).assert_existing_objects_matched()
     else:
         model.save(tmp_path / "model.keras")
@@ -186,7 +190,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=() if form == "one-hot" else pytest.mark.slow) for form in FORMS]
+)
 def test_queue_and_labels_keep_step_in_every_form_of_labels(form):
     model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((12, DIM)), queue_size=24)
     model.compile(keras.optimizers.SGD(0.0), SupConLoss(0.1, memory=model.memory))
@@ -208,7 +214,7 @@ def test_labels_that_are_no_class_numbers_are_refused():
 
 def test_no_variable_of_a_step_is_bound_to_the_host_memory():
     """TensorFlow keeps int32 variables in host memory, where XLA on a GPU cannot use them."""
-    model = compiled()
+    model = compiled(run_eagerly=True)  # to save time; the variables are the same
     train(model, 1)
     variables = [*model.variables, *model.queue.variables, *model.optimizer.variables]
     assert variables and all(variable.dtype != tf.int32 for variable in variables)

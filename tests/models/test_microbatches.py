@@ -83,7 +83,7 @@ def whole():
     return step(plain_encoder)
 
 
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_gradient_is_that_of_the_whole_batch(size, whole):
     assert_same_step(step(plain_encoder, microbatch_size=size), whole)
 
@@ -98,17 +98,24 @@ def test_a_last_microbatch_may_be_smaller_where_the_batch_is_not_known_in_advanc
     assert_same_step(step(plain_encoder, microbatch_size=5, known=False), whole)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_whole_batch_under_xla(whole):
     assert_same_step(step(plain_encoder, microbatch_size=4, jit_compile=True), whole)
 
 
-def test_gradient_is_that_of_the_whole_batch_on_several_replicas(whole):
-    assert_same_step(step(plain_encoder, microbatch_size=2, replicas=4), whole)
+@pytest.mark.parametrize("replicas, size", [(2, 4), pytest.param(4, 2, marks=pytest.mark.slow)])
+def test_gradient_is_that_of_the_whole_batch_on_several_replicas(replicas, size, whole):
+    assert_same_step(step(plain_encoder, microbatch_size=size, replicas=replicas), whole)
 
 
-def test_with_batch_normalisation_statistics_are_those_of_a_microbatch():
+@pytest.fixture(scope="module")
+def normalised():
+    return step(norm_encoder, microbatch_size=4)
+
+
+def test_with_batch_normalisation_statistics_are_those_of_a_microbatch(normalised):
     """The reference is one tape over all microbatches, each of which passes the encoder alone."""
-    found, _ = step(norm_encoder, microbatch_size=4)
+    found, _ = normalised
     model = make_model(norm_encoder(), learned_temperature=0.2)
     views, labels = make_batch()
     before = model.get_weights()
@@ -129,8 +136,8 @@ def test_with_batch_normalisation_statistics_are_those_of_a_microbatch():
     assert compared == len(trained)
 
 
-def test_moving_averages_move_once_by_the_mean_over_the_microbatches():
-    found, _ = step(norm_encoder, microbatch_size=4)
+def test_moving_averages_move_once_by_the_mean_over_the_microbatches(normalised):
+    found, _ = normalised
     views, _ = make_batch()
     ends = []
     for k in range(0, IMAGES, 4):
@@ -158,6 +165,7 @@ def test_a_size_that_does_not_divide_the_batch_is_refused():
         step(plain_encoder, microbatch_size=5)
 
 
+@pytest.mark.slow
 def test_mixed_precision_gives_nearly_the_same_step(whole):
     keras.mixed_precision.set_global_policy("mixed_float16")
     at_once, in_parts = step(plain_encoder), step(plain_encoder, microbatch_size=4)

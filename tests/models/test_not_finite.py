@@ -32,7 +32,7 @@ def make(kind, **options):
     "kind, views, value",
     [
         ("classifier", 1, np.nan),
-        ("contrastive", 2, np.inf),
+        pytest.param("contrastive", 2, np.inf, marks=pytest.mark.slow),
         pytest.param("classifier", 1, np.inf, marks=pytest.mark.slow),
         pytest.param("contrastive", 1, np.nan, marks=pytest.mark.slow),
     ],
@@ -42,7 +42,7 @@ def test_evaluation_refuses_it(kind, views, value):
         make(kind).evaluate(*spoilt(value, views), verbose=0)
 
 
-@pytest.mark.parametrize("kind", ["classifier", "contrastive"])
+@pytest.mark.parametrize("kind", ["classifier", pytest.param("contrastive", marks=pytest.mark.slow)])
 def test_under_xla_and_in_training_the_accuracy_is_nan(kind):
     model, data = make(kind, jit_compile=True), spoilt(np.nan, 1 + (kind == "contrastive"))
     name = "own" if kind == "classifier" else "online_accuracy"

@@ -101,18 +101,33 @@ def test_fresh_weights_follow_from_the_seed_and_pythons_generator_stays(mobilene
     assert np.any(mobilenet.get_weights()[0] != another.get_weights()[0])
 
 
-def test_weights_are_read_from_every_kind_of_file(mobilenet, tmp_path):
+@pytest.fixture(scope="module")
+def files_of_weights(narrow, mobilenet, tmp_path_factory):
+    """A folder with the weights of a model in every kind of file, and the model."""
+    folder = tmp_path_factory.mktemp("weights")
     whole = keras.applications.MobileNet(weights=None, classes=3, input_shape=SHAPE)
     bare = keras.applications.MobileNet(include_top=False, weights=None, input_shape=SHAPE)
     bare.set_weights(whole.get_weights()[: len(bare.weights)])
-    whole.save(tmp_path / "whole.keras")
-    bare.save(tmp_path / "bare.keras")
-    bare.save_weights(tmp_path / "weights.h5")
-    bare.save_weights(tmp_path / "v3.weights.h5")
-    for name in ("whole.keras", "bare.keras", "weights.h5", "v3.weights.h5"):
-        read = build_application("MobileNet", SHAPE, weights=str(tmp_path / name))
-        for weight, expected in zip(read.get_weights(), bare.get_weights()):
-            np.testing.assert_array_equal(weight, expected, err_msg=name)
+    whole.save(folder / "whole.keras")
+    bare.save(folder / "bare.keras")
+    bare.save_weights(folder / "weights.h5")
+    bare.save_weights(folder / "v3.weights.h5")
+    return folder, bare
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "whole.keras",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("bare.keras", "v3.weights.h5")),
+        "weights.h5",
+    ],
+)
+def test_weights_are_read_from_every_kind_of_file(files_of_weights, name):
+    folder, bare = files_of_weights
+    read = build_application("MobileNet", SHAPE, weights=str(folder / name))
+    for weight, expected in zip(read.get_weights(), bare.get_weights()):
+        np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.parametrize("name", ["other.weights.h5", "other.h5", "other.keras", "broken.h5", "missing.h5"])
@@ -221,6 +236,7 @@ def trained_step(model, loss, **options):
     return model
 
 
+@pytest.mark.slow
 def test_model_of_keras_trains_under_xla_and_mixed_precision_with_a_queue(bfloat16, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.applications, "EfficientNetB0", efficientnet)
     encoder = build_application("EfficientNetB0", (8, 8, 1))
@@ -248,6 +264,7 @@ def test_queue_begins_with_the_scaling_that_a_users_model_has_measured(tmp_path)
     np.testing.assert_array_equal(model.queue.encoder(images), model.encoder(images))
 
 
+@pytest.mark.slow
 def test_a_users_model_with_dropout_trains_in_microbatches(tmp_path):
     user_model(dropout=0.5).save(tmp_path / "mine.keras")
     model, loss = contrastive(load_encoder(str(tmp_path / "mine.keras"), SHAPE), microbatch_size=2)

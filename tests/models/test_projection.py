@@ -29,7 +29,7 @@ def contrastive():
     return model, np.stack([IMAGES, IMAGES[:, ::-1]], axis=1)
 
 
-@pytest.mark.parametrize("make", [classifier, contrastive])
+@pytest.mark.parametrize("make", [classifier, pytest.param(contrastive, marks=pytest.mark.slow)])
 def test_replicas_without_images_evaluate_and_predict_as_one_device(make):
     found, weights = [], None
     for scope in (contextlib.nullcontext(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()):

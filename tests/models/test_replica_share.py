@@ -40,11 +40,11 @@ def trained(kind, replicas, images, reduction="auto", weights=None, **options):
 
 WEIGHTS = {"weights": [0.5, 2.0, 1.0, 0.0, 3.0, 1.0, 1.0]}
 CASES = [
-    ("contrastive", IMAGES, {}),
     ("classifier", IMAGES, WEIGHTS),
     *(
         pytest.param(*case, marks=pytest.mark.slow)
         for case in (
+            ("contrastive", IMAGES, {}),
             ("contrastive", 1, {"microbatch_size": 2}),  # a replica has no image
             ("contrastive", IMAGES, WEIGHTS),
             ("classifier", 1, {}),

@@ -84,7 +84,9 @@ def test_a_weight_with_the_same_name_as_an_undecayed_one_decays(name):
     assert np.all(spared.numpy() != twin.numpy())
 
 
-@pytest.mark.parametrize("name", DECAYING)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "lars" else pytest.mark.slow) for name in DECAYING]
+)
 def test_a_saved_model_keeps_which_weights_do_not_decay_and_all_slots(name, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, 3)).astype(np.float32)

@@ -66,7 +66,9 @@ def one_device():
 
 
 @pytest.mark.parametrize("replicas", ["two replicas", pytest.param("four replicas", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "lars" else pytest.mark.slow) for name in config.OPTIMIZERS]
+)
 def test_replicas_stay_equal_to_the_bit_and_train_as_one_device(name, replicas, one_device):
     for copies, (expected,) in zip(trained(STRATEGIES[replicas](), name), one_device(name)):
         for copy in copies[1:]:

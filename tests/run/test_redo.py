@@ -10,12 +10,12 @@ from supcon_tf import config as config_lib
 from supcon_tf.errors import ArgumentError
 from supcon_tf.run import run as run_lib
 from supcon_tf.training import checkpoints
+from tests.models.tiny import tiny_encoder
 
 TINY = {
-    "mode": "supcon",
+    "mode": "simclr",
     "dataset": "digits",
-    "encoder": "small",
-    "encoder_width": 0.125,
+    "augment": ("crop_flip",),
     "projection_layers": (8,),
     "max_examples": 64,
     "eval_split": "test[:32]",
@@ -28,22 +28,30 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def finished(digits_dir, tmp_path_factory):
+def places(digits_dir, tmp_path_factory):
+    """The options that name the data and an encoder of a few weights."""
+    encoder = tmp_path_factory.mktemp("encoder") / "tiny.keras"
+    tiny_encoder((8, 8, 1)).save(encoder)
+    return {"data_dir": digits_dir, "encoder": str(encoder)}
+
+
+@pytest.fixture(scope="module")
+def finished(places, tmp_path_factory):
     """The folder of a finished run."""
     path = tmp_path_factory.mktemp("finished") / "run"
-    run(path, digits_dir)
+    run(path, places)
     return path
 
 
 @pytest.fixture
-def again(finished, digits_dir, tmp_path):
+def again(finished, places, tmp_path):
     """Returns the folder of a copy of the finished run, and a function that runs there with further options."""
     path = shutil.copytree(finished, tmp_path / "run")
-    return path, lambda **values: run(path, digits_dir, **{"stages": ("pretrain", "linear", "evaluate"), **values})
+    return path, lambda **values: run(path, places, **{"stages": ("pretrain", "linear", "evaluate"), **values})
 
 
-def run(path, digits_dir, **values):
-    config = config_lib.from_values({**TINY, "data_dir": digits_dir, "run_dir": str(path), **values})
+def run(path, places, **values):
+    config = config_lib.from_values({**TINY, **places, "run_dir": str(path), **values})
     run_lib.run(config, tf.distribute.OneDeviceStrategy("/cpu:0"))
 
 
@@ -146,10 +154,10 @@ def test_all_may_be_repeated_with_other_options(again):
 
 
 @pytest.mark.slow
-def test_options_of_a_stage_that_has_not_begun_may_change(digits_dir, tmp_path):
-    run(tmp_path, digits_dir, stages=("pretrain",))
+def test_options_of_a_stage_that_has_not_begun_may_change(places, tmp_path):
+    run(tmp_path, places, stages=("pretrain",))
     encoder = content(tmp_path, *ENCODER)
-    run(tmp_path, digits_dir, stages=("linear",), linear_learning_rate=0.5)
+    run(tmp_path, places, stages=("linear",), linear_learning_rate=0.5)
     assert content(tmp_path, *ENCODER) == encoder
     assert json.loads((tmp_path / "config.json").read_text())["linear_learning_rate"] == 0.5
 

@@ -1,4 +1,7 @@
-"""Checks that the models of a run stay equal on all replicas, and train as on one: every optimizer, mode and loss."""
+"""Checks that the models of a run stay equal on all replicas, and train as on one: every optimizer, mode and loss.
+
+All of it is slow: tests/optimizers and tests/models have fast tests of an optimizer and of a step on two replicas.
+"""
 
 import numpy as np
 import pytest
@@ -18,10 +21,6 @@ TINY = {
     "weight_decay": 0.1,
     "batch_size": BATCH,
 }
-OPTIMIZERS = [
-    pytest.param({"optimizer": name}, marks=() if name == "lars" else pytest.mark.slow)
-    for name in config_lib.OPTIMIZERS
-]
 MODES = [
     {"mode": "simclr"},
     {"mode": "ce"},
@@ -80,9 +79,10 @@ def check(options):
         np.testing.assert_allclose(first, expected, rtol=0, atol=tolerance * moved + 1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("options", OPTIMIZERS, ids=str)
-def test_two_replicas_train_as_one_device_with_every_optimizer(options):
-    check(options)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", config_lib.OPTIMIZERS)
+def test_two_replicas_train_as_one_device_with_every_optimizer(name):
+    check({"optimizer": name})
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ OPTIONS = {
     "encoder": "small",
     "encoder_width": 0.125,
     "projection_layers": (8,),
+    "augment": ("crop_flip",),
     "pretrain_epochs": 1,
     "warmup_epochs": 0.0,
     "batch_size": 12,

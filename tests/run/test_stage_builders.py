@@ -18,6 +18,7 @@ OPTIONS = {
     "pretrain_epochs": 2,
     "linear_epochs": 3,
     "warmup_epochs": 0.0,
+    "augment": ("crop_flip",),
 }
 
 
@@ -25,9 +26,9 @@ OPTIONS = {
     ("mode", "stage", "model_class", "loss_class", "views"),
     [
         ("supcon", "pretrain", models.ContrastiveModel, losses.SupConLoss, 2),
-        ("simclr", "pretrain", models.ContrastiveModel, losses.NTXentLoss, 2),
+        pytest.param("simclr", "pretrain", models.ContrastiveModel, losses.NTXentLoss, 2, marks=pytest.mark.slow),
         ("supcon", "linear", models.Classifier, models.CrossEntropy, 1),
-        ("ce", "pretrain", models.Classifier, models.CrossEntropy, 1),
+        pytest.param("ce", "pretrain", models.Classifier, models.CrossEntropy, 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_stage_needs_options_and_images_only(mode, stage, model_class, loss_class, views, digits_dir):

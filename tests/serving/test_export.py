@@ -12,8 +12,9 @@ from PIL import Image
 
 from supcon_tf import augment
 from supcon_tf.cli import predict as predict_command
-from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead, build_encoder
+from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead
 from supcon_tf.serving.export import ServableModel, write_saved_model
+from tests.models.tiny import tiny_encoder
 
 NAMES = ["cat", "dog", "emu"]
 SIZES = [(16, 16), (40, 30), (9, 21)]
@@ -52,10 +53,7 @@ def make_view(images):
 
 @pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_signatures_give_the_models_answers_without_this_project(tmp_path, channels):
-    model = Classifier(build_encoder("small", (12, 12, channels), width=0.25), 3, freeze_encoder=True)
-    model.encoder.get_layer("group1_block1_norm2").gamma.assign_add(
-        tf.ones_like(model.encoder.get_layer("group1_block1_norm2").gamma)
-    )
+    model = Classifier(tiny_encoder((12, 12, channels)), 3, freeze_encoder=True)
     path = str(tmp_path / "saved_model")
     write_saved_model(ServableModel(model, make_view, (12, 12, channels), NAMES), path)
     images = make_images(channels)
@@ -81,16 +79,14 @@ def test_signatures_give_the_models_answers_without_this_project(tmp_path, chann
 
 
 def test_embedding_is_normalised_even_if_the_model_does_not_normalise(tmp_path):
-    model = Classifier(
-        build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True, normalize_embedding=False
-    )
+    model = Classifier(tiny_encoder((12, 12, 3)), 3, freeze_encoder=True, normalize_embedding=False)
     servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
     embedding = servable.embed(tf.constant(make_images(3)[0][np.newaxis]))["embedding"]
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1.0, rtol=1e-5)
 
 
 def test_multi_label_probabilities_are_independent():
-    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+    model = Classifier(tiny_encoder((12, 12, 3)), 3, freeze_encoder=True)
     model.linear.bias.assign([2.0, 1.0, -3.0])
     servable = ServableModel(model, make_view, (12, 12, 3), NAMES, multi_label=True)
     image = tf.constant(make_images(3)[0][np.newaxis])
@@ -100,7 +96,7 @@ def test_multi_label_probabilities_are_independent():
 
 
 def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_path):
-    model = ContrastiveModel(build_encoder("small", (12, 12, 3), width=0.25), ProjectionHead((8,)))
+    model = ContrastiveModel(tiny_encoder((12, 12, 3)), ProjectionHead((8,)))
     path = str(tmp_path / "saved_model")
     write_saved_model(ServableModel(model, make_view, (12, 12, 3), ()), path)
     loaded = tf.saved_model.load(path)
@@ -117,31 +113,35 @@ def test_a_model_without_classes_returns_the_embedding_from_each_signature(tmp_p
     assert os.listdir(os.path.join(path, "assets")) == []
 
 
-def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def classifier():
+    """A classifier and what is exported of it, which is traced once."""
+    model = Classifier(tiny_encoder((12, 12, 3)), 3, freeze_encoder=True)
+    return model, ServableModel(model, make_view, (12, 12, 3), NAMES)
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
-    write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), str(tmp_path / "run" / "saved_model"))
+    write_saved_model(classifier[1], str(tmp_path / "run" / "saved_model"))
     assert [name for name in os.listdir(tmp_path) if not name.startswith("__autograph")] == ["run"]  # removed at exit
     assert os.listdir(tmp_path / "run") == ["saved_model"]
 
 
-def test_export_replaces_a_half_written_one(tmp_path):
-    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
-    servable = ServableModel(model, make_view, (12, 12, 3), NAMES)
+def test_export_replaces_a_half_written_one(classifier, tmp_path):
     path = tmp_path / "saved_model"
     (path / "assets").mkdir(parents=True)
     (path / "assets" / "rest").write_text("")
     assert not tf.saved_model.contains_saved_model(str(path))
-    write_saved_model(servable, str(path))
+    write_saved_model(classifier[1], str(path))
     assert tf.saved_model.contains_saved_model(str(path)) and not (path / "assets" / "rest").exists()
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A classifier and the folder of its SavedModel."""
-    model = Classifier(build_encoder("small", (12, 12, 3), width=0.25), 3, freeze_encoder=True)
+def exported(classifier, tmp_path_factory):
+    """The classifier and the folder of its SavedModel."""
+    model, servable = classifier
     path = str(tmp_path_factory.mktemp("exported") / "saved_model")
-    write_saved_model(ServableModel(model, make_view, (12, 12, 3), NAMES), path)
+    write_saved_model(servable, path)
     return model, path
 
 

@@ -14,7 +14,7 @@ def shape(channels):
     return (SIDE, SIDE, channels)
 
 
-@pytest.fixture(scope="module", params=[1, 3])
+@pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 3])
 def exported(request, tmp_path_factory):
     """Number of channels, and the folder of a SavedModel whose probabilities tell the pixels."""
     path = str(tmp_path_factory.mktemp("exported") / "saved_model")

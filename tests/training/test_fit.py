@@ -98,7 +98,7 @@ class Look(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("compile_options", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("steps", [1, 2, 3, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (4, 7))])
 def test_validation_sees_each_image_once(steps, compile_options, tmp_path):
     """Epochs end in executions of one step, after which Keras would evaluate step by step in a graph of several."""
     counts = [2, 2, 2, 2, 1]
