@@ -12,7 +12,7 @@ from supcon_tf.data.look import Look
 SIDES = (32, 48, 64, 96, 128, 160, 224)  # sides in pixels of what an encoder sees
 SMALL_SIDE = 64  # up to this side the images are small, and so is the encoder
 LARGEST_SIDE_ON_CPU = 160
-IMAGES_TO_SEE = 150_000  # number of images that the encoder sees in training, each in all its views
+IMAGES_TO_SEE = 300_000  # number of images that the encoder sees in training, each in all its views
 FEWEST_EPOCHS, MOST_EPOCHS = 20, 300
 BATCHES_PER_EPOCH = 40
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
@@ -63,7 +63,7 @@ def decide(look: Look, config: config_lib.Config, undecided: Collection[str], de
     """
     found = {
         **dict(_image_size(look, config, undecided, devices)),
-        **dict(_encoder(look, undecided, devices)),
+        **dict(_encoder(look, config, undecided, devices)),
         **dict(_views(look, config)),
         **dict(_schedule(look, config, undecided, devices)),
         **dict(_objective(look, config, undecided)),
@@ -87,19 +87,22 @@ def _image_size(look: Look, config: config_lib.Config, undecided: Collection[str
     yield "image_size", Decision(side, reason)
 
 
-def _encoder(look: Look, undecided: Collection[str], devices: Devices) -> Decisions:
+def _encoder(look: Look, config: config_lib.Config, undecided: Collection[str], devices: Devices) -> Decisions:
     if "encoder" not in undecided:
         return
-    if devices.accelerated and image_side(look, devices) > SMALL_SIDE:
+    side = config.data.image_size or image_side(look, devices)
+    if devices.accelerated and side > SMALL_SIDE:
         name = "resnet50" if look.images >= MANY_IMAGES else "resnet18"
         yield "encoder", Decision(name, f"{look.images:,} images")
         yield "projection_layers", Decision((512, 128), f"fits {name}")
         return
-    small = image_side(look, devices) <= SMALL_SIDE
+    small = side <= SMALL_SIDE
     yield "encoder", Decision("small", "small images" if small else "a larger encoder takes hours on a CPU")
     yield "projection_layers", Decision((128, 64), "fits the small encoder")
     if small and look.images < MANY_IMAGES:
         yield "encoder_width", Decision(0.5, "few and small images: cheap steps allow more of them")
+    if small and side >= SIDES[0] and not devices.accelerated:
+        yield "stem", Decision("stride2", "a CPU: a quarter of the time of a step")
 
 
 def _views(look: Look, config: config_lib.Config) -> Decisions:
