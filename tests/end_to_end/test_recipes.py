@@ -29,8 +29,12 @@ UNLIKE = (
 
 def tiny(recipe):
     """Returns the options of the recipe, narrow, for batches of a few small images."""
-    asked = flags.parse(["app.py", f"--recipe={recipe}", *(["--dataset=x"] if "default" in recipe else [])]).config
+    dataset = ["--dataset=x"] if "default" in recipe or "preset" in recipe else []
+    mode = ["--mode=supcon"] if "preset" in recipe else []
+    asked = flags.parse(["app.py", f"--recipe={recipe}", *dataset, *mode]).config
     values = {**config_lib.values(asked), "encoder_width": NARROW, "image_size": SHAPE[0], "queue_size": 0}
+    if asked.hardware.precision == "auto":  # which the devices decide
+        values["precision"] = "bfloat16"
     if asked.loss.queue_size:
         values["queue_size"] = 12
     if asked.data.dataset == "imagenet2012":
