@@ -12,10 +12,10 @@ from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Optional
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from supcon_tf.data import pixels, table
+from supcon_tf.data import copies, pixels, table
 from supcon_tf.data.decoder_messages import libjpeg_warnings
-from supcon_tf.data.folder_files import PREFIX, list_files, why
-from supcon_tf.data.folder_layout import ImageFile, arrange
+from supcon_tf.data.folder_files import PREFIX, ImageFile, list_files, why
+from supcon_tf.data.folder_layout import arrange
 from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
@@ -47,7 +47,7 @@ class FolderConfig(tfds.core.BuilderConfig):
 class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """RGB images `[height, width, 3]` from a folder, with labels if it has classes. See `builder`."""
 
-    VERSION = tfds.core.Version("3.0.0")  # 3: images of 16 bits that are dark are counted
+    VERSION = tfds.core.Version("4.0.0")  # 4: copies on both sides of a split are counted
 
     def _info(self) -> tfds.core.DatasetInfo:
         features: Dict[str, Any] = {"image": tfds.features.Image(shape=(None, None, 3))}
@@ -58,11 +58,15 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             builder=self,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label") if class_names else None,
-            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}),
+            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}, copies=[]),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Dict[str, Iterator[Any]]:
         del dl_manager
+        splits = self.builder_config.splits
+        for split, files in splits.items():
+            if split != "train":
+                self.info.metadata["copies"] += list(copies.copies_of(files, splits["train"]).items())
         return {split: self._generate_examples(split, files) for split, files in self.builder_config.splits.items()}
 
     def _generate_examples(self, split: str, files: Sequence[ImageFile]) -> Iterator[Tuple[str, Dict[str, Any]]]:
@@ -213,6 +217,11 @@ def report(folder: Folder) -> None:
     if flawed:
         text = f"JPEG files with bytes that do not belong to them: {len(flawed):,}, e.g. {flawed[0]}; they are used"
         print(printable(text), file=sys.stderr)
+    on_both_sides = folder.info.metadata["copies"]
+    if on_both_sides:
+        held_out, twin = on_both_sides[0]
+        text = f"Held-out files that are copies of training files: {len(on_both_sides):,}, e.g. {held_out} of {twin}"
+        print(printable(f"{text}; they make every figure too good"), file=sys.stderr)
     if config.class_names:
         print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
 

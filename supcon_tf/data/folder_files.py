@@ -45,6 +45,15 @@ class Listing(NamedTuple):
     passed_over: List[str]
 
 
+class ImageFile(NamedTuple):
+    """A file: its path, its name relative to the user's folder, its class and subclass; each is empty without one."""
+
+    path: str
+    name: str
+    label: str
+    subclass: str = ""
+
+
 def list_files(folder: str) -> Listing:
     """Lists all files below a folder. Follows links, except those that lead back to a folder above.
 

@@ -8,21 +8,13 @@ import os
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from supcon_tf.data import folder_levels
-from supcon_tf.data.folder_files import PREFIX, unusable
+from supcon_tf.data.copies import first_copies
+from supcon_tf.data.folder_files import PREFIX, ImageFile, unusable
 from supcon_tf.data.folder_levels import IMAGE_SUFFIXES, Placed
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
 TABLE_SUFFIXES = (".csv", ".tsv")
-
-
-class ImageFile(NamedTuple):
-    """A file: its path, its name relative to the user's folder, its class and subclass; each is empty without one."""
-
-    path: str
-    name: str
-    label: str
-    subclass: str = ""
 
 
 class Layout(NamedTuple):
@@ -174,6 +166,7 @@ def hold_out(
 
     A file goes to the test with a probability of `TEST_SHARE`, decided by a hash of its name and class alone. So it
     stays on its side when other files come and go. Each class of two or more files has at least one on either side.
+    Copies of one content go to one side, that of the first.
 
     Args:
       files: the files.
@@ -184,16 +177,29 @@ def hold_out(
         return _hold_out_groups(list(files), groups)
     train: List[ImageFile] = []
     test: List[ImageFile] = []
+    files = list(files)
+    first = first_copies(files)
     classes = collections.defaultdict(list)
     for file in files:
-        classes[file.label].append((_chance(file.name), file))
+        classes[file.label].append((_chance(first.get(file.name, file.name)), file))
     for members in classes.values():
         members.sort()
         drawn = sum(chance < TEST_SHARE for chance, _ in members)
         drawn = min(max(drawn, 1), len(members) - 1)
+        drawn = _between_copies([chance for chance, _ in members], drawn)
         test += [file for _, file in members[:drawn]]
         train += [file for _, file in members[drawn:]]
     return train, test
+
+
+def _between_copies(chances: Sequence[float], drawn: int) -> int:
+    """Returns the number nearest to `drawn` that does not part equal chances, which are those of copies.
+
+    >>> _between_copies([0.1, 0.2, 0.2, 0.3], 2), _between_copies([0.1, 0.1], 1)
+    (1, 0)
+    """
+    ends = [number for number in range(1, len(chances)) if chances[number - 1] != chances[number]]
+    return min(ends, key=lambda end: (abs(end - drawn), end), default=0)
 
 
 def _hold_out_groups(files: Sequence[ImageFile], groups: Mapping[str, str]) -> Tuple[List[ImageFile], List[ImageFile]]:

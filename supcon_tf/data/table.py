@@ -15,8 +15,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from supcon_tf.data.folder_files import why
-from supcon_tf.data.folder_layout import ImageFile, hold_out
+from supcon_tf.data.folder_files import ImageFile, why
+from supcon_tf.data.folder_layout import hold_out
 from supcon_tf.data.folder_levels import split_of
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 from supcon_tf.names import did_you_mean
