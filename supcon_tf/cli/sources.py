@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any, Iterator, Mapping
 
-from supcon_tf.config import as_flag, plan_options
+from supcon_tf.config import as_flag, options, plan_options
 from supcon_tf.errors import ArgumentError, UserError, as_keyword
 
 
@@ -25,7 +25,7 @@ def recipe_named(sources: Mapping[str, str], values: Mapping[str, Any]) -> Itera
     except UserError as error:
         refused = (error.argument, error.value) if isinstance(error, ArgumentError) else None
 
-        known = {*values, *(option.name for option in plan_options())}
+        known = {option.name for option in (*options(), *plan_options())}
 
         def style(name: str, value: Any) -> str:
             if name not in known:  # an argument of a function of ours that no option sets

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from typing import Any, Callable, Collection, Dict, Mapping, Tuple
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -82,6 +82,8 @@ def prepare(
     over = redo.starts_over(run_dir, config, record)
     if over:
         (config, data, look, decisions), record = resolve.resolve_config(given, **open_to), None
+    if config.run.stages != (config_lib.CHECK,) and not over:
+        _check_record(config, run_dir, record, data)
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
@@ -119,6 +121,21 @@ def prepare(
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return experiment
+
+
+def _check_record(
+    config: config_lib.Config, run_dir: RunDir, record: Optional[Mapping[str, Any]], data: load.ImageData
+) -> None:
+    """Compares the options with those of the run that the folder holds, before anything is looked for in it.
+
+    Other options may mean other numbers of steps, so that a finished stage would look unfinished.
+
+    Raises:
+      ArgumentError: the folder holds another run, or not the results that the option `redo` repeats.
+    """
+    run_dir.check_same(config, {"prepared_data": data.builder.info.full_name}, record)
+    redo.check_finished(run_dir, config)
+    redo.outdated(run_dir, config, record, over=False)  # for its complaints
 
 
 def _within_budget(
