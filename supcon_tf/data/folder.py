@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from supcon_tf.data import pixels, table
 from supcon_tf.data.decoder_messages import libjpeg_warnings
 from supcon_tf.data.folder_files import PREFIX, list_files, why
-from supcon_tf.data.folder_layout import ImageFile, arrange
+from supcon_tf.data.folder_layout import ImageFile, arrange, check_images
 from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
@@ -144,6 +144,7 @@ def builder(
     """
     folder = os.path.expanduser(folder)
     listing = list_files(folder)
+    check_images(folder, listing.names)
     splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level)
     if listing.passed_over:
         example = printable(listing.passed_over[0])
