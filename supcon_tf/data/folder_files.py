@@ -1,5 +1,6 @@
 """Lists the files of a user's folder, without those that a system or a program keeps there for itself."""
 
+import contextlib
 import os
 from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
@@ -119,7 +120,9 @@ def empty_folders(folder: str, names: Sequence[str], below: str) -> List[str]:
     """
     prefix = f"{below}/" if below else ""
     filled = {name[len(prefix) :].split("/")[0] for name in names if name.startswith(prefix)}
-    found = [name for name, kind in _entries(folder) if kind == "folder" and name not in filled]
+    found: List[str] = []
+    with contextlib.suppress(OSError, tf.errors.OpError):  # then none is named
+        found = [name for name, kind in _entries(folder) if kind == "folder" and name not in filled]
     return sorted(name for name in found if not name.startswith(".") and name.lower() not in SYSTEM_NAMES)
 
 

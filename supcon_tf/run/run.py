@@ -223,6 +223,7 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     check_same_options(config, strategy)
     weights.check_order(config, experiment.run_dir, training, total_steps)
+    weights.check_encoder_file(config.model)
     if not resumes:
         weights.check_warm_start(config.model, experiment.data.class_names)
     return total_steps
