@@ -11,6 +11,7 @@ import pytest
 
 from supcon_tf.cli import predict
 from supcon_tf.cli.forms import PREDICT
+from supcon_tf.serving import predict as serving
 
 NO_FOLDER = "is a file, not the folder of a SavedModel"
 ROOT = pathlib.Path(__file__).parents[2]
@@ -77,6 +78,14 @@ def test_the_file_can_be_run_by_its_path(options):
     command = [sys.executable, *options, ROOT / "supcon_tf" / "cli" / "predict.py", "nope", "1.png"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("predict: nope: there is no such folder")
+
+
+def test_an_image_from_a_pipe_is_read_whole():
+    reader, writer = os.pipe()
+    os.write(writer, b"an image")
+    os.close(writer)
+    assert serving._read(f"/dev/fd/{reader}") == b"an image"
+    os.close(reader)
 
 
 @contextlib.contextmanager
