@@ -64,11 +64,14 @@ def _is_of_tfds(name: str) -> bool:
 
 
 def check_before_run(config: config_lib.Config) -> None:
-    """Checks that the images are there; nothing but a run or a plan needs them.
+    """Checks that the images and the encoder are there; nothing but a run or a plan needs them.
 
     Raises:
-      ArgumentError: the folder or table does not exist.
+      ArgumentError: a folder or file does not exist.
     """
+    encoder = config.model.encoder
+    if config_lib.is_path(encoder) and "://" not in encoder and not os.path.exists(os.path.expanduser(encoder)):
+        raise ArgumentError("encoder", encoder, "no such file or folder")
     for name in ("dataset", "unlabelled"):
         value = getattr(config.data, name)
         kind, _, path = (value or "").partition(":")
@@ -84,7 +87,7 @@ def check_before_run(config: config_lib.Config) -> None:
 
 
 def check(config: config_lib.Config) -> None:
-    """Checks the folder of the run, and the files of the encoder.
+    """Checks the folder of the run, and what the encoder and its weights are.
 
     Raises:
       ArgumentError: a path leads to nothing, or to something else.
@@ -107,10 +110,6 @@ def check(config: config_lib.Config) -> None:
 
 def _check_encoder(encoder: str) -> None:
     path = os.path.expanduser(encoder)
-    if "://" in encoder:
-        return
-    if not os.path.exists(path):
-        raise ArgumentError("encoder", encoder, "no such file or folder")
     run = path.rstrip("/")
     run = run if os.path.exists(os.path.join(run, "config.json")) else os.path.dirname(run)
     if os.path.isdir(path) and _is_run(run):

@@ -69,7 +69,6 @@ def test_a_folder_with_the_name_of_a_data_set_changes_nothing(here):
     [
         (["--encoder=keras:VGG16", "--encoder_weights=imagnet"], NEITHER),
         (["--encoder=keras:VGG16", "--encoder_weights=./x.h5"], "no such file"),
-        (["--encoder=./nope.keras"], "no such file or folder"),
         (["--encoder=run/saved_model"], "is an exported run; use --warm_start=run"),
         (["--encoder=run/"], "is the folder of a run; use --warm_start=run"),
         (["--run_dir=notes.txt"], "is a file, not a folder"),
@@ -78,6 +77,11 @@ def test_a_folder_with_the_name_of_a_data_set_changes_nothing(here):
 def test_a_path_that_leads_to_nothing_or_to_something_else_is_refused(here, capsys, given, problem, more):
     assert answer(capsys, *DIGITS, *given, *more) == f"{given[-1]}: {problem}"
     assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--plan"]])
+def test_an_encoder_file_that_is_missing_is_refused_where_it_is_needed(here, capsys, more):
+    assert answer(capsys, *DIGITS, "--encoder=./nope.keras", *more) == "--encoder=./nope.keras: no such file or folder"
 
 
 def test_initial_weights_that_are_gone_do_not_stop_a_run_that_has_started(here):
