@@ -2,7 +2,10 @@
 
 import sys
 
-from supcon_tf.cli.entry import main
+try:
+    from supcon_tf.cli.entry import leave, main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
-    sys.exit(main(["python -m supcon_tf", *sys.argv[1:]]))
+    leave(main(["python -m supcon_tf", *sys.argv[1:]]))

@@ -21,7 +21,6 @@ from supcon_tf import config as config_lib
 from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError
 
 VERSION = "record_version"
-LONGEST_NAME = 200  # bytes of a data set's name in the default path; file systems allow 255 with mode and digest
 
 
 class RunDir:
@@ -186,16 +185,6 @@ def changes_in_words(changed: Mapping[str, Tuple[Any, Any]]) -> Tuple[str, Dict[
     """
     listed = (f"{{{name}}} (was {config_lib.option_text(name, before)})" for name, (_, before) in changed.items())
     return ", ".join(listed), {name: now for name, (now, _) in changed.items()}
-
-
-def default_path(config: config_lib.Config) -> str:
-    """Returns a path in runs/ that differs between runs with different options."""
-    dataset = config.data.dataset
-    if dataset.startswith(("folder:", "csv:")):
-        dataset = os.path.basename(os.path.abspath(dataset.partition(":")[2]))
-    dataset = re.sub(r"[/:]", "_", dataset)
-    dataset = dataset.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
-    return os.path.join("runs", f"{dataset}_{config.run.mode}_{config_lib.digest(config)}")
 
 
 def remove(path: str) -> None:

@@ -56,7 +56,7 @@ def test_a_process_that_is_not_the_chief_writes_nothing(tmp_path):
 
 def test_default_path_tells_runs_apart():
     paths = {
-        run_dir_lib.default_path(config_lib.from_values(values))
+        config_lib.default_path(config_lib.from_values(values))
         for values in (
             {},
             {"temperature": 0.2},

@@ -6,8 +6,9 @@ Imports nothing but the standard library at first, so that it also answers in a 
 import importlib
 import importlib.util
 import os
+import signal
 import sys
-from typing import Optional, Sequence
+from typing import NoReturn, Optional, Sequence
 
 TENSORFLOW = ("tensorflow", "tf_keras", "keras")
 # The packages that this one imports; any other is one that a data set of TFDS, or a package of these, asks for.
@@ -25,15 +26,29 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
       argv: the program's name and the flags; None for those of this process.
 
     Returns:
-      The exit status, 2 if a package is missing.
+      The exit status, 2 if a package is missing, or 130 after Ctrl-C.
+
+    Raises:
+      SystemExit: with that status, where `argv` is None.
     """
-    return start("supcon_tf.cli.main", sys.argv if argv is None else argv)
+    if argv is None:  # the installed command, which then ends
+        leave(start("supcon_tf.cli.main", sys.argv))
+    return start("supcon_tf.cli.main", argv)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process. Ctrl-C then ends it at once, where it would only add a traceback of what cleans up."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def start(command: str, argv: Sequence[str]) -> int:
     """Runs the function `main` of a module, or says which package is missing; returns the exit status."""
     try:
         return importlib.import_module(command).main(argv)
+    except KeyboardInterrupt:  # while the module is imported; later ones get a line of their own
+        print(f"\n{os.path.basename(argv[0])}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except ModuleNotFoundError as error:
         name = error.name or getattr(error.__cause__, "name", None)  # TFDS raises one without a name from one with it
         package = (name or "").partition(".")[0]

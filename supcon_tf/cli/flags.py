@@ -4,7 +4,6 @@ Imports no TensorFlow, so that `--help`, `--print_config` and mistakes are answe
 """
 
 import math
-import os
 import pathlib
 import re
 import shutil
@@ -14,12 +13,11 @@ from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Se
 from absl import flags as absl_flags
 
 from supcon_tf import config as config_lib
-from supcon_tf.cli import recipes, synonyms
+from supcon_tf.cli import fitting, forms, paths, recipes
 from supcon_tf.cli.help import REQUIRED, command, help_text, requested
 from supcon_tf.cli.sources import recipe_named
 from supcon_tf.cli.versions import versions_text
 from supcon_tf.errors import ArgumentError, UserError
-from supcon_tf.names import did_you_mean
 
 # A schedule given by hand makes the recipe's values of these options meaningless.
 DEPENDENT = {
@@ -46,11 +44,13 @@ class Command(NamedTuple):
 
     Attributes:
       config: the resolved options.
-      sources: option name → 'command line', 'recipe NAME', 'default', 'the images ...' (for what they decide), or 'mode
-        and data set' (for the recipe itself).
+      sources: option name → 'command line', 'flagfile PATH', 'recipe NAME', 'default', 'the images ...' (for what they
+        decide), or 'mode and data set' (for the recipe itself).
       print_config: whether to print the options and stop.
       plan: options of the plan to print instead of a run; None to run.
       undecided: names of the options that neither a flag nor a recipe sets, if the recipe leaves them to the images.
+      not_by_hand: names of the options that no flag sets, which give way where they do not fit what is given by hand.
+      notes: lines about values that have given way already.
     """
 
     config: config_lib.Config
@@ -58,6 +58,8 @@ class Command(NamedTuple):
     print_config: bool
     plan: Optional[config_lib.PlanOptions] = None
     undecided: FrozenSet[str] = frozenset()
+    not_by_hand: FrozenSet[str] = frozenset()
+    notes: Tuple[str, ...] = ()
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -80,14 +82,26 @@ def parse(argv: Sequence[str]) -> Command:
     if {"-version", "--version"} & set(argv[1:]):
         print(versions_text(), flush=True)
         sys.exit(0)
+    known = [option.name for option in (*config_lib.options(), *config_lib.plan_options())]
+    forms.check(argv[1:], [*known, "print_config", "flagfile"])
     by_hand = _parse_flags(argv[1:])
-    print_config = bool(by_hand.pop("print_config", False))
-    plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
-    plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
-    config_lib.check_values(by_hand)
-    _check_dataset(by_hand.get("dataset", ""))
-    recipe = recipes.find(by_hand)
-    from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
+    origins = _origins(argv[1:], by_hand)
+    with recipe_named(origins, by_hand):
+        print_config = bool(by_hand.pop("print_config", False))
+        plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
+        plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
+        if print_config and plan is not None:
+            raise UserError("--plan and --print_config: choose one of them")
+        config_lib.check_values(by_hand)
+        paths.check_dataset(by_hand.get("dataset", ""))
+        recipe = recipes.find(by_hand)
+        from_recipe = {} if recipe is None else _read_recipe(recipe, by_hand)
+        _check_given(by_hand, from_recipe, command(argv))
+    return _resolved(recipe, from_recipe, by_hand, origins)._replace(print_config=print_config, plan=plan)
+
+
+def _check_given(by_hand: Mapping[str, Any], from_recipe: Mapping[str, Any], program: str) -> None:
+    """Raises UserError if a required option is missing, or if two options contradict each other."""
     if "budget" in by_hand and "pretrain_epochs" in by_hand:
         epochs = by_hand["pretrain_epochs"]
         raise ArgumentError(
@@ -95,30 +109,57 @@ def parse(argv: Sequence[str]) -> Command:
         )
     for name in REQUIRED:
         if name not in by_hand and name not in from_recipe:
-            raise UserError(f"--{name} is missing; for example: {command(argv)} --mode=supcon --dataset=digits")
+            example = f"; for example: {program} --mode=supcon --dataset=digits"
+            raise UserError(f"--{name} is missing{paths.held_text(by_hand.get('run_dir')) or example}")
+
+
+def _resolved(
+    recipe: Optional[pathlib.Path], from_recipe: Dict[str, Any], by_hand: Mapping[str, Any], origins: Mapping[str, str]
+) -> Command:
+    """Returns the options that a recipe and flags given by hand make together.
+
+    Args:
+      recipe: the file of the recipe; None for none.
+      from_recipe: option name → value that it sets.
+      by_hand: option name → value that a flag sets.
+      origins: option name → source of the values in `by_hand`.
+    """
     sources = {option.name: "default" for option in config_lib.options()}
     if recipe is not None:
         sources.update({name: f"recipe {recipe.stem}" for name in from_recipe})
         sources["recipe"] = "mode and data set"
-        from_recipe["recipe"] = recipe.stem
-    sources.update({name: "command line" for name in by_hand})
-    given = {**from_recipe, **by_hand}
+        from_recipe = {**from_recipe, "recipe": recipe.stem}
+    sources.update(origins)
     undecided = {name for name, source in sources.items() if source == "default"}
     if recipe is None or not recipes.leaves_to_images(recipe):
         undecided = set()
     for name in undecided.intersection(config_lib.DECIDED_BY_IMAGES):
         sources[name] = "the images, when the run begins; otherwise this default"
     if "warmup_epochs" in undecided:
-        given["warmup_epochs"] = 0.0  # so that any number of epochs is allowed; the images decide the number
+        from_recipe["warmup_epochs"] = 0.0  # so that any number of epochs is allowed; the images decide the number
+    changed = fitting.schedules(from_recipe, by_hand)
+    given = {**from_recipe, **by_hand, **{name: value for name, (value, _) in changed.items()}}
+    note = fitting.changed_text(from_recipe, changed)
+    sources.update({name: source for name, (_, source) in changed.items()})
     with recipe_named(sources, given):
-        return Command(config_lib.from_values(given), sources, print_config, plan, frozenset(undecided))
+        return Command(
+            config_lib.from_values(given),
+            sources,
+            print_config=False,
+            undecided=frozenset(undecided),
+            not_by_hand=frozenset(sources.keys() - by_hand.keys()),
+            notes=(note,) if note else (),
+        )
 
 
-def _check_dataset(dataset: str) -> None:
-    """Raises ArgumentError for a path without `folder:` or `csv:` before it."""
-    if dataset.startswith((os.sep, ".", "~")) and os.path.exists(os.path.expanduser(dataset)):
-        kind = "folder" if os.path.isdir(os.path.expanduser(dataset)) else "csv"
-        raise ArgumentError("dataset", dataset, "is a path; write {dataset}", dataset=f"{kind}:{dataset}")
+def _origins(arguments: Sequence[str], by_hand: Mapping[str, Any]) -> Dict[str, str]:
+    """Returns option name → 'command line' or 'flagfile PATH', for the options that are given by hand."""
+    origins = dict.fromkeys(by_hand, "command line")
+    for path in _flagfiles(arguments):
+        in_file = _parse_flags([f"--flagfile={path}"])
+        typed = {argument.lstrip("-").partition("=")[0] for argument in arguments}
+        origins.update({name: f"flagfile {path}" for name in in_file if not {name, f"no{name}"} & typed})
+    return origins
 
 
 def _read_recipe(path: pathlib.Path, by_hand: Mapping[str, Any]) -> Dict[str, Any]:
@@ -127,16 +168,52 @@ def _read_recipe(path: pathlib.Path, by_hand: Mapping[str, Any]) -> Dict[str, An
     Raises:
       UserError: the recipe has a mistake; the message names the file.
     """
-    try:
-        values = _parse_flags([f"--flagfile={path}"])
-    except UserError as error:
-        raise UserError(f"{path}: {error.text(config_lib.as_flag)}") from None
+    values = _parse_flags([f"--flagfile={path}"])
     dropped = {other for name, others in DEPENDENT.items() if name in by_hand for other in others}
     return {name: value for name, value in values.items() if name not in dropped}
 
 
 def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
-    """Returns the options that `arguments` set; other options are absent."""
+    """Returns the options that `arguments` set; other options are absent.
+
+    Raises:
+      UserError: there is a mistake; names the flagfile and the line if it is in one.
+    """
+    try:
+        return _parsed(arguments)
+    except UserError as error:
+        text = error.text(config_lib.as_flag)
+        place = _place_in_file(arguments, text)
+        if place is None:
+            raise
+        raise UserError(f"{place}: {text}") from None
+
+
+def _place_in_file(arguments: Sequence[str], text: str, looked_at: Sequence[str] = ()) -> Optional[str]:
+    """Returns 'PATH: line N' for the line of a flagfile that raises the UserError with this text; None for none."""
+    for path in _flagfiles(arguments):
+        if path in looked_at:
+            continue
+        try:
+            lines = pathlib.Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue
+        for number, line in enumerate(map(str.strip, lines), 1):
+            if not line or line.startswith(("#", "//")):  # as absl reads these files
+                continue
+            inner = _place_in_file([line], text, (*looked_at, path))
+            if inner is not None:
+                return inner
+            try:
+                _parsed([line])
+            except UserError as error:
+                if error.text(config_lib.as_flag) == text:
+                    return f"{path}: line {number}"
+    return None
+
+
+def _parsed(arguments: Sequence[str]) -> Dict[str, Any]:
+    """Does the work of `_parse_flags`; names no file."""
     flag_values = _define_flags()
     try:
         _check_form(flag_values, arguments)
@@ -146,10 +223,8 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     except _BadValue as bad:
         raise bad.error from None
     except absl_flags.UnrecognizedFlagError as error:
-        negated = [f"no{name}" for name in flag_values if flag_values[name].boolean and error.flagname.startswith("no")]
-        near = did_you_mean(error.flagname, (*flag_values, *negated, "help"), "--")
-        hint = synonyms.hint(error.flagname) or near or "; --help=all lists all options"
-        raise UserError(f"--{error.flagname}: no such option{hint}") from None
+        booleans = [name for name in flag_values if flag_values[name].boolean]
+        raise forms.unknown(error.flagname, arguments, list(flag_values), booleans) from None
     except absl_flags.CantOpenFlagFileError as error:
         cause = error.__context__
         assert isinstance(cause, OSError)
@@ -161,7 +236,7 @@ def _parse_flags(arguments: Sequence[str]) -> Dict[str, Any]:
     if any(re.match("--?undefok(=|$)", argument) for argument in arguments):  # absl hides unknown flags then
         raise UserError("--undefok: no such option; --help=all lists all options")
     if positional:
-        raise UserError(f"unexpected argument '{positional[0]}'; every option starts with --")
+        raise forms.unexpected(positional[0], list(flag_values))
     return {name: flag_values[name].value for name in flag_values if flag_values[name].present and name != "flagfile"}
 
 

@@ -5,10 +5,12 @@ import textwrap
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from supcon_tf import config as config_lib
+from supcon_tf.cli import synonyms
 from supcon_tf.errors import UserError
 from supcon_tf.names import did_you_mean
 
 REQUIRED = ("mode", "dataset")
+BY_HAND = ("command line", "flagfile ")  # how the source begins of a value that a person has given
 
 USAGE = """\
 Supervised contrastive learning: pretrain, train a linear classifier, evaluate, export.
@@ -57,11 +59,13 @@ def program(argv: Sequence[str]) -> str:
 def requested(argv: Sequence[str]) -> Optional[str]:
     """Returns what the command line wants help on, '' for the first screen; None if it asks for no help.
 
-    >>> requested(["app.py", "--help=loss"]), requested(["app.py", "--mode=ce"])
-    ('loss', None)
+    >>> requested(["app.py", "--help=loss"]), requested(["app.py", "--help", "loss"])
+    ('loss', 'loss')
     """
-    for argument in argv[1:]:
-        name, _, subject = argument.partition("=")
+    for argument, following in zip(argv[1:], [*argv[2:], ""]):
+        name, equals, subject = argument.partition("=")
+        if not equals and not following.startswith("-"):
+            subject = following
         if name in ("-h", "--h", "-help", "--help", "--helpshort", "--helpfull"):
             return "all" if name == "--helpfull" else subject
     return None
@@ -85,7 +89,7 @@ def help_text(width: int, command: str, subject: str = "") -> str:
     chosen = [entry for entry in entries if subject in ("all", entry.group, entry.name)]
     if not chosen:
         names = dict.fromkeys(name for entry in entries for name in (entry.group, entry.name))
-        hint = did_you_mean(subject, names) or "; --help=all lists all"
+        hint = synonyms.hint(subject) or did_you_mean(subject, names) or "; --help=all lists all"
         raise UserError(f"--help={subject}: no such flag or group of flags{hint}")
     lines = [USAGE.format(command=command), RECIPES.rstrip()] if subject == "all" else []
     title = ""
@@ -155,7 +159,7 @@ def warnings(config: config_lib.Config, sources: Mapping[str, str]) -> Iterator[
     """Yields a line for each flag given by hand that has no effect; the arguments are those of `config_text`."""
     values = config_lib.values(config)
     for name, reason in config_lib.without_effect(config).items():
-        if sources[name] == "command line":
+        if sources[name].startswith(BY_HAND):
             yield f"Warning: {config_lib.as_flag(name, values[name])} has no effect {reason}"
 
 

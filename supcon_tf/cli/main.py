@@ -3,10 +3,10 @@
 import logging
 import os
 import sys
-from typing import Collection, Optional, Sequence
+from typing import Collection, Mapping, Optional, Sequence
 
 from supcon_tf import config as config_lib
-from supcon_tf.cli import flags, surroundings
+from supcon_tf.cli import flags, paths, surroundings
 from supcon_tf.cli.guard import guarded
 from supcon_tf.cli.help import config_text, warnings
 from supcon_tf.cli.sources import recipe_named
@@ -28,30 +28,41 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def run(argv: Sequence[str]) -> None:
     """Parses the command line, then runs the stages or prints the configuration or the plan."""
     command = flags.parse(argv)
-    for warning in warnings(command.config, command.sources):
-        print(printable(warning), file=sys.stderr)
+    with recipe_named(command.sources, config_lib.values(command.config)):
+        paths.check(command.config)
+    for line in (*command.notes, *warnings(command.config, command.sources)):
+        print(printable(line), file=sys.stderr)
     if command.print_config:
         print(config_text(command.config, command.sources), flush=True)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides notices of TensorFlow's C++ part
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    open_to = {"undecided": command.undecided, "not_by_hand": command.not_by_hand}
     with recipe_named(command.sources, config_lib.values(command.config)):
+        paths.check_before_run(command.config)
         if command.plan is not None:
-            _print_plan(command.config, command.plan, command.undecided)
+            _print_plan(command.config, command.plan, open_to)
         else:
-            _run_stages(command.config, command.undecided)
+            _run_stages(command.config, open_to)
 
 
-def _print_plan(config: config_lib.Config, options: config_lib.PlanOptions, undecided: Collection[str]) -> None:
+def _print_plan(
+    config: config_lib.Config, options: config_lib.PlanOptions, open_to: Mapping[str, Collection[str]]
+) -> None:
+    """Prints the plan; `open_to` holds the last arguments of `make_plan`."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a plan needs no GPU, and TensorFlow would take all memory of each
     with surroundings.native_notices_hidden():
         from supcon_tf.cli.plan_text import plan_text
         from supcon_tf.plan import make_plan
+        from supcon_tf.run.looked_at import gave_way_text
 
-    print(plan_text(make_plan(config, options, undecided=undecided)), flush=True)
+    plan = make_plan(config, options, **open_to)
+    print(gave_way_text(plan.gave_way), end="", file=sys.stderr)
+    print(plan_text(plan), flush=True)
 
 
-def _run_stages(config: config_lib.Config, undecided: Collection[str]) -> None:
+def _run_stages(config: config_lib.Config, open_to: Mapping[str, Collection[str]]) -> None:
+    """Runs the stages; `open_to` holds the last arguments of `run`."""
     with surroundings.native_notices_hidden():
         from supcon_tf import distribute  # imports TensorFlow
         from supcon_tf.run.run import run as run_stages
@@ -70,4 +81,4 @@ def _run_stages(config: config_lib.Config, undecided: Collection[str]) -> None:
     if notice is not None:
         print(printable(notice), file=sys.stderr)
     with distribute.watch_workers(strategy):
-        run_stages(config, strategy, undecided=undecided)
+        run_stages(config, strategy, **open_to)

@@ -1,7 +1,7 @@
 """Says what to write for options that other programs have under another name, or that are not needed here."""
 
 import re
-from typing import Dict
+from typing import Dict, Optional
 
 ENCODER = "--encoder, for example --encoder=resnet50 or --encoder=keras:MobileNetV2"
 EPOCHS = "--pretrain_epochs for the encoder or --linear_epochs for the classifier"
@@ -9,15 +9,19 @@ FOLDER = "--dataset=folder:PATH"
 PRECISION = "--precision=float16, --precision=bfloat16 or --precision=auto"
 PRETRAINED = "--encoder=keras:NAME --encoder_weights=imagenet"
 RATE = "--learning_rate for the encoder or --linear_learning_rate for the classifier"
+NO_STOPPING = "there is no early stopping; --pretrain_epochs, --linear_epochs and --budget limit the training"
 RESUME = "not needed: the same command resumes the run in its --run_dir"
+RESUME_PATH = "--run_dir={0}, whose run the same command resumes, or --warm_start={0} for another run's weights"
 STRATEGY = "--strategy=mirrored, which trains on all GPUs; CUDA_VISIBLE_DEVICES chooses some"
 THREADS = "not needed: images are read by as many threads as the machine has cores"
 
+EVALUATING = ("eval", "evaluate", "test", "validate", "evaluateonly", "evalonly", "testonly")
+RESUMING = ("resume", "checkpoint", "ckpt", "restore", "load")
 # Letters of the name → what to write. Names that are near to one of ours are left to `supcon_tf.names`.
 INSTEAD: Dict[str, str] = {
     **dict.fromkeys(("lr", "learningrateinit", "baselr", "initlr"), RATE),
     **dict.fromkeys(("epochs", "epoch", "nepochs", "numepochs", "maxepochs", "ep"), EPOCHS),
-    **dict.fromkeys(("bs", "bsz", "minibatch", "trainbatchsize"), "--batch_size"),
+    **dict.fromkeys(("b", "bs", "bsz", "minibatch", "trainbatchsize"), "--batch_size"),
     **dict.fromkeys(("model", "arch", "architecture", "backbone", "net", "network", "resnet"), ENCODER),
     **dict.fromkeys(("workers", "numworkers", "nworkers", "threads", "numthreads", "jobs"), THREADS),
     **dict.fromkeys(("pretrained", "finetune"), PRETRAINED),
@@ -25,16 +29,20 @@ INSTEAD: Dict[str, str] = {
     **dict.fromkeys(("gpus", "gpu", "ngpus", "numgpus", "device", "devices", "cuda", "distributed"), STRATEGY),
     **dict.fromkeys(("datapath", "dataroot", "datafolder", "root", "images", "imagedir", "traindir", "folder"), FOLDER),
     **dict.fromkeys(("output", "outputdir", "out", "outdir", "savedir", "logdir", "workdir", "modeldir"), "--run_dir"),
-    **dict.fromkeys(("resume", "checkpoint", "ckpt", "restore", "load"), RESUME),
+    **dict.fromkeys(RESUMING, RESUME),
     **dict.fromkeys(("tau", "temp", "ncet"), "--temperature"),
     **dict.fromkeys(("wd", "l2", "decayweight"), "--weight_decay"),
     **dict.fromkeys(("size", "imgsize", "imgsz", "resolution", "inputsize", "cropsize"), "--image_size"),
     **dict.fromkeys(("opt", "optim"), "--optimizer"),
     **dict.fromkeys(("loss", "criterion"), "--mode=supcon, simclr or ce, and --contrastive_loss"),
     **dict.fromkeys(("method", "task", "algorithm", "objective"), "--mode=supcon, simclr or ce"),
-    **dict.fromkeys(("eval", "evaluate", "test", "validate"), "--stages=evaluate with the --run_dir of the run"),
+    **dict.fromkeys(EVALUATING, "--stages=evaluate with the --run_dir of the run"),
     **dict.fromkeys(("export", "savedmodel"), "--stages=export with the --run_dir of the run"),
     **dict.fromkeys(("predict", "infer", "inference"), "python -m supcon_tf.cli.predict MODEL IMAGE"),
+    **dict.fromkeys(("config", "cfg", "configfile", "conf", "yaml"), "--recipe=FILE or --flagfile=FILE"),
+    **dict.fromkeys(("dryrun", "dry", "simulate"), "--plan"),
+    **dict.fromkeys(("patience", "earlystopping", "earlystop"), NO_STOPPING),
+    **dict.fromkeys(("ds", "dset"), "--dataset"),
     **dict.fromkeys(("limit", "subset", "numsamples", "numexamples"), "--max_examples"),
     **dict.fromkeys(("views", "nviews", "ncrops"), "--num_views"),
     **dict.fromkeys(("warmup", "warm"), "--warmup_epochs"),
@@ -58,19 +66,25 @@ LINEAR: Dict[str, str] = {
 SWITCHES: Dict[str, str] = {"flip": "off", "cache": "off", "augment": "none", "whitening": "none", "mix": "none"}
 
 
-def hint(name: str) -> str:
+def hint(name: str, value: Optional[str] = None) -> str:
     """Returns '; use ...' or '; not needed: ...' for an unknown option that other programs have, or ''.
 
     >>> hint("lr")
     '; use --learning_rate for the encoder or --linear_learning_rate for the classifier'
+
+    Args:
+      name: the option's name.
+      value: what it was set to; None for nothing.
     """
     letters = re.sub(r"[\W_]+", "", name.lower())
     if letters.startswith("linear"):
         instead = LINEAR.get(letters[len("linear") :], "")
     elif letters.startswith("no") and letters[len("no") :] in SWITCHES:
         instead = f"--{letters[len('no') :]}={SWITCHES[letters[len('no') :]]}"
+    elif letters in RESUMING and value and value.lower() not in ("true", "false", "1", "0", "auto"):
+        instead = RESUME_PATH.format(value)
     else:
         instead = INSTEAD.get(letters, "")
-    if instead.startswith("not needed"):
+    if instead.startswith(("not needed", "there is no")):
         return f"; {instead}"
     return instead and f"; use {instead}"

@@ -53,6 +53,7 @@ from supcon_tf.config.options import (
 )
 from supcon_tf.config.record import (
     RECORD_VERSION,
+    default_path,
     differences,
     digest,
     fingerprint,
@@ -118,6 +119,7 @@ __all__ = [
     "as_flag",
     "check_encoder_options",
     "check_values",
+    "default_path",
     "differences",
     "digest",
     "encoder_options",

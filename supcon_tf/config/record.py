@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from supcon_tf.config.options import Config
@@ -10,6 +12,7 @@ from supcon_tf.config.values import options, values
 # Kept in each record, and changed when earlier runs cannot be resumed: an option has another meaning, or a seed gives
 # another order of images.
 RECORD_VERSION = 1
+LONGEST_NAME = 200  # bytes of a data set's name in the default path; file systems allow 255 with mode and digest
 
 
 def identity(config: Config) -> Dict[str, Any]:
@@ -23,6 +26,16 @@ def digest(config: Config) -> str:
     defaults = identity(Config())
     changed = {name: value for name, value in identity(config).items() if value != defaults[name]}
     return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def default_path(config: Config) -> str:
+    """Returns a path in runs/ that differs between runs with different options."""
+    dataset = config.data.dataset
+    if dataset.startswith(("folder:", "csv:")):
+        dataset = os.path.basename(os.path.abspath(dataset.partition(":")[2]))
+    dataset = re.sub(r"[/:]", "_", dataset)
+    dataset = dataset.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+    return os.path.join("runs", f"{dataset}_{config.run.mode}_{digest(config)}")
 
 
 def fingerprint(config: Config, *, without: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from supcon_tf.data import copies, pixels, table
 from supcon_tf.data.decoder_messages import libjpeg_warnings
 from supcon_tf.data.folder_files import PREFIX, ImageFile, list_files, why
-from supcon_tf.data.folder_layout import arrange
+from supcon_tf.data.folder_layout import arrange, check_images
 from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
@@ -148,6 +148,7 @@ def builder(
     """
     folder = os.path.expanduser(folder)
     listing = list_files(folder)
+    check_images(folder, listing.names)
     splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level)
     if listing.passed_over:
         example = printable(listing.passed_over[0])

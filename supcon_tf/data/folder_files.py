@@ -1,7 +1,8 @@
 """Lists the files of a user's folder, without those that a system or a program keeps there for itself."""
 
+import contextlib
 import os
-from typing import Any, Iterator, List, NamedTuple, Tuple
+from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -116,6 +117,22 @@ def _entries(path: str) -> Iterator[Tuple[str, str]]:
             else:
                 is_broken_link = entry.is_symlink() and not os.path.exists(entry.path)
                 yield entry.name, "file" if entry.is_file() or is_broken_link else "other"
+
+
+def empty_folders(folder: str, names: Sequence[str], below: str) -> List[str]:
+    """Returns the sorted names of folders that hold no file and are neither hidden nor a system's own.
+
+    Args:
+      folder: path of the folder in which they lie.
+      names: all files, relative to the user's folder.
+      below: name of `folder` relative to the user's folder; empty for that folder itself.
+    """
+    prefix = f"{below}/" if below else ""
+    filled = {name[len(prefix) :].split("/")[0] for name in names if name.startswith(prefix)}
+    found: List[str] = []
+    with contextlib.suppress(OSError, tf.errors.OpError):  # then none is named
+        found = [name for name, kind in _entries(folder) if kind == "folder" and name not in filled]
+    return sorted(name for name in found if not name.startswith(".") and name.lower() not in SYSTEM_NAMES)
 
 
 def why(error: Exception) -> str:

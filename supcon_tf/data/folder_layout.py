@@ -9,12 +9,17 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from supcon_tf.data import folder_levels
 from supcon_tf.data.copies import first_copies
-from supcon_tf.data.folder_files import PREFIX, ImageFile, unusable
+from supcon_tf.data.folder_files import PREFIX, ImageFile, empty_folders, unusable
 from supcon_tf.data.folder_levels import IMAGE_SUFFIXES, Placed
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
 TABLE_SUFFIXES = (".csv", ".tsv")
+# Endings of names of files that are surely no images. Files with other endings, or none, are looked into.
+NO_IMAGES = (
+    *(".txt", ".pdf", ".md", ".html", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".py", ".ipynb"),
+    *(".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".zip", ".tar", ".gz", ".7z", ".rar", ".parquet"),
+)
 
 
 class Layout(NamedTuple):
@@ -72,7 +77,7 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
         return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     nested = any(len(file.path) > depth + 2 for files in placed.values() for file in files)
     train_folder = next((top for top, split in roles.items() if split == "train"), "")
-    _check_classes(folder, splits, train_folder, nested=nested, tables=_tables(names))
+    _check_classes(folder, splits, train_folder, nested=nested, names=names)
     used = {file.name for files in splits.values() for file in files} | left_out
     unused = [name for name in names if name not in used and name.lower().endswith(IMAGE_SUFFIXES)]
     if unused:
@@ -89,6 +94,12 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
                 )
             return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     return Layout({split: files for split, files in splits.items() if files}, remarks)
+
+
+def check_images(folder: str, names: Sequence[str]) -> None:
+    """Raises ArgumentError if all files are surely no images."""
+    if all(name.lower().endswith(NO_IMAGES) for name in names):
+        raise unusable(folder, f"holds no images, only files such as {printable(names[0])}")
 
 
 def _remark(reason: str, names: Sequence[str]) -> str:
@@ -128,17 +139,24 @@ def _with_classes(folder: str, files: Sequence[Placed], depth: int, spelling: Di
 
 
 def _check_classes(
-    folder: str, splits: Dict[str, List[ImageFile]], train_folder: str, *, nested: bool, tables: Sequence[str]
+    folder: str, splits: Dict[str, List[ImageFile]], train_folder: str, *, nested: bool, names: Sequence[str]
 ) -> None:
     """Raises ArgumentError unless there are two classes or more, and images to train on for each class."""
     classes = {file.label for file in splits["train"]}
+    with_images = {file.label for file in splits["train"] if not file.name.lower().endswith(NO_IMAGES)}
+    tables = _tables(names)
     table = f"; each class needs its own folder, and {tables[0]} is not read" if tables else ""
     if not classes:
         where = os.path.join(folder, train_folder) if train_folder else folder
         raise unusable(folder, f"no folders of classes in {where}{table}; without classes, use {{mode}}", mode="simclr")
+    if len(classes) > 1 and len(with_images) == 1:
+        without = sorted(classes - with_images)[0]
+        problem = f"there is only one class with images, '{with_images.pop()}'; the folder '{without}' holds no images"
+        raise unusable(folder, problem)
     if len(classes) == 1:
         (only,) = classes
-        hint = table
+        empty = empty_folders(os.path.join(folder, train_folder), names, train_folder)
+        hint = f"; the folder '{empty[0]}' holds no images{table}" if empty else table
         if nested and not train_folder:
             hint = f"; did you mean {PREFIX}{os.path.join(folder, only)}?"
         elif nested:
@@ -148,9 +166,9 @@ def _check_classes(
         unknown = sorted({file.label for file in files} - classes)
         if unknown:
             similar = _similar(unknown[0], classes)
-            but = (
-                f"'train' has '{similar}'; give both the same name" if similar else "there is no such image to train on"
-            )
+            but = f"there is no such image to train on; add some to 'train', or move that folder out of '{split}'"
+            if similar:
+                but = f"'train' has '{similar}'; give both the same name"
             raise unusable(folder, f"'{split}' has the class '{unknown[0]}', but {but}")
 
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import glob
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from supcon_tf.distribute.processes import cause_of
 from supcon_tf.errors import NAME_ONLY, ArgumentError, WorkersLost, first_line
 
 TPU_TIMEOUT_SECONDS = 300.0
+TPU_DEVICES = ("/dev/accel*", "/dev/vfio/[0-9]*")  # of a machine that has TPUs
 WORKERS_TIMEOUT_SECONDS = 600.0  # a preempted machine needs minutes to come back
 JOIN_TIMEOUT_SECONDS = 120.0
 NOTICE_SECONDS = 5.0
@@ -148,6 +150,8 @@ def _tpu_strategy(tpu: str, zone: Optional[str], project: Optional[str]) -> tf.d
         raise ArgumentError("tpu", tpu, problem) from None
     except Exception as error:  # any error here means that the TPU does not exist
         problem = f"cannot be reached ({first_line(error, 120)}); check its name, or leave {{tpu}} out"
+        if tpu == "local" and not any(map(glob.glob, TPU_DEVICES)):
+            problem = "this machine has no TPU; give the name of one, or leave {tpu} out"
         raise ArgumentError("tpu", tpu, problem, tpu=NAME_ONLY) from None
     return tf.distribute.TPUStrategy(resolver)
 

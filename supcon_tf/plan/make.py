@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -16,6 +16,7 @@ from supcon_tf.models.precision import precision_policy
 from supcon_tf.plan import graph_cost
 from supcon_tf.plan.stage import Parameters, StagePlan
 from supcon_tf.run import build, decide, resolve, schedule, weights
+from supcon_tf.run.give_way import Change
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Plan:
       images: number of training images.
       unlabelled: number of further images without labels.
       stages: the stages that train.
+      gave_way: option name → change of a value that did not fit the images.
     """
 
     config: config_lib.Config
@@ -35,6 +37,7 @@ class Plan:
     images: int
     unlabelled: int
     stages: Tuple[StagePlan, ...]
+    gave_way: Mapping[str, Change] = dataclasses.field(default_factory=dict)
 
 
 class _Parts(NamedTuple):
@@ -45,7 +48,13 @@ class _Parts(NamedTuple):
     trainable_weights: List[tf.Variable]
 
 
-def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions, *, undecided: Collection[str] = ()) -> Plan:
+def make_plan(
+    config: config_lib.Config,
+    asked: config_lib.PlanOptions,
+    *,
+    undecided: Collection[str] = (),
+    not_by_hand: Collection[str] = (),
+) -> Plan:
     """Counts what the stages of `config` would cost.
 
     Args:
@@ -53,13 +62,15 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions, *, undec
       asked: the options of the plan.
       undecided: names of options that the images decide; see `supcon_tf.run.decide`. Nothing is known of the devices,
         which then count as CPUs.
+      not_by_hand: names of options that give way where they do not fit; see `supcon_tf.run.give_way`.
 
     Raises:
       ArgumentError: a data set that is unknown or of unknown size, or options that do not fit it.
     """
     replicas = asked.plan_devices or config.hardware.cpu_devices
     devices = decide.Devices(replicas)
-    config, data, *_ = resolve.resolve_config(config, prepare=False, undecided=undecided, devices=devices)
+    open_to: Dict[str, Any] = {"undecided": undecided, "not_by_hand": not_by_hand, "devices": devices}
+    config, data, *_, gave_way = resolve.resolve_config(config, prepare=False, **open_to)
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     images = TrainingImages(data, max_examples=config.data.max_examples)
     unlabelled = None
@@ -67,7 +78,7 @@ def make_plan(config: config_lib.Config, asked: config_lib.PlanOptions, *, undec
         unlabelled = TrainingImages(load.load_unlabelled(config.data, prepare=False))
     with graph_cost.unfilled_weights(), precision_policy(config.hardware.precision):
         stages = tuple(_stages(config, images, unlabelled, replicas))
-    return Plan(config, asked, images.size, unlabelled.size if unlabelled else 0, stages)
+    return Plan(config, asked, images.size, unlabelled.size if unlabelled else 0, stages, gave_way)
 
 
 def _stages(

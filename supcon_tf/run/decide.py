@@ -12,7 +12,7 @@ from supcon_tf.data.look import Look
 SIDES = (32, 48, 64, 96, 128, 160, 224)  # sides in pixels of what an encoder sees
 SMALL_SIDE = 64  # up to this side the images are small, and so is the encoder
 LARGEST_SIDE_ON_CPU = 160
-IMAGES_TO_SEE = 300_000  # number of images that the encoder sees in training, each in all its views
+IMAGES_TO_SEE = 120_000  # number of images that the encoder sees in training, each in all its views
 FEWEST_EPOCHS, MOST_EPOCHS = 20, 300
 BATCHES_PER_EPOCH = 40
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
@@ -99,8 +99,6 @@ def _encoder(look: Look, config: config_lib.Config, undecided: Collection[str], 
     small = side <= SMALL_SIDE
     yield "encoder", Decision("small", "small images" if small else "a larger encoder takes hours on a CPU")
     yield "projection_layers", Decision((128, 64), "fits the small encoder")
-    if small and look.images < MANY_IMAGES:
-        yield "encoder_width", Decision(0.5, "few and small images: cheap steps allow more of them")
     if small and side >= SIDES[0] and not devices.accelerated:
         yield "stem", Decision("stride2", "a CPU: a quarter of the time of a step")
 

@@ -2,8 +2,10 @@
 
 from typing import Any, Mapping, Optional, Tuple
 
+import tensorflow as tf
+
 from supcon_tf import config as config_lib
-from supcon_tf.errors import ArgumentError
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.run import weights
 from supcon_tf.run_dir import RunDir, changes_in_words, read_json, remove, write_json
 
@@ -19,6 +21,20 @@ def starts_over(run_dir: RunDir, config: config_lib.Config, record: Optional[Map
     finished = weights.is_finished(run_dir, "pretrain", record["total_steps"].get("pretrain"))
     lost = weights.is_lost(run_dir, "pretrain")
     return finished or lost or bool(config_lib.differences(record, config, stage="pretrain"))
+
+
+def check_finished(run_dir: RunDir, config: config_lib.Config) -> None:
+    """Checks that there is a run whose stages can be repeated.
+
+    A command that was interrupted after it had discarded results can be repeated, because the record remains.
+
+    Raises:
+      ArgumentError: the folder holds no run.
+    """
+    if config.run.redo and not tf.io.gfile.exists(run_dir.config):
+        first = min(config.run.redo, key=config_lib.STAGES.index)
+        problem = f"{run_dir.path} holds no finished stage '{first}'; leave {{redo}} out"
+        raise ArgumentError("redo", config.run.redo, problem, redo=NAME_ONLY)
 
 
 def outdated(

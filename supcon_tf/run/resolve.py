@@ -14,7 +14,7 @@ from supcon_tf.data import catalogue, load
 from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.look import Look, look_at
 from supcon_tf.errors import ArgumentError
-from supcon_tf.run import decide, weights
+from supcon_tf.run import decide, give_way, weights
 from supcon_tf.training import warm_start
 
 LARGEST_DEFAULT_IMAGE = 224
@@ -32,12 +32,14 @@ class Resolved(NamedTuple):
       data: the data set.
       look: what was seen of its images; None if they decide nothing.
       decisions: option name → value that the images decided, and why.
+      gave_way: option name → change of a value that nobody has given by hand and that did not fit the images.
     """
 
     config: config_lib.Config
     data: load.ImageData
     look: Optional[Look] = None
     decisions: Mapping[str, decide.Decision] = {}
+    gave_way: Mapping[str, give_way.Change] = {}
 
 
 def resolve_config(
@@ -46,6 +48,7 @@ def resolve_config(
     *,
     prepare: bool = True,
     undecided: Collection[str] = (),
+    not_by_hand: Collection[str] = (),
     devices: decide.Devices = decide.ONE_CPU,
 ) -> Resolved:
     """Resolves the options and loads the data set. Checks as much as possible before it prepares any data.
@@ -55,12 +58,32 @@ def resolve_config(
       record: the record of the run that is resumed; None for a new run.
       prepare: whether to prepare the data; False only reads what is known of the data set.
       undecided: names of options that neither a flag nor a recipe sets, and that the images may decide.
+      not_by_hand: names of options that give way where they do not fit the images; see `supcon_tf.run.give_way`.
       devices: what the devices are good at.
 
     Raises:
       ArgumentError: an option contradicts what the data set decides, or does not fit it.
       UserError: the data cannot be had.
     """
+    resolved = _resolve(config, record, prepare=prepare, undecided=undecided, devices=devices)
+    config, data = resolved.config, resolved.data
+    if not set(give_way.NAMES) & set(not_by_hand):
+        return resolved
+    images = _number_of_images(config.data, data)
+    changes = give_way.batch_sizes(config, images, devices.replicas, not_by_hand=not_by_hand, record=record)
+    config = with_values(config, {name: change.now for name, change in changes.items()})
+    return resolved._replace(config=config, gave_way=changes)
+
+
+def _resolve(
+    config: config_lib.Config,
+    record: Optional[Mapping[str, Any]],
+    *,
+    prepare: bool,
+    undecided: Collection[str],
+    devices: decide.Devices,
+) -> Resolved:
+    """Resolves all that the record, the data set and its images decide; the arguments are those of `resolve_config`."""
     defaults = catalogue.dataset_defaults(config.data.dataset)
     config = with_defaults(config, defaults, record)
     own_precision = config_lib.is_path(config.model.encoder)  # that of the file

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from typing import Any, Callable, Collection, Dict, Mapping, Tuple
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
@@ -17,22 +17,29 @@ from supcon_tf.errors import UserError, printable
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, decide, redo, resolve, schedule, stages, timing, weights
 from supcon_tf.run.context import Experiment
-from supcon_tf.run.looked_at import looked_at_text
+from supcon_tf.run.looked_at import gave_way_text, looked_at_text
 from supcon_tf.run.summary import summary
-from supcon_tf.run_dir import RunDir, default_path
+from supcon_tf.run_dir import RunDir
 from supcon_tf.run_lock import locked
 
 # Options in which the workers of a run may differ: where files are, and when to save.
 WORKER_OPTIONS = ("run_dir", "data_dir", "source_files", "checkpoint_minutes", "cache")
 
 
-def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecided: Collection[str] = ()) -> None:
+def run(
+    config: config_lib.Config,
+    strategy: tf.distribute.Strategy,
+    *,
+    undecided: Collection[str] = (),
+    not_by_hand: Collection[str] = (),
+) -> None:
     """Runs the unfinished ones of the stages that `config` asks for, and prints a summary.
 
     Args:
       config: the options.
       strategy: which devices compute.
       undecided: names of options that the images decide; see `supcon_tf.run.decide`.
+      not_by_hand: names of options that give way where they do not fit; see `supcon_tf.run.give_way`.
 
     Raises:
       UserError: something that the user can mend.
@@ -44,7 +51,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecide
         "evaluate": stages.evaluate,
         "export": stages.export,
     }
-    chief, path = distribute.is_chief(strategy), config.run.run_dir or default_path(config)
+    chief, path = distribute.is_chief(strategy), config.run.run_dir or config_lib.default_path(config)
     resolve.check_places(config.data, path)
     run_dir, data_dir = RunDir(path), load.data_dir(config.data)
     with contextlib.ExitStack() as stack:
@@ -52,7 +59,7 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecide
         if chief:
             stack.enter_context(locked(path))
             run_dir.remove_leftovers()
-        experiment = prepare(config, strategy, undecided=undecided)
+        experiment = prepare(config, strategy, undecided=undecided, not_by_hand=not_by_hand)
         stack.enter_context(precision_policy(experiment.config.hardware.precision))
         for stage in config_lib.STAGES:
             if stage in config.run.stages:
@@ -65,7 +72,11 @@ def run(config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecide
 
 
 def prepare(
-    config: config_lib.Config, strategy: tf.distribute.Strategy, *, undecided: Collection[str] = ()
+    config: config_lib.Config,
+    strategy: tf.distribute.Strategy,
+    *,
+    undecided: Collection[str] = (),
+    not_by_hand: Collection[str] = (),
 ) -> Experiment:
     """Prepares the data, checks that the options fit it, and only then claims the folder of the run.
 
@@ -75,21 +86,22 @@ def prepare(
       UserError: the data cannot be had, the options do not fit it, or the folder holds another run.
     """
     started = time.monotonic()
-    run_dir = RunDir(config.run.run_dir or default_path(config))
-    given = config
+    run_dir = RunDir(config.run.run_dir or config_lib.default_path(config))
     record = run_dir.record_of(config.data.dataset)
-    open_to: Dict[str, Any] = {"undecided": undecided, "devices": _devices(strategy)}
-    config, data, look, decisions = resolve.resolve_config(given, record, **open_to)
-    over = redo.starts_over(run_dir, config, record)
+    open_to: Dict[str, Any] = {"undecided": undecided, "not_by_hand": not_by_hand, "devices": _devices(strategy)}
+    resolved = resolve.resolve_config(config, record, **open_to)
+    over = redo.starts_over(run_dir, resolved.config, record)
     if over:
-        (config, data, look, decisions), record = resolve.resolve_config(given, **open_to), None
+        resolved, record = resolve.resolve_config(config, **open_to), None
+    config, data, look, decisions, gave_way = resolved
+    _check_record(config, run_dir, record, data, over=over)
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
     if experiment.chief:
         for its in (data, *([unlabelled.data] if unlabelled else [])):
             load.report(its)
-        print(looked_at_text(look, decisions), end="", file=sys.stderr, flush=True)
+        print(looked_at_text(look, decisions) + gave_way_text(gave_way), end="", file=sys.stderr, flush=True)
     if record is None:
         experiment, budgeted = _within_budget(experiment, started, show=bool(undecided))
         config, decisions = experiment.config, {**decisions, **budgeted}
@@ -97,20 +109,19 @@ def prepare(
     with batches.bad_images_named(config.data, data, unlabelled):
         warnings = coverage.check_classes(images)
         constants = weights.whitening_constants(config, record, lambda: whitening_lib.measure(images))
+    decided = {**((record or {}).get("decided") or {}), **decisions}
     found = {
         "prepared_data": data.builder.info.full_name,
         "whitening_constants": constants._asdict(),
         "total_steps": total_steps,
         "class_names": list(data.class_names),
-        **({"decided": decisions} if decisions else {}),
+        **({"decided": decided} if decided else {}),
     }
     experiment = dataclasses.replace(experiment, whitening=constants)
     if config.run.stages == (config_lib.CHECK,):
         return experiment
-    outdated = redo.outdated(run_dir, config, record, over=over)
     if config.run.redo:
-        if not over:
-            run_dir.check_same(config, found, record)
+        outdated = redo.outdated(run_dir, config, record, over=over)
         distribute.all_reduce_max(strategy, [0])  # each process has seen the results that exist
         if experiment.chief:
             redo.discard(run_dir, outdated)
@@ -120,6 +131,28 @@ def prepare(
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return experiment
+
+
+def _check_record(
+    config: config_lib.Config,
+    run_dir: RunDir,
+    record: Optional[Mapping[str, Any]],
+    data: load.ImageData,
+    *,
+    over: bool,
+) -> None:
+    """Compares the options with those of the run that the folder holds, before anything is looked for in it.
+
+    Other options may mean other numbers of steps, so that a finished stage would look unfinished.
+
+    Raises:
+      ArgumentError: the folder holds another run, or not the results that the option `redo` repeats.
+    """
+    if over or config.run.stages == (config_lib.CHECK,):
+        return  # nothing in the folder counts
+    run_dir.check_same(config, {"prepared_data": data.builder.info.full_name}, record)
+    redo.check_finished(run_dir, config)
+    redo.outdated(run_dir, config, record, over=False)  # for its complaints
 
 
 def _within_budget(
@@ -192,6 +225,7 @@ def _check_before_training(experiment: Experiment, *, resumes: bool) -> Dict[str
     schedule.check_microbatch(config.training.microbatch_size, config.pretrain.batch_size, replicas)
     check_same_options(config, strategy)
     weights.check_order(config, experiment.run_dir, training, total_steps)
+    weights.check_encoder_file(config.model)
     if not resumes:
         weights.check_warm_start(config.model, experiment.data.class_names)
     return total_steps

@@ -212,6 +212,12 @@ def trained_stages(config: config_lib.Config, last_stage: str, run_dir: Optional
     return tuple(dict.fromkeys(("pretrain", last_stage))) if trains_encoder(config, run_dir) else (last_stage,)
 
 
+def check_encoder_file(options: config_lib.ModelOptions) -> None:
+    """Raises ArgumentError if the option `encoder` names a file that does not exist."""
+    if config_lib.is_path(options.encoder) and not tf.io.gfile.exists(options.encoder):
+        raise ArgumentError("encoder", options.encoder, "no such file or folder")
+
+
 def check_warm_start(options: config_lib.ModelOptions, class_names: Sequence[str]) -> None:
     """Checks at once what a stage may need only after hours of another stage.
 

@@ -104,8 +104,13 @@ def _read(path: str) -> bytes:
     if not is_utf8(path):
         raise UserError(f"{path}: the path is not UTF-8, which TensorFlow needs; rename it")
     try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # /dev/stdin, read once
+            with open(path, "rb") as stream:
+                return stream.read()
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except tf.errors.NotFoundError:
         raise UserError(f"{path}: no such file") from None
     except tf.errors.OpError as error:

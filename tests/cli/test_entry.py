@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -90,6 +91,50 @@ def test_a_package_that_only_a_data_set_needs_is_named_by_its_name_for_pip(monke
     assert entry.main(["supcon"]) == 2
     line = f"lacks the package skimage, which a data set or another package needs; run '{sys.executable} -m pip install"
     assert f"{line} scikit-image'\n" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_packages_are_imported_is_one_line(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry.importlib, "import_module", interrupted)
+    assert entry.main(["app.py"]) == 130
+    assert capsys.readouterr().err == "\napp.py: interrupted\n"
+
+
+@pytest.mark.parametrize("program", ["run_path('app.py'", "run_module('supcon_tf'"])
+def test_ctrl_c_in_the_first_import_leaves_no_traceback(program):
+    code = f"""
+import runpy, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name.startswith("supcon_tf.cli"):
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+runpy.{program}, run_name='__main__')
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+LEAVES = """
+import atexit, signal, sys, time
+from supcon_tf.cli import entry
+def clean_up():
+    print("cleaning", flush=True)
+    time.sleep(30)
+atexit.register(clean_up)
+entry.leave(0)
+"""
+
+
+def test_ctrl_c_while_a_finished_process_cleans_up_leaves_no_traceback():
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEAVES], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "cleaning\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20)[1] == ""
 
 
 def test_the_module_can_be_run():

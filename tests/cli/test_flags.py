@@ -150,6 +150,10 @@ def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
             "--decay_epochs=1,x: must be numbers separated by commas",
         ),
         (("--mode=ce", "--dataset=digits", "stray"), "unexpected argument 'stray'"),
+        (("--mode=ce", "--dataset=digits", "--plan", "--print_config"), "--plan and --print_config: choose one"),
+        (("--mode=supcon", "--dataset=digits", "--strategy=tpu"), "needs the name or address of the TPU, --tpu=NAME"),
+        (("--mode=supcon", "--dataset=digits", "--momentum_encoder=0.9"), "has no effect without --queue_size"),
+        (("--mode=supcon", "--dataset=digits", "--unlabelled_share=0.2"), "has no effect without --unlabelled"),
         (("--mode=ce", "--dataset=digits", "--recipe=digits_c"), "did you mean digits_ce?"),
         (("--run_dir", "--seed=3", "--mode=ce"), "--run_dir: the value is missing; write --run_dir=VALUE"),
         (("--mode", "--nojit_compile"), "--mode: the value is missing; write --mode=VALUE"),
@@ -187,7 +191,7 @@ def test_a_flagfile_that_is_no_text_is_named(tmp_path, included):
 
 def test_undefok_in_a_flagfile_is_refused_too(tmp_path):
     (tmp_path / "mine.cfg").write_text("--undefok=colour\n--colour=1\n")
-    with pytest.raises(UserError, match="^--undefok: no such option"):
+    with pytest.raises(UserError, match="mine.cfg: line 1: --undefok: no such option"):
         parse("--mode=ce", "--dataset=digits", f"--flagfile={tmp_path / 'mine.cfg'}")
 
 
@@ -196,15 +200,61 @@ def test_a_missing_flag_is_asked_for_in_the_name_of_the_installed_command():
         flags.parse(["/usr/bin/supcon", "--mode=supcon"])
 
 
-def test_error_about_a_value_names_the_recipe_it_is_from():
+@pytest.mark.parametrize("given", ["--warmup_epochs=3", "--warmup_epochs=2"])
+def test_a_warm_up_given_by_hand_that_does_not_fit_is_refused(given):
     with pytest.raises(UserError) as error:
-        parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2")
-    assert error.value.text(config_lib.as_flag) == (
-        "--warmup_epochs=4 (recipe digits_supcon): must be less than --pretrain_epochs=2"
-    )
-    with pytest.raises(UserError) as error:
-        parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2", "--warmup_epochs=3")
-    assert error.value.text(config_lib.as_flag).startswith("--warmup_epochs=3: must be less")
+        parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2", given)
+    assert error.value.text(config_lib.as_flag) == f"{given}: must be less than --pretrain_epochs=2"
+
+
+def test_a_warm_up_of_the_recipe_gives_way_to_epochs_given_by_hand():
+    command = parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=2")
+    assert command.config.pretrain.warmup_epochs == 0.2
+    assert command.sources["warmup_epochs"] == "a tenth of --pretrain_epochs"
+    assert command.notes == ("Changed, to fit the epochs: --warmup_epochs=0.2 (was 4)",)
+    command = parse("--mode=supcon", "--dataset=digits", "--pretrain_epochs=5")
+    assert command.config.pretrain.warmup_epochs == 4 and command.notes == ()
+
+
+def test_a_default_warm_up_gives_way_too():
+    command = parse("--mode=supcon", "--dataset=x", "--recipe=none", "--pretrain_epochs=1", "--linear_epochs=1")
+    assert command.config.pretrain.warmup_epochs == 0.1 and command.config.linear.warmup_epochs == 0
+
+
+def test_times_of_decay_of_the_recipe_shrink_with_epochs_given_by_hand():
+    command = parse("--mode=supcon", "--dataset=cifar10", "--linear_epochs=10")
+    before = parse("--mode=supcon", "--dataset=cifar10").config.linear
+    assert command.config.linear.decay_epochs == tuple(time / before.epochs * 10 for time in before.decay_epochs)
+    with pytest.raises(UserError, match="must end before"):
+        parse("--mode=supcon", "--dataset=cifar10", "--linear_epochs=10", "--linear_decay_epochs=60,75,90")
+
+
+def test_options_that_no_flag_sets_may_give_way():
+    command = parse("--mode=supcon", "--dataset=digits", "--linear_batch_size=64")
+    assert "batch_size" in command.not_by_hand and "linear_batch_size" not in command.not_by_hand
+
+
+def test_a_mistake_in_a_flagfile_names_the_file_and_the_line(tmp_path):
+    inner, outer = tmp_path / "inner.cfg", tmp_path / "outer.cfg"
+    inner.write_text("# a comment\n\n--sed=3\n")
+    outer.write_text(f"--mode=ce\n--flagfile={inner}\n")
+    for file in (inner, outer):
+        with pytest.raises(UserError, match=f"^{re.escape(str(inner))}: line 3: --sed: no such option; did you mean"):
+            parse(f"--flagfile={file}", "--dataset=digits")
+    text = tmp_path / "README.md"
+    text.write_text("# Title\n\nSome text\n")
+    with pytest.raises(UserError, match=f"^{re.escape(str(text))}: line 3: unexpected argument 'Some text'"):
+        parse("--mode=ce", "--dataset=digits", f"--recipe={text}")
+
+
+def test_a_value_of_a_flagfile_in_an_error_is_named_as_such(tmp_path):
+    file = tmp_path / "mine.cfg"
+    file.write_text("--mode=supcn\n--seed=3\n")
+    with pytest.raises(UserError, match=rf"^--mode=supcn \(flagfile {re.escape(str(file))}\): unknown"):
+        parse(f"--flagfile={file}", "--dataset=digits")
+    command = parse(f"--flagfile={file}", "--dataset=digits", "--mode=ce")
+    assert command.sources["mode"] == "command line" and command.sources["seed"] == f"flagfile {file}"
+    assert "seed" not in command.not_by_hand
 
 
 @pytest.mark.parametrize(
@@ -256,7 +306,7 @@ def test_an_unknown_recipe_gets_a_near_name_or_a_short_list():
 def test_mistake_in_a_recipe_names_the_file(tmp_path):
     recipe = tmp_path / "mine.cfg"
     recipe.write_text("--temprature=0.3\n")
-    with pytest.raises(UserError, match=f"{re.escape(str(recipe))}: --temprature: no such option"):
+    with pytest.raises(UserError, match=f"{re.escape(str(recipe))}: line 1: --temprature: no such option"):
         parse("--mode=supcon", "--dataset=x", f"--recipe={recipe}")
 
 
@@ -283,7 +333,7 @@ def test_bad_value_in_a_recipe_names_the_file(tmp_path):
     recipe.write_text("--seed=x\n")
     with pytest.raises(UserError) as error:
         parse("--mode=supcon", "--dataset=x", f"--recipe={recipe}")
-    assert error.value.text(config_lib.as_flag) == f"{recipe}: --seed=x: must be a whole number"
+    assert error.value.text(config_lib.as_flag) == f"{recipe}: line 1: --seed=x: must be a whole number"
 
 
 def test_error_about_a_flag_given_by_hand_names_no_recipe():

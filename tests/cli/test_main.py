@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from supcon_tf.cli import entry as cli_entry
 from supcon_tf.cli import flags, main
@@ -28,9 +29,13 @@ def test_application_answers_a_mistake_with_one_line_and_status_2():
 
 def test_an_error_of_the_run_names_the_recipe_of_a_value(tmp_path, capsys):
     given = ["--mode=supcon", "--dataset=digits", f"--data_dir={tmp_path}", f"--run_dir={tmp_path / 'run'}"]
-    assert main.main(["app.py", *given, "--max_examples=100"]) == 2
+    assert main.main(["app.py", *given, "--classes_per_batch=5"]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("app.py: --batch_size=256 (recipe digits_supcon): exceeds the 100 training images")
+    problem = "must divide the 256 labelled images of a batch"
+    assert line.startswith(f"app.py: --classes_per_batch=5: {problem}")
+    assert main.main(["app.py", *given, "--microbatch_size=100"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("--batch_size=256 (recipe digits_supcon)")
 
 
 def test_a_reader_that_closes_the_output_ends_the_program_quietly():
@@ -90,6 +95,35 @@ def test_flags_without_effect_are_named_and_those_of_the_recipe_are_not(capsys):
     ]
 
 
+def resource_exhausted(message):
+    return tf.errors.ResourceExhaustedError(None, None, message)
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (
+            resource_exhausted("Graph execution error:\nOOM when allocating tensor with shape[1,100000,100000,3] and"),
+            " (no room for a tensor of shape [1,100000,100000,3])",
+        ),
+        (resource_exhausted("failed to allocate memory"), ""),
+        (MemoryError("Unable to allocate 112. GiB"), " (Unable to allocate 112. GiB)"),
+        (MemoryError(), ""),
+    ],
+)
+def test_too_little_memory_is_one_line_that_names_what_takes_less(monkeypatch, capsys, error, what):
+    monkeypatch.setattr(main, "run", raising(error))
+    assert main.main(["app.py"]) == 2
+    advice = "a smaller --batch_size, --image_size or --microbatch_size takes less"
+    assert capsys.readouterr().err == f"app.py: does not fit in memory{what}; {advice}\n"
+
+
+def test_a_full_disk_is_not_taken_for_too_little_memory(monkeypatch):
+    monkeypatch.setattr(main, "run", raising(resource_exhausted("x; No space left on device")))
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        main.main(["app.py"])
+
+
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), TypeError("no")])
 def test_other_errors_keep_their_traceback(monkeypatch, error):
     monkeypatch.setattr(main, "run", raising(error))
@@ -108,6 +142,19 @@ def test_without_arguments_the_command_reads_those_of_the_process(monkeypatch, c
     monkeypatch.setattr(sys, "argv", ["supcon", "--mode=ce", "--dataset=digits", "--print_config"])
     assert main.main() == 0
     assert "--mode=ce" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [["-I"], []])
+def test_the_program_runs_from_any_folder_and_in_isolated_mode(options, tmp_path):
+    command = [sys.executable, *options, ROOT / "app.py", "--mode=supcn"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "app.py: --mode=supcn: unknown; did you mean supcon?\n")
+
+
+def test_the_module_of_names_says_that_it_is_no_program():
+    done = subprocess.run([sys.executable, "flags.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "flags.py: only holds names for other programs; python app.py --help lists the options\n"
 
 
 def test_top_level_modules_lead_to_the_package():

@@ -194,7 +194,9 @@ def test_classes_are_kept_where_no_labels_are_needed(tmp_path):
         (["train/1.png", "test/2.png"], "train; without classes"),
         (["a/1.png", "a/2.png"], "only one class, 'a'"),
         (["inner/train/a/1.png", "inner/train/b/1.png"], "did you mean folder:.*inner"),
-        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "'test' has the class 'c'"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "'test' has the class 'c', .* out of 'test'"),
+        (["a/1.txt", "b/1.pdf"], "holds no images, only files such as a/1.txt"),
+        (["a/1.png", "a/2.png", "b/1.txt"], "only one class with images, 'a'; the folder 'b' holds no images"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "mean the same"),
     ],
 )
@@ -204,6 +206,15 @@ def test_unusable_folders_are_rejected_in_one_line(tmp_path, files, complaint):
         build(tmp_path)
     assert f"dataset='folder:{tmp_path}': " in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_an_empty_folder_is_named_where_one_class_is_left(tmp_path, split):
+    write(tmp_path, f"{split}a/1.png", f"{split}a/2.png")
+    for name in (".hidden", "b"):
+        (tmp_path / split / name).mkdir()
+    with pytest.raises(ArgumentError, match="there is only one class, 'a'; the folder 'b' holds no images"):
+        build(tmp_path)
 
 
 def test_missing_folder_and_file_are_told_apart(tmp_path):

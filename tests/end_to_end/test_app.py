@@ -354,7 +354,7 @@ def test_a_run_learns_from_balanced_batches_and_unlabelled_images(digits_dir, tm
             ["--classes_per_batch=7"],
             "--classes_per_batch=7: must divide the 256 labelled images of a batch; the nearest",
         ),
-        (["--tpu=local"], "--tpu=local: cannot be reached"),
+        (["--tpu=local"], "--tpu=local: this machine has no TPU"),
         (["--run_dir=/proc/run"], "--run_dir=/proc/run: cannot be written"),
         (["--dataset=folder:/nowhere"], "/nowhere"),
     ],

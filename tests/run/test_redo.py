@@ -125,6 +125,36 @@ def test_a_stage_and_all_later_ones_are_repeated(again, stage, written):
     assert content(path, "metrics.json") == metrics  # the same options give the same figures
 
 
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"linear_epochs": 3}, "its stage 'linear' was trained with other options: linear_epochs=3"),
+        ({"pretrain_epochs": 3}, "holds a run with other options: pretrain_epochs=3"),
+        ({"batch_size": 16, "linear_epochs": 3}, "holds a run with other options: batch_size=16"),
+    ],
+)
+def test_other_options_are_named_where_they_make_a_finished_stage_look_unfinished(again, values, complaint):
+    _, repeat = again
+    with pytest.raises(ArgumentError, match=complaint):
+        repeat(stages=("evaluate",), **values)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "linear", "evaluate"])
+def test_a_stage_of_no_run_cannot_be_repeated(digits_dir, tmp_path, stage):
+    with pytest.raises(ArgumentError) as refused:
+        run(tmp_path / "run", digits_dir, redo=(stage,))
+    text = refused.value.text(config_lib.as_flag)
+    assert text == f"--redo={stage}: {tmp_path}/run holds no finished stage '{stage}'; leave --redo out"
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_repetition_that_was_interrupted_after_discarding_can_be_repeated(again):
+    path, repeat = again
+    shutil.rmtree(path / "checkpoints")
+    repeat(stages=("pretrain",), redo=("pretrain",))
+    assert checkpoints.latest_step(str(path / "checkpoints" / "pretrain")) == 2
+
+
 def test_a_change_that_concerns_the_encoder_is_refused_before_anything_is_discarded(again):
     path, repeat = again
     before = content(path, ".")

@@ -71,6 +71,12 @@ def build_classifier(experiment):
     return build.make_classifier(experiment.config, shape, classes, whitening=constants)
 
 
+def test_an_encoder_file_that_is_missing_is_refused_before_the_folder_is_claimed(tmp_path, capsys):
+    with pytest.raises(UserError, match=r"encoder='\./nope\.keras': no such file or folder"):
+        prepare(tmp_path, mode="ce", encoder="./nope.keras", encoder_width=1.0)
+    assert not (tmp_path / "run").exists() and "run in" not in capsys.readouterr().err
+
+
 def test_images_are_whitened_once_in_training_evaluation_and_the_exported_model(tmp_path):
     config, experiment = prepare(tmp_path, mode="ce", stages=("pretrain", "export"))
     run_lib.run(config, experiment.strategy)

@@ -17,7 +17,7 @@ from supcon_tf.config.options.training import TrainingOptions
 TRAINING_STAGES = ("pretrain", "linear")
 # Options that the images decide where neither a flag nor a recipe sets them; see `supcon_tf.run.decide`.
 DECIDED_BY_IMAGES = (
-    *("image_size", "encoder", "encoder_width", "stem", "projection_layers"),
+    *("image_size", "encoder", "stem", "projection_layers"),
     *("augment", "jitter_strength", "crop_min_area", "crop_aspect", "eval_crop"),
     *("batch_size", "pretrain_epochs", "warmup_epochs", "learning_rate", "weight_decay"),
     *("joint_ce", "linear_solver", "linear_batch_size"),
