@@ -29,7 +29,7 @@ from supcon_tf.names import did_you_mean, nearest
         ("linear", ["linear_augment", "linear_epochs", "linear_optimizer", "linear_schedule"]),  # four at most
         *(
             (far, [])
-            for far in ("evaluators", "lr", "gpu", "tau", "output", "top_k", "joint_ce", "num_epochs", "a", "_")
+            for far in ("evaluators", "lr", "gpu", "tau", "output", "top_k", "num_epochs", "a", "_")
         ),
     ],
 )

@@ -20,6 +20,7 @@ def parse(*arguments):
 # Flags that another must be given with.
 NEEDED = {
     "class_level": ["--dataset=folder:x"],
+    **dict.fromkeys(("group", "label_column", "path_column"), ["--dataset=csv:x.csv"]),
     "decay_epochs": ["--schedule=exponential"],
     "decay_rate": ["--schedule=piecewise", "--decay_epochs=3"],
     "encoder_weights": ["--encoder=keras:VGG16"],
@@ -44,6 +45,8 @@ def another_value(option):
         default = option.default if isinstance(option.default, tuple) else (option.default,)
         others = [choice for choice in option.metadata["choices"] if choice not in default]
         return others[0] if others else option.metadata["choices"][0]
+    if option.name == "budget":
+        return "10m"
     if option.type is bool:
         return "false" if option.default else "true"
     if option.type is int:
@@ -57,7 +60,7 @@ def another_value(option):
 
 @pytest.mark.parametrize("option", list(config_lib.options()), ids=lambda option: option.name)
 def test_each_flag_sets_its_option(option):
-    if option.name in ("recipe", "mode", "dataset"):
+    if option.name in ("recipe", "mode", "dataset", "preset"):
         pytest.skip("given on every command line; tested below")
     given = [*NEEDED.get(option.name, []), f"--{option.name}={another_value(option)}"]
     command = parse("--mode=supcon", "--dataset=x", "--recipe=none", *given)
@@ -106,6 +109,10 @@ def test_a_schedule_given_by_hand_comes_without_the_recipes_decay():
 
 @pytest.mark.parametrize("recipe", sorted(recipes_lib.RECIPES.glob("*.cfg")), ids=lambda path: path.stem)
 def test_every_recipe_is_valid_and_named_after_its_mode(recipe):
+    if recipe.stem.startswith("preset_"):  # for any mode
+        for mode in config_lib.MODES:
+            assert parse(f"--preset={recipe.stem[7:]}", f"--mode={mode}", "--dataset=x").config.run.mode == mode
+        return
     command = parse(f"--recipe={recipe.stem}", "--dataset=x")
     assert command.config.run.mode in recipe.stem.split("_")
 
