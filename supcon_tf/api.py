@@ -117,7 +117,7 @@ def fit(
         **options,
     }
     undecided = ({option.name for option in config_lib.options()} - given.keys()) | ({"warmup_epochs"} - options.keys())
-    run(config_lib.from_values(given), distribute.make_strategy("auto"), undecided=undecided)
+    run(config_lib.from_values(given), distribute.make_strategy("auto"), undecided=undecided, not_by_hand=undecided)
     files = RunDir(run_dir)
     model = tf.saved_model.load(files.saved_model)
     return FittedClassifier(classes, read_json(files.metrics) or {}, run_dir, _Signatures(model))

@@ -62,6 +62,7 @@ TINY_BENCHMARKS = {
     "loss": "--sizes 64 --variants-size=64 --replicas-size=128 --classes=4 --rounds=1",
     "memory": "--images=32 --image-size=8 --microbatches 8 --batches 32 --rounds=1",
     "plan": "--tpu-only",
+    "own_images": "--per-class=20 --modes supcon --seeds 0 --flags pretrain_epochs=1",
     "training_step": "--encoder=small --images=16 --image-size=8 --replicas 2 --rounds=1",
 }
 
@@ -242,6 +243,8 @@ def test_benchmark_prints_a_table(name):
         text=True,
         check=True,
     ).stdout
+    if "no such folder" in printed:
+        pytest.skip(printed)  # Fashion-MNIST is not installed
     assert re.search(r"^\| .* \d+\.\d+ \|", printed, re.MULTILINE), printed
 
 

@@ -27,10 +27,7 @@ from supcon_tf.names import did_you_mean, nearest
         ("linear_momentum", ["momentum"]),
         ("augmentation", ["augment"]),
         ("linear", ["linear_augment", "linear_epochs", "linear_optimizer", "linear_schedule"]),  # four at most
-        *(
-            (far, [])
-            for far in ("evaluators", "lr", "gpu", "tau", "output", "top_k", "num_epochs", "a", "_")
-        ),
+        *((far, []) for far in ("evaluators", "lr", "gpu", "tau", "output", "top_k", "num_epochs", "a", "_")),
     ],
 )
 def test_a_wrong_name_leads_to_the_options_that_it_may_stand_for(typed, meant):

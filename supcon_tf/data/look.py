@@ -18,7 +18,7 @@ FLAT = 0.5  # share of pixels that equal their left neighbour, above which an im
 
 
 class Look(NamedTuple):
-    """What is known of the images before training.
+    """Holds what is known of the images before training.
 
     Attributes:
       images: number of training images.
@@ -37,7 +37,7 @@ class Look(NamedTuple):
 
 
 def look_at(data: ImageData, images: int) -> Look:
-    """Looks at a data set. Reads the headers of up to `SAMPLE` files of a folder, and nothing of other data sets.
+    """Looks at a data set. Reads the headers of up to `SAMPLE` files of a folder, but no file of other data sets.
 
     Args:
       data: the data set, which need not be prepared.

@@ -1,12 +1,16 @@
 """Says in a few lines what was seen of the images before training, and what was chosen or changed because of it."""
 
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterator, List, Mapping, Optional
 
 from supcon_tf import config as config_lib
 from supcon_tf.data.look import Look
 from supcon_tf.errors import NAME_ONLY
 from supcon_tf.run.decide import Decision
 from supcon_tf.run.give_way import Change
+
+KINDS = {"tiny": "tiny", "drawn": "drawn", "photograph": "photographs"}
+FEW_IMAGES = 20  # of a class, below which a warning is given
+IMBALANCE = 10  # ratio of the largest to the smallest class from which a warning is given
 
 
 def looked_at_text(look: Optional[Look], decisions: Mapping[str, Decision]) -> str:
@@ -18,10 +22,11 @@ def looked_at_text(look: Optional[Look], decisions: Mapping[str, Decision]) -> s
     """
     if look is None or not decisions:
         return ""
+    lines = [_images(look), *_warnings(look)]
     by_reason: Dict[str, List[str]] = {}
     for name, (value, reason) in decisions.items():
         by_reason.setdefault(reason, []).append(config_lib.as_flag(name, value))
-    lines = ["Chosen for these images; a flag by hand wins:"]
+    lines.append("Chosen for these images; a flag by hand wins:")
     lines += [f"  {' '.join(flags)}  ({_with_flags(reason)})" for reason, flags in by_reason.items()]
     return "".join(f"{line}\n" for line in lines)
 
@@ -37,6 +42,34 @@ def gave_way_text(changes: Mapping[str, Change]) -> str:
     values = [f"{config_lib.as_flag(name, now)} (was {then})" for name, (now, then, _) in changes.items()]
     reasons = dict.fromkeys(change.reason for change in changes.values())
     return f"Changed, because {' and '.join(reasons)}: {', '.join(values)}\n"
+
+
+def _images(look: Look) -> str:
+    """Returns a line on the number and the size of the images."""
+    text = f"{look.images:,} training images"
+    if look.class_sizes:
+        few, many = min(look.class_sizes), max(look.class_sizes)
+        each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        text += f" in {len(look.class_sizes):,} classes of {each}"
+    if look.side is not None:
+        sides = f"{look.side:,}" if look.smallest == look.largest else f"{look.smallest:,} to {look.largest:,}"
+        text += f", longer sides of {sides} pixels"
+    return f"{text}; they count as {KINDS[look.kind]}"
+
+
+def _warnings(look: Look) -> Iterator[str]:
+    """Yields a line for each property of the classes that makes training or its figures worse."""
+    if not look.class_sizes:
+        return
+    few, many = min(look.class_sizes), max(look.class_sizes)
+    if few < FEW_IMAGES:
+        small = sum(size < FEW_IMAGES for size in look.class_sizes)
+        advice = config_lib.as_flag("preset", "finetune")
+        count = f"Classes with fewer than {FEW_IMAGES} training images: {small:,}"
+        yield f"{count}; an encoder trained before helps ({advice})"
+    if many >= IMBALANCE * few:
+        balanced = config_lib.as_flag("classes_per_batch", NAME_ONLY)
+        yield f"The largest class has {many / few:.0f} times the images of the smallest; {balanced} balances batches"
 
 
 def _with_flags(reason: str) -> str:

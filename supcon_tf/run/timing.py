@@ -17,7 +17,7 @@ AN_HOUR = 3600.0
 
 
 class Speed(NamedTuple):
-    """What a few steps of the stage 'pretrain' have shown.
+    """Holds what a few steps of the stage 'pretrain' have shown.
 
     Attributes:
       trace_seconds: time of the first step, which TensorFlow traces and compiles.

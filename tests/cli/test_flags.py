@@ -20,7 +20,7 @@ def parse(*arguments):
 # Flags that another must be given with.
 NEEDED = {
     "class_level": ["--dataset=folder:x"],
-    **dict.fromkeys(("group", "label_column", "path_column"), ["--dataset=csv:x.csv"]),
+    **{name: ["--dataset=csv:x.csv"] for name in ("group", "label_column", "path_column")},
     "decay_epochs": ["--schedule=exponential"],
     "decay_rate": ["--schedule=piecewise", "--decay_epochs=3"],
     "encoder_weights": ["--encoder=keras:VGG16"],

@@ -7,6 +7,7 @@ import pytest
 from supcon_tf import config as config_lib
 from supcon_tf.data.look import Look
 from supcon_tf.run.decide import ONE_CPU, SIDES, Devices, decide, image_side
+from supcon_tf.run.looked_at import looked_at_text
 
 ALL = [option.name for option in config_lib.options()]
 
@@ -80,3 +81,16 @@ def test_few_images_are_seen_more_often():
 
 def test_simclr_keeps_the_views_that_it_needs():
     assert "augment" not in decided(look(), "simclr") and decided(look())["augment"] == ("crop_flip",)
+
+
+def test_what_was_seen_is_said_in_words():
+    seen = Look(103, (100, 3), 640, 200, 4000, "photograph")
+    lines = looked_at_text(seen, decide(seen, config_lib.Config(), ["image_size"], ONE_CPU)).splitlines()
+    assert lines == [
+        "103 training images in 2 classes of 3 to 100, longer sides of 200 to 4,000 pixels; they count as photographs",
+        "Classes with fewer than 20 training images: 1; an encoder trained before helps (--preset=finetune)",
+        "The largest class has 33 times the images of the smallest; --classes_per_batch balances batches",
+        "Chosen for these images; a flag by hand wins:",
+        "  --image_size=160  (the images have about 640 pixels a side)",
+    ]
+    assert looked_at_text(seen, {}) == looked_at_text(None, {}) == ""
