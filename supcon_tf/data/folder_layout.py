@@ -184,7 +184,7 @@ def hold_out(
 
     A file goes to the test with a probability of `TEST_SHARE`, decided by a hash of its name and class alone. So it
     stays on its side when other files come and go. Each class of two or more files has at least one on either side.
-    Copies of one content go to one side, that of the first.
+    Copies of one content go to one side, unless a class has nothing else.
 
     Args:
       files: the files.
@@ -201,6 +201,8 @@ def hold_out(
     for file in files:
         classes[file.label].append((_chance(first.get(file.name, file.name)), file))
     for members in classes.values():
+        if len({chance for chance, _ in members}) == 1:  # all are copies of one, and cannot be kept together
+            members[:] = [(_chance(file.name), file) for _, file in members]
         members.sort()
         drawn = sum(chance < TEST_SHARE for chance, _ in members)
         drawn = min(max(drawn, 1), len(members) - 1)
@@ -215,6 +217,10 @@ def _between_copies(chances: Sequence[float], drawn: int) -> int:
 
     >>> _between_copies([0.1, 0.2, 0.2, 0.3], 2), _between_copies([0.1, 0.1], 1)
     (1, 0)
+
+    Args:
+      chances: ascending.
+      drawn: the number without regard to copies.
     """
     ends = [number for number in range(1, len(chances)) if chances[number - 1] != chances[number]]
     return min(ends, key=lambda end: (abs(end - drawn), end), default=0)

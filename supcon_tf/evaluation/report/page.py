@@ -1,7 +1,7 @@
 """Builds the page from figures, curves and options."""
 
 import html
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from supcon_tf.config import option_text
 from supcon_tf.errors import ArgumentError, check_whole
@@ -69,6 +69,8 @@ def report_html(
     options: Mapping[str, Any],
     history: Mapping[str, Mapping[str, Curve]],
     log_every: int,
+    *,
+    chosen: Optional[Mapping[str, Sequence[Any]]] = None,
 ) -> str:
     """Returns the text of the page.
 
@@ -84,6 +86,7 @@ def report_html(
       options: name → value, of the run.
       history: stage → tag → curve, from history.json. A trained stage without curves there has an empty dict.
       log_every: steps between two points of a curve.
+      chosen: option name → value and reason, for what the images have decided; None for nothing.
 
     Raises:
       ArgumentError: an argument is not allowed.
@@ -98,6 +101,7 @@ def report_html(
     parts = [f"<h1>{html.escape(title)}</h1>", headline_section(results, class_names), curves]
     for name, figures in results.items():
         parts.append(SECTIONS[name](figures, class_names) if name in SECTIONS else figures_section(name, figures))
+    parts.append(chosen_section(chosen or {}))
     parts.append(options_section(options))
     body = "\n".join(part for part in parts if part)
     return (
@@ -121,6 +125,15 @@ def figures_section(name: str, figures: Mapping[str, Any]) -> str:
     """Lists an evaluator's figures by name; nested figures follow their name in dotted form."""
     rows = "".join(f"<tr><th>{html.escape(label)}<td>{html.escape(text)}</tr>" for label, text in _flattened(figures))
     return f"<h2>{html.escape(name.replace('_', ' ').capitalize())}</h2><div class=wide><table>{rows}</table></div>"
+
+
+def chosen_section(chosen: Mapping[str, Sequence[Any]]) -> str:
+    """Lists the options that the images have decided, with the reasons; no text without any."""
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}<td>{html.escape(option_text(name, value))}<td>{html.escape(reason)}</tr>"
+        for name, (value, reason) in chosen.items()
+    )
+    return f"<h2>Chosen for these images</h2><div class=wide><table>{rows}</table></div>" if rows else ""
 
 
 def options_section(options: Mapping[str, Any]) -> str:
