@@ -389,7 +389,7 @@ def test_options_of_the_devices_reach_the_strategy(monkeypatch, name, flags):
     made = []
     monkeypatch.setattr(distribute, "make_strategy", lambda *given, **named: made.append((given, named)))
     monkeypatch.setattr(distribute, "watch_workers", lambda strategy: contextlib.nullcontext())
-    monkeypatch.setattr(run_lib, "run", lambda config, strategy, undecided: None)
+    monkeypatch.setattr(run_lib, "run", lambda config, strategy, **named: None)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     for given in ([], flags):
         main.run(["app.py", "--mode=supcon", "--dataset=digits", *given])
@@ -401,7 +401,7 @@ def test_deterministic_asks_tensorflow_for_deterministic_operations(monkeypatch)
     asked = []
     monkeypatch.setattr(distribute, "make_deterministic", asked.append)
     monkeypatch.setattr(distribute, "watch_workers", lambda strategy: contextlib.nullcontext())
-    monkeypatch.setattr(run_lib, "run", lambda config, strategy, undecided: None)
+    monkeypatch.setattr(run_lib, "run", lambda config, strategy, **named: None)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     for given in ([], ["--deterministic", "--seed=3"]):
         main.run(["app.py", "--mode=supcon", "--dataset=digits", *given])

@@ -255,7 +255,7 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/models/online_classifier.py",
-                "self(tf.stop_gradient(embeddings))",
+                "self(embeddings if self.joint_ce else tf.stop_gradient(embeddings))",
                 "self(embeddings)",
             ),
         ),
@@ -588,8 +588,8 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/cli/flags.py",
-                "given = {**from_recipe, **by_hand}",
-                "given = {**by_hand, **from_recipe}",
+                "given = {**from_recipe, **by_hand, ",
+                "given = {**by_hand, **from_recipe, ",
             ),
         ),
         ("tests/test_flags.py", "tests/cli"),
@@ -680,7 +680,7 @@ MUTATIONS = (
             ),
             Edit(
                 "supcon_tf/run/resolve.py",
-                "    return _fill_in(config, {name: record[name] for name in DECIDED_BY_DATA})\n",
+                '    return _fill_in(config, {name: record[name] for name in (*DECIDED_BY_DATA, "precision")})\n',
                 "    return _fill_in(config, _decided_by(defaults, config))\n",
             ),
         ),

@@ -14,7 +14,7 @@ TENSORFLOW = ("tensorflow", "tf_keras", "keras")
 # The packages that this one imports; any other is one that a data set of TFDS, or a package of these, asks for.
 REQUIRED = (
     *TENSORFLOW,
-    *("absl", "etils", "h5py", "numpy", "PIL", "sklearn", "tensorboard", "tensorflow_datasets", "tqdm"),
+    *("absl", "etils", "h5py", "numpy", "PIL", "promise", "sklearn", "tensorboard", "tensorflow_datasets", "tqdm"),
 )
 PACKAGE_NAMES = {"bs4": "beautifulsoup4", "cv2": "opencv-python", "skimage": "scikit-image", "yaml": "pyyaml"}
 

@@ -140,9 +140,9 @@ def test_other_options_are_named_where_they_make_a_finished_stage_look_unfinishe
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "linear", "evaluate"])
-def test_a_stage_of_no_run_cannot_be_repeated(digits_dir, tmp_path, stage):
+def test_a_stage_of_no_run_cannot_be_repeated(places, tmp_path, stage):
     with pytest.raises(ArgumentError) as refused:
-        run(tmp_path / "run", digits_dir, redo=(stage,))
+        run(tmp_path / "run", places, redo=(stage,))
     text = refused.value.text(config_lib.as_flag)
     assert text == f"--redo={stage}: {tmp_path}/run holds no finished stage '{stage}'; leave --redo out"
     assert not (tmp_path / "run" / "config.json").exists()

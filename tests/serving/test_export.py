@@ -156,7 +156,9 @@ def test_predict_says_in_one_line_that_a_model_is_damaged(exported, tmp_path, ca
         os.truncate(path / name, (path / name).stat().st_size // 2)
     else:
         (path / name).unlink()
-    assert predict_command.main(["predict", str(path), "image.png"]) == 2
+    image = tmp_path / "image.png"
+    image.write_bytes(png(make_images(3)[0]))
+    assert predict_command.main(["predict", str(path), str(image)]) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"predict: {path}: ") and line.count("\n") == 1
 
@@ -208,10 +210,11 @@ def test_predict_names_the_bad_files_and_classifies_all_others(exported, tmp_pat
         lines[0].startswith(f"predict: {bad}: cannot be read as an image (no known")
         and lines[1] == f"predict: {missing}: no such file"
     )
-    assert lines[2].startswith(f"predict: {folder}: cannot be read (") and len(lines) == 3
+    assert lines[2] == f"predict: {folder}: is a folder; give {folder}/*" and len(lines) == 3
 
 
 def test_predict_without_classes_says_so(tmp_path, capsys):
     (tmp_path / "saved_model.pb").write_bytes(b"")
-    assert predict_command.main(["predict", str(tmp_path), "x.png"]) == 2
+    (tmp_path / "x.png").write_bytes(png(make_images(3)[0]))
+    assert predict_command.main(["predict", str(tmp_path), str(tmp_path / "x.png")]) == 2
     assert "was trained without classes" in capsys.readouterr().err

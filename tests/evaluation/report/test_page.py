@@ -52,7 +52,9 @@ def test_figures_mistakes_and_options_are_on_the_page():
 
 
 def test_what_the_images_have_decided_is_shown_with_its_reason():
-    page = report_html("x", {}, [], {}, {}, 50, chosen={"image_size": [32, "28 <pixels>"], "augment": [["a", "b"], "c"]})
+    page = report_html(
+        "x", {}, [], {}, {}, 50, chosen={"image_size": [32, "28 <pixels>"], "augment": [["a", "b"], "c"]}
+    )
     assert "<th>image_size<td>32<td>28 &lt;pixels&gt;</tr><tr><th>augment<td>a,b<td>c" in page
     assert "Chosen" not in report_html("x", {}, [], {}, {}, 50, chosen=None)
 
