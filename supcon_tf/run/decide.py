@@ -68,7 +68,9 @@ def decide(look: Look, config: config_lib.Config, undecided: Collection[str], de
         **dict(_schedule(look, config, undecided, devices)),
         **dict(_objective(look, config, undecided)),
     }
-    return {name: found[name] for name in config_lib.DECIDED_BY_IMAGES if name in found and name in undecided}
+    unread = config_lib.without_effect(config)
+    names = [name for name in config_lib.DECIDED_BY_IMAGES if name in undecided and name not in unread]
+    return {name: found[name] for name in names if name in found}
 
 
 def image_side(look: Look, devices: Devices) -> int:
@@ -132,8 +134,6 @@ def _schedule(look: Look, config: config_lib.Config, undecided: Collection[str],
     yield "warmup_epochs", Decision(max(round(WARMUP_SHARE * epochs, 2), 0.1), "a fiftieth of the epochs")
     yield "learning_rate", Decision(0.1 if config.run.mode == "ce" else 0.3, "small batches")
     yield "weight_decay", Decision(5e-4, count)
-    if config.run.mode != "ce":
-        yield "linear_batch_size", Decision(min(LARGEST_BATCH, _multiple(look.images, devices.replicas)), count)
 
 
 def _batch_size(look: Look, config: config_lib.Config, devices: Devices) -> int:

@@ -94,3 +94,7 @@ def test_what_was_seen_is_said_in_words():
         "  --image_size=160  (the images have about 640 pixels a side)",
     ]
     assert looked_at_text(seen, {}) == looked_at_text(None, {}) == ""
+
+
+def test_nothing_is_decided_that_the_mode_does_not_read():
+    assert "projection_layers" in decided(look()) and "projection_layers" not in decided(look(), "ce")
