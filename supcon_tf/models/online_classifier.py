@@ -71,9 +71,15 @@ class OnlineClassifier(keras.layers.Dense):
           embeddings: `[batch, views, dim]`.
           weights: `[batch]`, or None for equal weights.
           accuracy: a metric to update.
+
+        Raises:
+          InvalidArgumentError: a label is no class. XLA cannot raise and does not check.
         """
         logits = self(embeddings if self.joint_ce else tf.stop_gradient(embeddings))
         classes = tf.repeat(likeliest_classes(labels)[:, tf.newaxis], tf.shape(logits)[1], axis=1)
+        # The cross-entropy checks this only where somebody reads it, which evaluation does not.
+        message = f"labels must be below {self.units}, the number of classes"
+        tf.debugging.assert_less(classes, tf.constant(self.units, classes.dtype), message=message)
         known = tf.cast(classes >= 0, tf.float32)
         if weights is not None:
             known *= weights[:, tf.newaxis]

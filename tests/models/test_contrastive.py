@@ -89,6 +89,15 @@ def test_joint_step_follows_the_gradient_of_both_losses(soft):
     np.testing.assert_allclose(steps[1][1], of_cross_entropy[1], atol=1e-5)
 
 
+@pytest.mark.parametrize("views", [1, 2])
+def test_evaluate_refuses_a_label_that_is_no_class(views):
+    model = make_model()
+    model.compile("sgd", SupConLoss())
+    images, labels = make_batch(views=views)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must be below 3, the number of classes"):
+        model.evaluate(images, labels + 1, verbose=0)
+
+
 def test_joint_cross_entropy_needs_classes_and_is_saved():
     with pytest.raises(ArgumentError, match="joint_ce=0.5: needs the number of classes"):
         ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((16, 8)), joint_ce=0.5)
