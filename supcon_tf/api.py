@@ -7,7 +7,6 @@ import tempfile
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 
 from supcon_tf import config as config_lib
@@ -19,7 +18,7 @@ from supcon_tf.run_dir import RunDir, read_json
 
 TABLE = "images.csv"
 BATCH = 256  # number of images that pass the model at a time
-OWN_ARGUMENTS = ("dataset", "mode", "run_dir", "stages", "recipe", "preset", "budget")
+SET_BY_FIT = ("dataset", "stages", "recipe", "preset")  # options that the caller cannot give
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class FittedClassifier:
     classes: np.ndarray
     metrics: Dict[str, Any]
     run_dir: str
-    _signatures: Any = dataclasses.field(repr=False)
+    _model: Any = dataclasses.field(repr=False)  # which must live as long as its signatures are used
 
     def predict(self, images: Any) -> np.ndarray:
         """Returns the likeliest class of each image, `[images]`, as the labels were given.
@@ -58,7 +57,7 @@ class FittedClassifier:
         return float(np.mean(self.predict(images) == np.asarray(labels)))
 
     def _answers(self, signature: str, name: str, images: Any) -> np.ndarray:
-        images, answer = checked_images(images), self._signatures[signature]
+        images, answer = checked_images(images), self._model.signatures[signature]
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate([answer(images=tf.constant(batch))[name].numpy() for batch in batches])
 
@@ -119,26 +118,15 @@ def fit(
     undecided = ({option.name for option in config_lib.options()} - given.keys()) | ({"warmup_epochs"} - options.keys())
     run(config_lib.from_values(given), distribute.make_strategy("auto"), undecided=undecided, not_by_hand=undecided)
     files = RunDir(run_dir)
-    model = tf.saved_model.load(files.saved_model)
-    return FittedClassifier(classes, read_json(files.metrics) or {}, run_dir, _Signatures(model))
+    return FittedClassifier(classes, read_json(files.metrics) or {}, run_dir, tf.saved_model.load(files.saved_model))
 
 
 def _check_options(mode: str, options: Mapping[str, Any]) -> None:
     if mode not in ("supcon", "ce"):
         raise ArgumentError("mode", mode, "must be 'supcon' or 'ce', which train a classifier with labels")
-    for name in OWN_ARGUMENTS:
+    for name in SET_BY_FIT:
         if name in options:
             raise ArgumentError(name, options[name], "is not an option of fit")
-
-
-class _Signatures:
-    """Keeps a SavedModel alive beside its signatures, which read its variables."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def __getitem__(self, name: str) -> Any:
-        return self._model.signatures[name]
 
 
 def checked_images(images: Any) -> np.ndarray:
@@ -157,7 +145,7 @@ def checked_images(images: Any) -> np.ndarray:
 
 
 def _write_images(folder: str, parts: Dict[str, Tuple[Any, Any]]) -> np.ndarray:
-    """Writes images as PNG files, and a table that lists them; leaves alone what an earlier call has written.
+    """Writes images as PNG files, and a table that lists them; leaves files alone that have the same content.
 
     Args:
       folder: where to write.
@@ -173,8 +161,9 @@ def _write_images(folder: str, parts: Dict[str, Tuple[Any, Any]]) -> np.ndarray:
         for number, (image, label) in enumerate(_pairs(images, labels)):
             name = f"{split}_{number:07d}.png"
             path = os.path.join(folder, name)
-            if not os.path.exists(path):
-                PIL.Image.fromarray(image).save(f"{path}.partial", format="png")
+            content = tf.io.encode_png(image).numpy()
+            if not os.path.exists(path) or tf.io.read_file(path).numpy() != content:
+                tf.io.write_file(f"{path}.partial", content)
                 os.replace(f"{path}.partial", path)
             text = str(label)
             if classes.setdefault(text, label) != label:

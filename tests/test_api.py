@@ -1,11 +1,13 @@
 """`supcon_tf.fit`, as a notebook would use it."""
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import supcon_tf
+from supcon_tf.api import _write_images
 from supcon_tf.errors import ArgumentError
 
 QUICK = {"encoder": "small", "encoder_width": 0.25, "pretrain_epochs": 2, "learning_rate": 0.1}
@@ -39,6 +41,21 @@ def test_probabilities_and_embeddings_are_those_of_the_model(classifier, digits)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(classifier.predict_proba(images[290:300]), probabilities[290:], atol=1e-5)
+
+
+def test_other_images_in_the_same_folder_take_the_place_of_the_earlier_ones(digits, tmp_path):
+    images, labels = digits
+    folder = str(tmp_path / "images")
+    _write_images(folder, {"train": (images[:4], labels[:4])})
+    untouched = (tmp_path / "images/train_0000001.png").stat().st_mtime_ns
+    changed = images[:4].copy()
+    changed[0] = 255 - changed[0]
+    classes = _write_images(folder, {"train": (changed, [2, 10, 1, 2])})
+    read = [np.asarray(PIL.Image.open(tmp_path / f"images/train_{number:07d}.png"))[..., 0] for number in range(4)]
+    np.testing.assert_array_equal(read, changed)
+    assert (tmp_path / "images/train_0000001.png").stat().st_mtime_ns == untouched
+    assert classes.tolist() == [1, 2, 10]
+    assert (tmp_path / "images/images.csv").read_text().split()[:2] == ["path,label", "train_0000000.png,2"]
 
 
 @pytest.mark.slow
