@@ -5,7 +5,6 @@ Imports no TensorFlow, so that `--help` and mistakes are answered at once.
 
 from supcon_tf.config.choices import (
     ANCHORS,
-    CHECK,
     COLOUR_POLICIES,
     CONTRASTIVE_LOSSES,
     CONTRASTIVE_MODES,
@@ -76,7 +75,6 @@ from supcon_tf.config.whitening import NO_WHITENING, Whitening
 
 __all__ = [
     "ANCHORS",
-    "CHECK",
     "COLOUR_POLICIES",
     "CONTRASTIVE_LOSSES",
     "CONTRASTIVE_MODES",

@@ -9,7 +9,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Budget(NamedTuple):
-    """What a run may take: `seconds` of time, or `epochs` of the stage 'pretrain'; the other is None."""
+    """Holds `seconds` of the whole run, or `epochs` of the stage 'pretrain'; the other is None."""
 
     seconds: Optional[float] = None
     epochs: Optional[int] = None

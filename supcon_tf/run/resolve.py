@@ -30,7 +30,7 @@ class Resolved(NamedTuple):
     Attributes:
       config: the final options.
       data: the data set.
-      look: what was seen of its images; None if they decide nothing.
+      look: what was seen of its images; None if they decide nothing now.
       decisions: option name → value that the images decided, and why.
       gave_way: option name → change of a value that nobody has given by hand and that did not fit the images.
     """
@@ -91,12 +91,12 @@ def _resolve(
     check_single_label(config)
     data = load.load(config.data, labels=config.run.mode != "simclr", prepare=prepare)
     check_label_noise(config.data, data)
-    if not undecided and config.run.budget is None:
-        return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data)
-    look = look_at(data, _number_of_images(config.data, data))
+    look: Optional[Look] = None
+    decisions: Dict[str, decide.Decision] = {}
     if record is not None:
         decisions = {name: decide.Decision(*entry) for name, entry in record.get("decided", {}).items()}
-    else:
+    elif undecided:
+        look = look_at(data, _number_of_images(config.data, data))
         decisions = {**decide.decide(look, config, undecided, devices), **_as_warm_start(config.model)}
     budgeted = ("pretrain_epochs", "warmup_epochs", "decay_epochs") if config.run.budget is not None else ()
     undecided = {*undecided, *budgeted}

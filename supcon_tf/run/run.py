@@ -67,7 +67,7 @@ def run(
                     stage_functions[stage](experiment)
     if experiment.images.bad_images is not None:
         experiment.images.bad_images.report()
-    if experiment.chief and config.run.stages != (config_lib.CHECK,):
+    if experiment.chief and not config.run.only_checks:
         print(summary(experiment))
 
 
@@ -87,7 +87,7 @@ def prepare(
     """
     started = time.monotonic()
     run_dir = RunDir(config.run.run_dir or config_lib.default_path(config))
-    record = run_dir.record_of(config.data.dataset)
+    record = None if config.run.only_checks else run_dir.record_of(config.data.dataset)
     open_to: Dict[str, Any] = {"undecided": undecided, "not_by_hand": not_by_hand, "devices": _devices(strategy)}
     resolved = resolve.resolve_config(config, record, **open_to)
     over = redo.starts_over(run_dir, resolved.config, record)
@@ -118,7 +118,7 @@ def prepare(
         **({"decided": decided} if decided else {}),
     }
     experiment = dataclasses.replace(experiment, whitening=constants)
-    if config.run.stages == (config_lib.CHECK,):
+    if config.run.only_checks:
         return experiment
     if config.run.redo:
         outdated = redo.outdated(run_dir, config, record, over=over)
@@ -148,7 +148,7 @@ def _check_record(
     Raises:
       ArgumentError: the folder holds another run, or not the results that the option `redo` repeats.
     """
-    if over or config.run.stages == (config_lib.CHECK,):
+    if over or config.run.only_checks:
         return  # nothing in the folder counts
     run_dir.check_same(config, {"prepared_data": data.builder.info.full_name}, record)
     redo.check_finished(run_dir, config)
@@ -174,7 +174,7 @@ def _within_budget(
     if budget.epochs is not None:
         experiment, decisions = _with_epochs(experiment, budget.epochs)
     trains = weights.trains_encoder(config, experiment.run_dir)
-    if not trains or not (show or budget.seconds is not None or config.run.stages == (config_lib.CHECK,)):
+    if not trains or not (show or budget.seconds is not None or config.run.only_checks):
         return experiment, decisions
     schedule.check_microbatch(
         config.training.microbatch_size, config.pretrain.batch_size, experiment.strategy.num_replicas_in_sync

@@ -2,26 +2,17 @@
 
 import json
 
-import numpy as np
-import PIL.Image
 import pytest
 from tensorflow import keras
 
 import app
+from tests.brightness import write_folder
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """Noise of two brightnesses, 24 images of 48 pixels a class."""
-    path = tmp_path_factory.mktemp("photographs") / "images"
-    rng = np.random.default_rng(0)
-    for name, low in (("dark", 0), ("bright", 128)):
-        (path / name).mkdir(parents=True)
-        for number in range(24):
-            PIL.Image.fromarray(rng.integers(low, low + 128, (48, 48, 3)).astype(np.uint8)).save(
-                path / name / f"{number}.png"
-            )
-    return path
+    return write_folder(tmp_path_factory.mktemp("photographs") / "images", side=48, images=24)
 
 
 @pytest.mark.slow

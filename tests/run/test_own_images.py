@@ -2,14 +2,13 @@
 
 import json
 
-import numpy as np
-import PIL.Image
 import pytest
 
 from supcon_tf import config as config_lib
 from supcon_tf import distribute
 from supcon_tf.errors import UserError
 from supcon_tf.run.run import run
+from tests.brightness import write_folder
 
 EVERY = [option.name for option in config_lib.options()]
 QUICK = {"encoder": "small", "encoder_width": 0.25, "learning_rate": 0.1, "crop_min_area": 0.8}
@@ -18,14 +17,7 @@ QUICK = {"encoder": "small", "encoder_width": 0.25, "learning_rate": 0.1, "crop_
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Dark and bright images of 20 pixels, 30 a class."""
-    path = tmp_path_factory.mktemp("own") / "pictures"
-    rng = np.random.default_rng(0)
-    for name, low in (("dark", 0), ("bright", 128)):
-        (path / name).mkdir(parents=True)
-        for number in range(30):
-            pixels = rng.integers(low, low + 128, (20, 20, 3)).astype(np.uint8)
-            PIL.Image.fromarray(pixels).save(path / name / f"{number}.png")
-    return path
+    return write_folder(tmp_path_factory.mktemp("own") / "pictures", side=20, images=30)
 
 
 @pytest.fixture
@@ -73,6 +65,23 @@ def test_the_stage_check_trains_and_writes_nothing(start, capsys):
     assert not path.exists()
     said = capsys.readouterr()
     assert "--pretrain_epochs=300" in said.err and "Takes about " in said.err and said.out == ""
+
+
+@pytest.mark.slow
+def test_the_stage_check_answers_beside_a_finished_stage_too(start, capsys):
+    start(pretrain_epochs=1, stages=("pretrain",))
+    capsys.readouterr()
+    start(stages=("check",))
+    assert "--image_size=32" in (said := capsys.readouterr().err) and "Takes about " in said
+
+
+@pytest.mark.parametrize("option", ["run_dir", "data_dir"])
+def test_files_of_a_run_do_not_lie_among_the_images(folder, tmp_path, option):
+    places = {"run_dir": str(tmp_path / "run"), "data_dir": str(tmp_path / "data"), option: f"{folder}/dark/../inside"}
+    config = config_lib.from_values({"mode": "supcon", "dataset": f"folder:{folder}", **places})
+    with pytest.raises(UserError, match=f"{option}=.*inside': lies inside dataset='folder:"):
+        run(config, distribute.make_strategy("one_device"))
+    assert not (folder / "inside").exists()
 
 
 @pytest.mark.slow

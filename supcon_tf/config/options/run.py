@@ -77,3 +77,8 @@ class RunOptions:
         above=0,
         identity=False,
     )
+
+    @property
+    def only_checks(self) -> bool:
+        """True if the run looks at data and options, and trains nothing."""
+        return self.stages == (CHECK,)

@@ -26,9 +26,9 @@ class TrainingOptions:
     )
     linear_solver: str = option(
         "sgd",
-        "Solver of the stage 'linear': 'sgd' trains on augmented images with the optimizer of that stage; 'lbfgs' "
-        "embeds the images once, without augmentation, and takes seconds. 'lbfgs' reads no other option of that stage "
-        "than --linear_weight_decay; 0 there means 1 / (10 x number of images).",
+        "Solver of the stage 'linear'. 'sgd' trains on augmented images with the optimizer of that stage. 'lbfgs' "
+        "embeds the images once, without augmentation, and takes seconds. 'lbfgs' reads no option of that stage except "
+        "--linear_weight_decay. With 0, the weight decay is 1 / (10 x number of images).",
         choices=LINEAR_SOLVERS,
     )
     momentum: float = option(
