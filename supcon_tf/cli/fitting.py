@@ -11,7 +11,8 @@ def schedules(from_recipe: Mapping[str, Any], by_hand: Mapping[str, Any]) -> Dic
     >>> schedules({"pretrain_epochs": 40, "warmup_epochs": 4.0}, {"pretrain_epochs": 1})
     {'warmup_epochs': (0.1, 'a tenth of --pretrain_epochs')}
 
-    A warm-up that is not below the epochs becomes a tenth of them. Times of decay shrink with the epochs.
+    A warm-up that is not below the number of epochs becomes a tenth of that number. Times of decay shrink with the
+    epochs.
 
     Args:
       from_recipe: option name → value that a recipe sets.

@@ -91,7 +91,7 @@ def parse(argv: Sequence[str]) -> Command:
         plan_names = [option.name for option in config_lib.plan_options() if option.name in by_hand]
         plan = config_lib.plan_from_values({name: by_hand.pop(name) for name in plan_names})
         if print_config and plan is not None:
-            raise UserError("--plan and --print_config: choose one of them")
+            raise UserError("--plan and --print_config: choose one")
         config_lib.check_values(by_hand)
         paths.check_dataset(by_hand.get("dataset", ""))
         recipe = recipes.find(by_hand)

@@ -94,9 +94,9 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             raise ArgumentError("dataset", config.dataset, problem)
 
     def _unreadable(self, split: str, first: ImageFile, reason: str) -> ArgumentError:
-        """Returns the error about all files that cannot be read, of which `first` is the first. Writes a list of them.
+        """Returns the error about all files that cannot be read, of which `first` is the first. Writes a list.
 
-        Looks at all files that have not been read yet, so that the user learns of all of them at once.
+        Looks at all files that have not been read yet, so that the user learns of everything at once.
         """
         config = self.builder_config
         bad = [(first.name, reason)]

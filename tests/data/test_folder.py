@@ -279,6 +279,21 @@ def test_a_file_that_is_no_image_stops_with_its_name_and_leaves_no_data_set(tmp_
     assert not list((tmp_path / "data" / "folder").glob("*/*"))
 
 
+def test_all_files_that_cannot_be_read_are_named_at_once_and_listed(tmp_path):
+    root = tmp_path / "pictures"
+    for split in ("train", "test"):
+        write(root, *[f"{split}/{label}/{i}.png" for label in "ab" for i in range(2)])
+    bad = [f"{split}/a/bad{i:02d}.jpg" for split in ("train", "test") for i in range(7)]
+    write(root, *bad, content=b"-")
+    with pytest.raises(
+        ArgumentError, match="14 files cannot be read as images: train/a/bad00.jpg .* and 4 more; "
+    ) as error:
+        prepared(root)
+    (listed,) = (tmp_path / "data").rglob("*.unreadable.txt")
+    assert str(listed) in str(error.value)
+    assert [line.split("\t")[0] for line in listed.read_text().splitlines()] == bad
+
+
 def test_skipped_files_are_named_and_counted_now_and_later(tmp_path, capsys):
     root = tmp_path / "pictures"
     for i in range(40):  # no two files have the same content, as copies are held out together
