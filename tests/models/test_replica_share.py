@@ -59,6 +59,6 @@ CASES = [
 def test_two_replicas_take_the_step_of_one_device(kind, images, options):
     (weights, loss), (expected, expected_loss) = (trained(kind, n, images, **options) for n in (2, 1))
     for weight, other in zip(weights, expected):
-        np.testing.assert_allclose(weight, other, atol=2e-6)
+        np.testing.assert_allclose(weight, other, rtol=2e-6, atol=2e-6)  # some weights are above 10
     if "reduction" not in options:  # Keras reports the mean over replicas of their sums
         assert loss == pytest.approx(expected_loss, rel=1e-5)
