@@ -13,6 +13,7 @@ from supcon_tf import config as config_lib
 from supcon_tf import distribute
 from supcon_tf.data.folder import in_order
 from supcon_tf.errors import NAME_ONLY, ArgumentError
+from supcon_tf.plan.memory import fit_into_memory
 from supcon_tf.run.run import run
 from supcon_tf.run_dir import RunDir, read_json
 
@@ -99,9 +100,7 @@ def fit(
     ```
     """
     _check_options(mode, options)
-    if run_dir is None:
-        os.makedirs("runs", exist_ok=True)
-        run_dir = tempfile.mkdtemp(prefix="fit_", dir="runs")
+    run_dir = _new_folder() if run_dir is None else run_dir
     parts = {"train": (images, labels), **({} if held_out is None else {"test": held_out})}
     folder = os.path.join(run_dir, "images")
     classes = _write_images(folder, parts)
@@ -116,9 +115,15 @@ def fit(
         **options,
     }
     undecided = ({option.name for option in config_lib.options()} - given.keys()) | ({"warmup_epochs"} - options.keys())
-    run(config_lib.from_values(given), distribute.make_strategy("auto"), undecided=undecided, not_by_hand=undecided)
+    open_to: Dict[str, Any] = {"undecided": undecided, "not_by_hand": undecided, "fit_into_memory": fit_into_memory}
+    run(config_lib.from_values(given), distribute.make_strategy("auto"), **open_to)
     files = RunDir(run_dir)
     return FittedClassifier(classes, read_json(files.metrics) or {}, run_dir, tf.saved_model.load(files.saved_model))
+
+
+def _new_folder() -> str:
+    os.makedirs("runs", exist_ok=True)
+    return tempfile.mkdtemp(prefix="fit_", dir="runs")
 
 
 def _check_options(mode: str, options: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.config import as_flag
-from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called, first_line
+from supcon_tf.errors import NAME_ONLY, ArgumentError, UserError, arguments_called, first_line, printable
 
 
 def test_an_argument_error_is_a_value_error_that_names_argument_value_and_what_would_be_right():
@@ -74,3 +74,10 @@ def test_an_error_in_a_traced_function_arrives_as_it_is():
         with pytest.raises(ArgumentError) as caught:
             call(tf.constant(1))
         assert str(caught.value) == "x=3: must be 4" and caught.value.argument == "x"
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\ufeff", "\x1b", "\u2028"])
+def test_characters_that_hide_or_turn_text_are_printed_as_escapes(hidden):
+    shown = printable(f"cat{hidden}.png")
+    assert shown.isascii() and shown.startswith("cat\\") and shown.endswith(".png")
+    assert printable("café 猫 🙂") == "café 猫 🙂"

@@ -65,6 +65,7 @@ def _run_stages(config: config_lib.Config, open_to: Mapping[str, Collection[str]
     """Runs the stages; `open_to` holds the last arguments of `run`."""
     with surroundings.native_notices_hidden():
         from supcon_tf import distribute  # imports TensorFlow
+        from supcon_tf.plan.memory import fit_into_memory
         from supcon_tf.run.run import run as run_stages
 
     hardware = config.hardware
@@ -81,4 +82,4 @@ def _run_stages(config: config_lib.Config, open_to: Mapping[str, Collection[str]
     if notice is not None:
         print(printable(notice), file=sys.stderr)
     with distribute.watch_workers(strategy):
-        run_stages(config, strategy, **open_to)
+        run_stages(config, strategy, **open_to, fit_into_memory=fit_into_memory)

@@ -1,7 +1,9 @@
 """A folder of the user's images as a data set of TFDS: checked and prepared once, then read like any other."""
 
 import concurrent.futures
+import copy
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -20,7 +22,8 @@ from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
 NAMED = 10  # number of skipped files, and of classes, that are named; the others are only counted
-LONGEST_TITLE = 238  # bytes of a folder's name in the name of its copy; file systems allow 255 with the digest
+LONGEST_TITLE = 228  # bytes of a folder's name in the name of its copy; file systems allow 255 with digest and side
+SHRINKING = 3  # the longer side of a training copy is at least this number of sides of what the encoder sees
 
 
 @dataclasses.dataclass(eq=False)
@@ -34,6 +37,7 @@ class FolderConfig(tfds.core.BuilderConfig):
       class_names: the classes, in the order of the labels.
       skip_bad: whether files that are not images are left out.
       remarks: lines about files that are not used.
+      longest_side: side in pixels to which the images of 'train' are made smaller; None to leave them as they are.
     """
 
     dataset: str = ""
@@ -42,12 +46,13 @@ class FolderConfig(tfds.core.BuilderConfig):
     class_names: Tuple[str, ...] = ()
     skip_bad: bool = False
     remarks: Tuple[str, ...] = ()
+    longest_side: Optional[int] = None
 
 
 class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """RGB images `[height, width, 3]` from a folder, with labels if it has classes. See `builder`."""
 
-    VERSION = tfds.core.Version("4.0.0")  # 4: copies on both sides of a split are counted
+    VERSION = tfds.core.Version("5.0.0")  # 5: smaller copies to train on
 
     def _info(self) -> tfds.core.DatasetInfo:
         features: Dict[str, Any] = {"image": tfds.features.Image(shape=(None, None, 3))}
@@ -58,7 +63,7 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             builder=self,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label") if class_names else None,
-            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}, copies=[]),
+            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}, copies=[], smaller=[]),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Dict[str, Iterator[Any]]:
@@ -71,8 +76,9 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
     def _generate_examples(self, split: str, files: Sequence[ImageFile]) -> Iterator[Tuple[str, Dict[str, Any]]]:
         config = self.builder_config
+        longest_side = config.longest_side if split == "train" else None
         empty = True
-        for file, (image, reason) in zip(files, _read_all(files)):
+        for file, (image, reason) in zip(files, _read_all(files, longest_side)):
             if image is None and not config.skip_bad:
                 raise self._unreadable(split, file, reason)
             if image is None:
@@ -86,6 +92,8 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
                     seen["peak"] = max(seen.get("peak", 0), image.peak)
             if image.flawed:
                 self.info.metadata["flawed"].append(file.name)
+            if image.is_smaller:
+                self.info.metadata["smaller"].append(file.name)
             empty = False
             example = {"image": image.content}
             yield file.name, {**example, "label": file.label} if config.class_names else example
@@ -192,6 +200,18 @@ def _builder(
     return Folder(config=config, data_dir=data_dir)
 
 
+def with_training_copies(folder: Folder, image_size: int) -> Folder:
+    """Returns the data set with smaller copies of large images in 'train', and all other images as they are.
+
+    A copy's longer side is the next power of two from `SHRINKING` times the image size on. So a crop of an eighth of
+    its area has about the pixels that the encoder sees, and a few image sizes share one prepared data set.
+    """
+    side = 1 << (SHRINKING * image_size - 1).bit_length()
+    config: FolderConfig = copy.copy(folder.builder_config)
+    config.name, config.longest_side = f"{config.name}-{side}px", side
+    return Folder(config=config, data_dir=folder.data_dir_root)
+
+
 def in_order(names: Iterable[str]) -> Tuple[str, ...]:
     """Returns class names in the order of their labels: by number if all are whole numbers, otherwise by text.
 
@@ -218,6 +238,10 @@ def report(folder: Folder) -> None:
     if flawed:
         text = f"JPEG files with bytes that do not belong to them: {len(flawed):,}, e.g. {flawed[0]}; they are used"
         print(printable(text), file=sys.stderr)
+    smaller = folder.info.metadata["smaller"]
+    if smaller:
+        text = f"Training copies made smaller, to at most {config.longest_side:,} pixels a side: {len(smaller):,}"
+        print(f"{text}; held-out images stay as they are", file=sys.stderr)
     on_both_sides = folder.info.metadata["copies"]
     if on_both_sides:
         held_out, twin = on_both_sides[0]
@@ -252,13 +276,15 @@ def report_dark(folder: Folder) -> None:
     )
 
 
-def _read_all(files: Sequence[ImageFile]) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
-    """Yields for each file, in order, its image, or None and the reason."""
-    one_at_a_time = threading.Lock()
+def _read_all(
+    files: Sequence[ImageFile], longest_side: Optional[int] = None
+) -> Iterator[Tuple[Optional[pixels.Converted], str]]:
+    """Yields for each file, in order, its image, or None and the reason; see `pixels.training_copy` for the side."""
+    read = functools.partial(_read, one_at_a_time=threading.Lock(), longest_side=longest_side)
     with concurrent.futures.ThreadPoolExecutor() as threads:
         for start in range(0, len(files), READ_AHEAD):
             with libjpeg_warnings() as warnings:
-                found = list(threads.map(lambda file: _read(file, one_at_a_time), files[start : start + READ_AHEAD]))
+                found = list(threads.map(read, files[start : start + READ_AHEAD]))
             for image, reason in found:
                 if warnings and image is not None:
                     image = pixels.without_flaw(image)
@@ -266,12 +292,13 @@ def _read_all(files: Sequence[ImageFile]) -> Iterator[Tuple[Optional[pixels.Conv
 
 
 def _read(
-    file: ImageFile, one_at_a_time: Optional[ContextManager[Any]] = None
+    file: ImageFile, one_at_a_time: Optional[ContextManager[Any]] = None, longest_side: Optional[int] = None
 ) -> Tuple[Optional[pixels.Converted], str]:
     """Returns the image in a file, or None and the reason."""
     try:
         with tf.io.gfile.GFile(file.path, "rb") as stream:
-            return pixels.convert(stream.read(), one_at_a_time), ""
+            image = pixels.convert(stream.read(), one_at_a_time)
+        return (image if longest_side is None else pixels.training_copy(image, longest_side)), ""
     except Exception as error:  # Pillow's readers raise errors of many kinds
         return None, pixels.reason(error)
 

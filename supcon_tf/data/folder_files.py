@@ -21,16 +21,20 @@ SYSTEM_NAMES = (
     "ehthumbs.db",
     "desktop.ini",
     "$recycle.bin",
+    "recycler",
+    "recycled",
     "system volume information",
     "@eadir",  # Synology, thumbnails
     "#recycle",
     "#snapshot",
     "@tmp",
     "@recycle",  # QNAP
+    "@__thumb",
     "@recently-snapshot",
     "~snapshot",  # NetApp
     "lost+found",  # Linux
     "__pycache__",
+    "thumbnails",
 )
 
 
@@ -104,7 +108,10 @@ def _walk(folder: str, inside: str, above: Tuple[Tuple[int, int], ...], listing:
 
 
 def _entries(path: str) -> Iterator[Tuple[str, str]]:
-    """Yields name and kind, 'file', 'folder' or 'other', of what a folder holds. A broken link counts as a file."""
+    """Yields name and kind, 'file', 'folder' or 'other', of what a folder holds.
+
+    A broken link, or one to itself, counts as a file.
+    """
     if "://" in path:
         for name in tf.io.gfile.listdir(path):
             is_folder = name.endswith("/") or tf.io.gfile.isdir(os.path.join(path, name))
@@ -112,11 +119,11 @@ def _entries(path: str) -> Iterator[Tuple[str, str]]:
         return
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.is_dir():
+            is_broken_link = entry.is_symlink() and not os.path.exists(entry.path)
+            if not is_broken_link and entry.is_dir():
                 yield entry.name, "folder"
             else:
-                is_broken_link = entry.is_symlink() and not os.path.exists(entry.path)
-                yield entry.name, "file" if entry.is_file() or is_broken_link else "other"
+                yield entry.name, "file" if is_broken_link or entry.is_file() else "other"
 
 
 def empty_folders(folder: str, names: Sequence[str], below: str) -> List[str]:

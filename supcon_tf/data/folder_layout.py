@@ -77,7 +77,7 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
         return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     nested = any(len(file.path) > depth + 2 for files in placed.values() for file in files)
     train_folder = next((top for top, split in roles.items() if split == "train"), "")
-    _check_classes(folder, splits, train_folder, nested=nested, names=names)
+    remarks += _check_classes(folder, splits, train_folder, nested=nested, names=names)
     used = {file.name for files in splits.values() for file in files} | left_out
     unused = [name for name in names if name not in used and name.lower().endswith(IMAGE_SUFFIXES)]
     if unused:
@@ -94,6 +94,14 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
                 )
             return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     return Layout({split: files for split, files in splits.items() if files}, remarks)
+
+
+def _look_alikes(classes: Set[str]) -> List[str]:
+    """Returns a line for each two classes whose names differ only in capital letters; one letter is meant as it is."""
+    first: Dict[str, str] = {}
+    alike = ((first.setdefault(name.casefold(), name), name) for name in sorted(classes) if len(name) > 1)
+    problem = "are two classes: their names differ only in capital letters"
+    return [f"'{one}' and '{other}' {problem}" for one, other in alike if one != other]
 
 
 def check_images(folder: str, names: Sequence[str]) -> None:
@@ -140,8 +148,12 @@ def _with_classes(folder: str, files: Sequence[Placed], depth: int, spelling: Di
 
 def _check_classes(
     folder: str, splits: Dict[str, List[ImageFile]], train_folder: str, *, nested: bool, names: Sequence[str]
-) -> None:
-    """Raises ArgumentError unless there are two classes or more, and images to train on for each class."""
+) -> List[str]:
+    """Returns remarks on the names of the classes.
+
+    Raises:
+      ArgumentError: there are fewer than two classes, or there is no image to train on for a class.
+    """
     classes = {file.label for file in splits["train"]}
     with_images = {file.label for file in splits["train"] if not file.name.lower().endswith(NO_IMAGES)}
     tables = _tables(names)
@@ -161,6 +173,8 @@ def _check_classes(
             hint = f"; did you mean {PREFIX}{os.path.join(folder, only)}?"
         elif nested:
             hint = "; if the folders below it are the classes, give {class_level}"
+        elif only.lower() in folder_levels.IMAGE_FOLDERS and not table:
+            hint = "; each class needs its own folder"
         raise unusable(folder, f"there is only one class, '{only}'{hint}", class_level=NAME_ONLY)
     for split, files in splits.items():
         unknown = sorted({file.label for file in files} - classes)
@@ -170,6 +184,7 @@ def _check_classes(
             if similar:
                 but = f"'train' has '{similar}'; give both the same name"
             raise unusable(folder, f"'{split}' has the class '{unknown[0]}', but {but}")
+    return _look_alikes(classes)
 
 
 def _similar(name: str, classes: Set[str]) -> Optional[str]:

@@ -194,7 +194,18 @@ def check_levels(folder: str, files: Sequence[Placed]) -> None:
             f"'{top}' is a class too)",
             class_level=NAME_ONLY,
         )
-    nested = {top: below for top, below in _subfolders(files).items() if below}
+    subfolders = _subfolders(files)
+    splits = sorted(name for name in subfolders if split_of(name))
+    if len(splits) == len(subfolders) and len({split_of(name) for name in splits}) > 1:
+        above = os.path.dirname(files[0].name[: -len("/".join(files[0].path))])
+        where = f"the folder '{above}' holds" if above else "the folder holds"
+        raise unusable(
+            folder,
+            f"{where} {_listed(splits)}, which look like splits; give the path of that folder, or {{class_level}} (1: "
+            "they are classes)",
+            class_level=NAME_ONLY,
+        )
+    nested = {top: below for top, below in subfolders.items() if below}
     for top, below in sorted(nested.items()):
         splits = sorted(name for name in below if split_of(name))
         if len({split_of(name) for name in splits}) > 1:

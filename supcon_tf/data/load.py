@@ -51,7 +51,13 @@ class ImageData:
         return self.builder.info.splits[split].num_examples
 
 
-def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageData:
+def load(
+    options: DataOptions,
+    *,
+    labels: bool,
+    prepare: bool = True,
+    builder: Optional[tfds.core.DatasetBuilder] = None,
+) -> ImageData:
     """Finds the data set, prepares it if needed, and chooses its splits.
 
     >>> load(DataOptions(dataset="digits"), labels=True).num_examples("train")
@@ -62,13 +68,16 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
       labels: whether the images must have labels.
       prepare: whether to download and write the data set if it is not prepared. With False nothing is written; sizes
         then come from TFDS or from `catalogue.SIZES`.
+      builder: of the data set, if it has been found before; a folder is then not listed again.
 
     Raises:
       ArgumentError: the data set is unknown, unsuitable or cannot be obtained, or a split does not exist.
       UserError: its prepared copy is incomplete or damaged.
     """
     with quiet_tfds():
-        builder = find_builder(options, labels=labels)
+        builder = builder or find_builder(options, labels=labels)
+        if isinstance(builder, folder.Folder) and options.image_size is not None and _only_trained_on(options):
+            builder = folder.with_training_copies(builder, options.image_size)
         image_key, label_key, no_difficult_key = choose_features(options.dataset, builder, labels=labels)
         if not builder.info.splits:
             (prepare_data if prepare else set_known_sizes)(options, builder)
@@ -95,6 +104,13 @@ def load(options: DataOptions, *, labels: bool, prepare: bool = True) -> ImageDa
     )
 
 
+def _only_trained_on(options: DataOptions) -> bool:
+    """Returns whether no image of the split 'train' of a folder is held out."""
+    held_out = (options.validation_split or "", options.eval_split or "")
+    others = any(name in (options.train_split or "") for name in ("validation", "test", "all"))
+    return not others and not any(name in spec for spec in held_out for name in ("train", "all"))
+
+
 def report(data: ImageData) -> None:
     """Prints on stderr what was recognised in a user's folder; nothing for any other data set."""
     if isinstance(data.builder, folder.Folder):
@@ -119,6 +135,7 @@ def load_unlabelled(options: DataOptions, *, prepare: bool = True) -> ImageData:
       ArgumentError, UserError: under the conditions of `load`.
     """
     name = str(options.unlabelled)
+    same = _same_folder(name, options.dataset)
     whole = dataclasses.replace(
         options,
         dataset=name,
@@ -126,7 +143,8 @@ def load_unlabelled(options: DataOptions, *, prepare: bool = True) -> ImageData:
         validation_split="none",
         eval_split=None,
         # Another folder than that of `dataset` holds nothing out. The folder of `dataset` holds out the same images.
-        class_level=options.class_level if _same_folder(name, options.dataset) else 0,
+        class_level=options.class_level if same else 0,
+        image_size=options.image_size if not same or _only_trained_on(options) else None,  # else another copy of it
     )
     with arguments_called(dataset="unlabelled"):
         data = load(whole, labels=False, prepare=prepare)

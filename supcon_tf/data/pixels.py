@@ -24,6 +24,7 @@ SMALLER = 1 << 23  # number of pixels to which larger images are shrunk, so that
 LARGEST = 178_956_970  # largest number of pixels that is made smaller, which is also Pillow's limit
 # Pillow's readers that run no other program. Its reader of EPS starts Ghostscript.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP")
+COPY_QUALITY = 95  # of the JPEGs that `training_copy` writes
 AT_A_TIME = 2  # images of a batch that the exported model decodes side by side
 
 
@@ -34,11 +35,13 @@ class Converted(NamedTuple):
       content: content of the file.
       peak: what 99% of the values of an image of 16 bits do not exceed; None for an image of 8 bits.
       flawed: whether the file was a JPEG that libjpeg decodes with a warning.
+      is_smaller: whether this is a smaller copy, see `training_copy`.
     """
 
     content: bytes
     peak: Optional[int] = None
     flawed: bool = False
+    is_smaller: bool = False
 
 
 @tf.autograph.experimental.do_not_convert
@@ -179,6 +182,32 @@ def without_flaw(image: Converted) -> Converted:
     with libjpeg_warnings() as warnings:
         pixels = decode_image(tf.constant(image.content), 3)
     return image._replace(content=tf.io.encode_png(pixels).numpy(), flawed=True) if warnings else image
+
+
+def training_copy(image: Converted, longest_side: int) -> Converted:
+    """Returns an image to train on whose longer side has at most `longest_side` pixels; smaller images stay unchanged.
+
+    A JPEG becomes a JPEG, which is decoded at a fraction of its size if it is much larger. Any other image becomes a
+    PNG. The pixels are averages of those of the whole image.
+    """
+    stored = PIL.Image.open(io.BytesIO(image.content), formats=("JPEG", "PNG"))
+    if max(stored.size) <= longest_side:
+        return image
+    is_jpeg = stored.format in ("JPEG", "MPO")
+    size, content = (longest_side, longest_side), io.BytesIO()
+    try:
+        if not is_jpeg or stored.mode not in ("L", "RGB"):
+            raise OSError("Pillow would give other pixels than TensorFlow")
+        stored.thumbnail(size, reducing_gap=2.0)
+        smaller: PIL.Image.Image = stored
+    except OSError:  # Pillow also stops at a few damaged files that TensorFlow decodes
+        smaller = PIL.Image.fromarray(decode_image(tf.constant(image.content), 3).numpy())
+        smaller.thumbnail(size, reducing_gap=2.0)
+    if is_jpeg:
+        smaller.save(content, "JPEG", quality=COPY_QUALITY, subsampling=0)
+    else:
+        smaller.save(content, "PNG")
+    return image._replace(content=content.getvalue(), is_smaller=True)
 
 
 def encode(content: bytes) -> bytes:

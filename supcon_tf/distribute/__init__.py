@@ -10,10 +10,17 @@ from supcon_tf.distribute.processes import (
     watch_workers,
 )
 from supcon_tf.distribute.repeat import repeat
-from supcon_tf.distribute.strategy import has_accelerators, is_chief, make_deterministic, make_strategy
+from supcon_tf.distribute.strategy import (
+    accelerator_bytes,
+    has_accelerators,
+    is_chief,
+    make_deterministic,
+    make_strategy,
+)
 from supcon_tf.distribute.unused_gpu import unused_gpu_notice
 
 __all__ = [
+    "accelerator_bytes",
     "all_reduce_max",
     "bfloat16_gains",
     "gather",

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Callable, Iterator, Optional
 
 import tensorflow as tf
+from tensorflow.python.client import device_lib
 
 from supcon_tf.distribute.cluster import Cluster, read_cluster, wait_for_workers
 from supcon_tf.distribute.processes import cause_of
@@ -98,6 +99,12 @@ def has_accelerators(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether the replicas compute on GPUs or TPUs."""
     devices = strategy.extended.worker_devices
     return any(tf.DeviceSpec.from_string(device).device_type != "CPU" for device in devices)
+
+
+def accelerator_bytes(strategy: tf.distribute.Strategy) -> Optional[int]:
+    """Returns the memory of the smallest GPU of this process that TensorFlow takes; None where there is no GPU."""
+    limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
+    return min(limits, default=None)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

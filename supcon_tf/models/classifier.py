@@ -12,7 +12,7 @@ from supcon_tf.models.functions_by_shape import build_optimizer, function_by_sha
 from supcon_tf.models.image_range import with_range
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.online_classifier import share_counted
-from supcon_tf.models.projection import check_finite, embed, nan_without_scores
+from supcon_tf.models.projection import check_finite, check_image_shape, embed, nan_without_scores
 from supcon_tf.models.replica_share import relative_share
 from supcon_tf.models.weight_decay import decaying_weights, l2_term
 from supcon_tf.shapes import size_of
@@ -263,6 +263,7 @@ class Classifier(keras.Model):
         batch = to_batch(data, distributions=True, one_class=self.linear.units == 1)
         if self.augmentation is not None:
             batch = self.augmentation(batch)
+        check_image_shape(self.encoder, batch["views"])
         return with_weights(batch) if batch["labels"].shape.rank == 1 else batch
 
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
@@ -282,6 +283,12 @@ class Classifier(keras.Model):
         batch = self.batch_of(data)
         batch["views"] = check_finite(batch["views"])
         return super().test_step(_for_keras(batch))
+
+    @tf.autograph.experimental.do_not_convert
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Returns the logits of images `[batch, height, width, channels]`."""
+        check_image_shape(self.encoder, data[0] if isinstance(data, tuple) else data)
+        return super().predict_step(data)
 
     def compute_loss(
         self,

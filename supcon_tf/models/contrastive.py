@@ -16,7 +16,7 @@ from supcon_tf.models.memory_queue import MemoryQueue
 from supcon_tf.models.microbatches import Microbatches, minimize_in_microbatches
 from supcon_tf.models.normalization import serialized, with_images_on_each_replica
 from supcon_tf.models.online_classifier import OnlineAccuracy, make_online_classifier
-from supcon_tf.models.projection import check_finite, embed, embed_and_project
+from supcon_tf.models.projection import check_finite, check_image_shape, embed, embed_and_project
 from supcon_tf.models.replay import check_replayable
 from supcon_tf.models.replica_share import relative_share
 from supcon_tf.models.temperature import add_log_temperature
@@ -229,7 +229,9 @@ class ContrastiveModel(keras.Model):
     def batch_of(self, data: Any) -> Batch:
         """Returns the batch that a step computes with, finished by the augmentation; see `supcon_tf.batch`."""
         batch = to_batch(data, distributions=takes_distributions(self.loss))
-        return batch if self.augmentation is None else self.augmentation(batch)
+        batch = batch if self.augmentation is None else self.augmentation(batch)
+        check_image_shape(self.encoder, batch["views"])
+        return batch
 
     def train_step(self, data: Any) -> Dict[str, tf.Tensor]:
         """Takes one step and returns the metrics.
@@ -283,6 +285,7 @@ class ContrastiveModel(keras.Model):
         if isinstance(views, tf.Tensor) and views.shape.rank == 4:
             problem = "must be views [batch, views, height, width, channels]; images[:, None] has one view of each, "
             raise ArgumentError("x", NAME_ONLY, f"{problem}and model.embed(images) returns embeddings")
+        check_image_shape(self.encoder, views)
         return super().predict_step(data)
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:

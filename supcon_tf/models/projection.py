@@ -1,22 +1,25 @@
 """Images to embeddings, and views to embeddings and projections, with any encoder and projection head."""
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import NAME_ONLY, ArgumentError
 from supcon_tf.models.heads import l2_normalize
+
+LARGEST_PIXEL = 1e12  # the sum of the squares of many larger numbers is not finite in float32
 
 
 @tf.autograph.experimental.do_not_convert
 def nan_where_not_finite(embeddings: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Returns the embeddings, NaN for images that are not finite.
+    """Returns the embeddings, NaN for images with NaN, Inf or numbers above `LARGEST_PIXEL`.
 
     On CPUs, ReLU turns NaN into 0. The loss would be finite, and the weights NaN after the step.
     """
     if not tf.as_dtype(images.dtype).is_floating:
         return embeddings
-    finite = tf.reduce_all(tf.math.is_finite(images), axis=[1, 2, 3])
+    finite = tf.reduce_all(tf.abs(images) <= LARGEST_PIXEL, axis=[1, 2, 3])  # not true of NaN
     return tf.where(finite[:, tf.newaxis], embeddings, tf.cast(float("nan"), embeddings.dtype))
 
 
@@ -25,13 +28,13 @@ def check_finite(images: tf.Tensor) -> tf.Tensor:
     """Returns images that are to be evaluated.
 
     Raises:
-      InvalidArgumentError: a number is NaN or Inf, for which some metrics would find a class. XLA cannot raise and does
-        not check.
+      InvalidArgumentError: a number is NaN, Inf or above `LARGEST_PIXEL`, for which some metrics would find a class.
+        XLA cannot raise and does not check.
     """
     if not images.dtype.is_floating:
         return images
-    finite = tf.reduce_all(tf.math.is_finite(images))
-    message = "an image has NaN or Inf, so that the model cannot be evaluated on it"
+    finite = tf.reduce_all(tf.abs(images) <= LARGEST_PIXEL)
+    message = "an image has NaN, Inf or a number above 1e12, so that the model cannot be evaluated on it"
     check = tf.debugging.assert_equal(finite, True, message=message)
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(images)
@@ -41,6 +44,28 @@ def check_finite(images: tf.Tensor) -> tf.Tensor:
 def nan_without_scores(values: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Returns values `[...]`, NaN where the logits `[..., classes]` are not finite: their largest has no meaning."""
     return tf.where(tf.reduce_all(tf.math.is_finite(logits), axis=-1), values, float("nan"))
+
+
+@tf.autograph.experimental.do_not_convert
+def check_image_shape(encoder: keras.Model, images: tf.Tensor) -> None:
+    """Checks the size of images or views `[..., height, width, channels]` against the encoder's, where both are known.
+
+    Raises:
+      ArgumentError: they differ. Names `x`, as Keras' `fit` does.
+    """
+    given, taken = tf.TensorShape(images.shape[-3:]), encoder.input_shape[1:]
+    if not given.is_compatible_with(taken):
+        problem = f"must be of the size that the encoder takes, {shape_text(taken)}, not {shape_text(given)}"
+        raise ArgumentError("x", NAME_ONLY, f"{problem} [height, width, channels]")
+
+
+def shape_text(shape: Any) -> str:
+    """Returns a shape as text.
+
+    >>> shape_text([28, None, 3])
+    '[28, any, 3]'
+    """
+    return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
 
 
 def encode(encoder: keras.Model, images: tf.Tensor, *, training: bool) -> tf.Tensor:

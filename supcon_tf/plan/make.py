@@ -81,6 +81,15 @@ def make_plan(
     return Plan(config, asked, images.size, unlabelled.size if unlabelled else 0, stages, gave_way)
 
 
+def plan_of_pretraining(
+    config: config_lib.Config, images: TrainingImages, unlabelled: Optional[TrainingImages], replicas: int
+) -> StagePlan:
+    """Returns the plan of the stage 'pretrain' of resolved options."""
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, stages=("pretrain",)))
+    with graph_cost.unfilled_weights(), precision_policy(config.hardware.precision):
+        return next(_stages(config, images, unlabelled, replicas))
+
+
 def _stages(
     config: config_lib.Config, images: TrainingImages, unlabelled: Optional[TrainingImages], replicas: int
 ) -> Iterator[StagePlan]:

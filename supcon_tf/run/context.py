@@ -26,6 +26,7 @@ class Experiment:
       images: the training images.
       unlabelled: further images to contrast without labels; None for none.
       whitening: channel means and standard deviations that become 0 and 1.
+      says_duration: whether to say after the first steps how long the run will take.
     """
 
     config: config_lib.Config
@@ -35,6 +36,7 @@ class Experiment:
     images: TrainingImages
     unlabelled: Optional[TrainingImages] = None
     whitening: config_lib.Whitening = config_lib.NO_WHITENING
+    says_duration: bool = False
 
     @property
     def image_shape(self) -> Tuple[int, int, int]:

@@ -22,13 +22,16 @@ def looked_at_text(look: Optional[Look], decisions: Mapping[str, Decision]) -> s
     """
     if look is None or not decisions:
         return ""
-    lines = [_images(look), *_warnings(look)]
+    lines = [_images(look), *_warnings(look), "Chosen for these images; a flag by hand wins:"]
+    return "".join(f"{line}\n" for line in lines) + decisions_text(decisions)
+
+
+def decisions_text(decisions: Mapping[str, Decision]) -> str:
+    """Returns a line for each reason, with the flags that it explains."""
     by_reason: Dict[str, List[str]] = {}
     for name, (value, reason) in decisions.items():
         by_reason.setdefault(reason, []).append(config_lib.as_flag(name, value))
-    lines.append("Chosen for these images; a flag by hand wins:")
-    lines += [f"  {' '.join(flags)}  ({_with_flags(reason)})" for reason, flags in by_reason.items()]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"  {' '.join(flags)}  ({_with_flags(reason)})\n" for reason, flags in by_reason.items())
 
 
 def gave_way_text(changes: Mapping[str, Change]) -> str:

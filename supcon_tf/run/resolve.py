@@ -10,7 +10,7 @@ import os
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from supcon_tf import config as config_lib
-from supcon_tf.data import catalogue, load
+from supcon_tf.data import catalogue, folder, load
 from supcon_tf.data.folder_files import PREFIX
 from supcon_tf.data.look import Look, look_at
 from supcon_tf.errors import ArgumentError
@@ -89,7 +89,10 @@ def _resolve(
     own_precision = config_lib.is_path(config.model.encoder)  # that of the file
     config = _fill_in(config, {"precision": "float32" if own_precision else devices.precision})
     check_single_label(config)
-    data = load.load(config.data, labels=config.run.mode != "simclr", prepare=prepare)
+    labels = config.run.mode != "simclr"
+    # The size of a folder's copies depends on the image size, which its images may have to decide.
+    waits = prepare and folder.is_folder(config.data.dataset) and config.data.image_size is None
+    data = load.load(config.data, labels=labels, prepare=prepare and not waits)
     check_label_noise(config.data, data)
     look: Optional[Look] = None
     decisions: Dict[str, decide.Decision] = {}
@@ -103,7 +106,10 @@ def _resolve(
     not_here = ("linear_solver",) if data.multi_label else ()
     decisions = {name: entry for name, entry in decisions.items() if name in undecided and name not in not_here}
     config = with_values(config, {name: decision.value for name, decision in decisions.items()})
-    return Resolved(_fill_in(config, {"image_size": default_image_size(data)}), data, look, decisions)
+    config = _fill_in(config, {"image_size": default_image_size(data)})
+    if waits:
+        data = load.load(config.data, labels=labels, builder=data.builder)
+    return Resolved(config, data, look, decisions)
 
 
 def _number_of_images(options: config_lib.DataOptions, data: load.ImageData) -> int:

@@ -15,6 +15,7 @@ from supcon_tf.evaluation.embeddings import embed_images
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import batches, build, weights
 from supcon_tf.run.context import Experiment
+from supcon_tf.run.duration import Duration
 from supcon_tf.run.stage_builders import Training, build_classifier_training, build_contrastive_training
 from supcon_tf.run_dir import read_json, write_json, write_text
 from supcon_tf.serving.export import ServableModel, write_saved_model
@@ -115,6 +116,8 @@ def _train(experiment: Experiment, name: str) -> None:
     if training is None:
         return
     model, stage, callbacks = training
+    if experiment.says_duration and experiment.chief and name == "pretrain":
+        callbacks = [*callbacks, Duration(experiment)]
     names = ("learning_rate", "warmup_epochs")
     with arguments_called(**{field: config_lib.name_in_stage(name, field) for field in names}):
         fit(

@@ -1,31 +1,12 @@
-"""Measures how fast a run trains on its devices, estimates how long it will take, and fits it into a budget of time."""
+"""Takes a few steps before training, for runs that must know their speed in advance."""
 
-import statistics
 import time
-from typing import NamedTuple
+from typing import List
 
-from supcon_tf import config as config_lib
 from supcon_tf.models.precision import precision_policy
 from supcon_tf.run import stages
 from supcon_tf.run.context import Experiment
-
-TIMED_STEPS = 4
-FORWARD_SHARE = 1 / 3  # of the time of a training step: the backward pass takes twice as long as the forward pass
-RESERVE = 0.15  # of a budget, for what the estimate does not know
-FIXED_SECONDS = 15.0  # reading the data again, evaluation, report and export of a small model
-AN_HOUR = 3600.0
-
-
-class Speed(NamedTuple):
-    """Holds what a few steps of the stage 'pretrain' have shown.
-
-    Attributes:
-      trace_seconds: time of the first step, which TensorFlow traces and compiles.
-      step_seconds: median time of a further step.
-    """
-
-    trace_seconds: float
-    step_seconds: float
+from supcon_tf.run.duration import TIMED_STEPS, Speed, speed_of
 
 
 def measure(experiment: Experiment) -> Speed:
@@ -36,74 +17,9 @@ def measure(experiment: Experiment) -> Speed:
     batches = iter(strategy.distribute_datasets_from_function(lambda context: stage.make_batches(0, context)))
     with strategy.scope():
         take_steps = model.make_train_function()
-    seconds = []
+    seconds: List[float] = []
     for _ in range(min(1 + TIMED_STEPS, stage.steps.total_steps // at_a_time)):
         started = time.monotonic()
         float(take_steps(batches)["loss"])
         seconds.append(time.monotonic() - started)
-    if not seconds:  # fewer steps than are taken at a time
-        return Speed(0.0, 0.0)
-    further = statistics.median(seconds[1:] or seconds) / at_a_time
-    return Speed(seconds[0], further)
-
-
-def seconds_of_an_epoch(experiment: Experiment, speed: Speed) -> float:
-    """Estimates the time of one epoch of the stage 'pretrain' with its validation."""
-    steps = experiment.steps("pretrain")
-    seconds = steps.steps_per_epoch * speed.step_seconds
-    split = experiment.data.validation_split
-    if split is not None and experiment.num_classes:
-        seconds += experiment.data.num_examples(split) * _seconds_to_embed(experiment, speed)
-    return seconds
-
-
-def seconds_after(experiment: Experiment, speed: Speed) -> float:
-    """Estimates the time of everything except the epochs of the stage 'pretrain'."""
-    config, embedding = experiment.config, _seconds_to_embed(experiment, speed)
-    embedded = experiment.data.num_examples(experiment.data.eval_split) if experiment.data.eval_split else 0
-    if experiment.last_training_stage == "linear":
-        passes = 1 if config.training.linear_solver == "lbfgs" else config.linear.epochs
-        embedded += passes * experiment.images.size
-    return FIXED_SECONDS + 2 * speed.trace_seconds + embedded * embedding
-
-
-def total_seconds(experiment: Experiment, speed: Speed) -> float:
-    """Estimates the time that a run takes from now on."""
-    epochs = experiment.config.pretrain.epochs
-    return epochs * seconds_of_an_epoch(experiment, speed) + seconds_after(experiment, speed)
-
-
-def epochs_within(experiment: Experiment, speed: Speed, seconds: float) -> int:
-    """Returns the number of epochs of the stage 'pretrain' with which a run ends well within a time; at least 1."""
-    left = (1 - RESERVE) * seconds - seconds_after(experiment, speed)
-    return max(int(left / max(seconds_of_an_epoch(experiment, speed), 1e-9)), 1)
-
-
-def _seconds_to_embed(experiment: Experiment, speed: Speed) -> float:
-    """Estimates the time to embed an image."""
-    views = 1 if experiment.config.run.mode == "ce" else experiment.config.augment.num_views
-    return FORWARD_SHARE * speed.step_seconds / (experiment.steps("pretrain").batch_size * views)
-
-
-def estimate_text(experiment: Experiment, speed: Speed, *, accelerated: bool) -> str:
-    """Returns a line on how long the run will take, and for more than an hour on a CPU what would make it shorter."""
-    seconds, steps = total_seconds(experiment, speed), experiment.steps("pretrain").total_steps
-    text = f"Takes about {duration(seconds)} on this device: {steps:,} steps of {speed.step_seconds:.2g} s"
-    if seconds <= AN_HOUR or accelerated:
-        return text
-    budget, tiny, pretrained = (
-        config_lib.as_flag(name, value)
-        for name, value in (("budget", "30m"), ("preset", "tiny"), ("preset", "finetune"))
-    )
-    return f"{text}. Shorter with {budget}, with a small encoder ({tiny}) or with a pretrained one ({pretrained})"
-
-
-def duration(seconds: float) -> str:
-    """Returns a time in words.
-
-    >>> duration(50), duration(130), duration(13 * 3600)
-    ('50 s', '2 min', '13 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+    return speed_of(seconds, at_a_time)

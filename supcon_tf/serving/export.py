@@ -1,5 +1,6 @@
 """Exports preprocessing, encoder and classifier as one SavedModel."""
 
+import functools
 import os
 from typing import Callable, Dict, Optional, Sequence
 
@@ -33,7 +34,10 @@ class ServableModel(tf.Module):
         multi_label: bool = False,
     ) -> None:
         super().__init__()
-        self._model = model
+        # Functions keep the model from being saved itself: TensorFlow would trace each of its layers anew.
+        self._scores = functools.partial(_called, model)
+        self._embeddings = functools.partial(_embedded, model)
+        self.weights = list(model.variables)
         self._view = view
         self._image_shape = tuple(image_shape)
         self._class_names = tuple(class_names)
@@ -96,12 +100,20 @@ class ServableModel(tf.Module):
     def _answer(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
         if not self._class_names:
             return self._embedding(views)
-        logits = self._model(views, training=False)
+        logits = self._scores(views)
         probabilities = tf.nn.sigmoid(logits) if self._multi_label else tf.nn.softmax(logits)
         return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=1)}
 
     def _embedding(self, views: tf.Tensor) -> Dict[str, tf.Tensor]:
-        return {"embedding": tf.math.l2_normalize(self._model.embed(views), axis=1)}
+        return {"embedding": tf.math.l2_normalize(self._embeddings(views), axis=1)}
+
+
+def _called(model: keras.Model, views: tf.Tensor) -> tf.Tensor:
+    return model(views, training=False)
+
+
+def _embedded(model: keras.Model, views: tf.Tensor) -> tf.Tensor:
+    return model.embed(views)
 
 
 def write_saved_model(servable: ServableModel, path: str) -> None:

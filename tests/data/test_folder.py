@@ -348,7 +348,7 @@ def test_files_of_a_killed_preparation_are_not_used(tmp_path, monkeypatch):
     root = tmp_path / "pictures"
     write(root, "a/1.png", "a/2.png", "b/1.png", "b/2.png")
 
-    def die(*args):
+    def die(*args, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:

@@ -75,6 +75,7 @@ def test_other_images_with_the_same_names_are_no_copy(tmp_path):
             "'site1', 'site2' hold folders of the",
         ),
         (("data/train/cats", "data/test/cats", "other/train/cats"), "'data' holds 'test', 'train', which look like"),
+        (("train/train/cats", "train/test/cats"), "the folder 'train' holds 'test', 'train', which look like splits"),
         (("yes", "no", "brain/yes", "brain/no", "brain/brain/yes"), "'brain' repeats the folders 'brain', 'no', 'yes'"),
     ],
 )
@@ -191,6 +192,12 @@ def test_a_deeper_folder_is_the_subclass():
     assert kept == {("cat", "old"), ("cat", "young"), ("dog", "")}
 
 
+def test_classes_that_differ_only_in_capital_letters_are_mentioned():
+    found, (remark,) = arrange(class_files("", ("Cat", "cat", "dog", "a", "A")))  # single letters are meant so
+    assert classes_of(found)["train"] == {"Cat", "cat", "dog", "a", "A"}
+    assert remark == "'Cat' and 'cat' are two classes: their names differ only in capital letters"
+
+
 def test_names_in_two_unicode_forms_are_one_class():
     cafe = {form: unicodedata.normalize(form, "café") for form in ("NFC", "NFD")}
     assert cafe["NFC"] != cafe["NFD"]
@@ -242,10 +249,11 @@ def test_what_a_system_keeps_for_itself_is_passed_over(tmp_path):
     write(tmp_path, "cat/1.jpg", "dog/1.jpg")
     write(tmp_path, "@eaDir/1.jpg", "cat/@eaDir/1.jpg/THUMB.jpg", "#recycle/2.jpg", "$RECYCLE.BIN/3.jpg", "cat/Icon\r")
     write(tmp_path, "__MACOSX/cat/1.jpg", ".ipynb_checkpoints/1.jpg", "lost+found/x", "System Volume Information/x")
+    write(tmp_path, "dog/.@__thumb/1.jpg", "@__thumb/1.jpg", "RECYCLER/1.jpg", "cat/thumbnails/1.jpg")
     os.mkfifo(tmp_path / "dog/pipe.png")
     listing = folder_files.list_files(str(tmp_path))
     assert listing.names == ["cat/1.jpg", "dog/1.jpg"]
-    assert len(listing.passed_over) == 10
+    assert len(listing.passed_over) == 14
 
 
 def test_a_link_that_leads_back_is_named_and_other_links_are_followed(tmp_path):
@@ -253,6 +261,8 @@ def test_a_link_that_leads_back_is_named_and_other_links_are_followed(tmp_path):
     write(tmp_path.parent / "elsewhere", "2.jpg")
     (tmp_path / "c").symlink_to(tmp_path.parent / "elsewhere")
     assert folder_files.list_files(str(tmp_path)).names == ["a/1.jpg", "b/1.jpg", "c/2.jpg"]
+    (tmp_path / "b/itself.jpg").symlink_to("itself.jpg")  # is reported as a file that cannot be read
+    assert folder_files.list_files(str(tmp_path)).names == ["a/1.jpg", "b/1.jpg", "b/itself.jpg", "c/2.jpg"]
     (tmp_path / "a/all").symlink_to("..")
     with pytest.raises(ArgumentError, match="the link 'a/all' leads back"):
         folder_files.list_files(str(tmp_path))

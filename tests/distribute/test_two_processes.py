@@ -20,7 +20,7 @@ from supcon_tf import config, distribute
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import UserError
 from supcon_tf.models import Classifier
-from supcon_tf.run.run import check_same_options
+from supcon_tf.run.prepare import check_same_options
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training.fit import Stage, fit
 

@@ -18,13 +18,15 @@ def spoilt(value, views=2):
     return (images if views > 1 else images[:, 0]), np.arange(IMAGES) % 3
 
 
-def make(kind, **options):
+def make(kind, queue_size=0, microbatch_size=None, **options):
     if kind == "classifier":
         model = Classifier(tiny_encoder(SHAPE), 3, freeze_encoder=False)
         model.compile("sgd", CrossEntropy(), metrics=[Accuracy("own"), "sparse_categorical_accuracy"], **options)
     else:
-        model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)), num_classes=3)
-        model.compile("sgd", SupConLoss(), **options)
+        parts = {"queue_size": queue_size, "microbatch_size": microbatch_size}
+        model = ContrastiveModel(tiny_encoder(SHAPE), ProjectionHead((8, 4)), num_classes=3, **parts)
+        loss = SupConLoss(memory=model.memory) if queue_size else SupConLoss()
+        model.compile("sgd", loss, **options)
     return model
 
 
@@ -35,10 +37,11 @@ def make(kind, **options):
         pytest.param("contrastive", 2, np.inf, marks=pytest.mark.slow),
         pytest.param("classifier", 1, np.inf, marks=pytest.mark.slow),
         pytest.param("contrastive", 1, np.nan, marks=pytest.mark.slow),
+        pytest.param("classifier", 1, 3e38, marks=pytest.mark.slow),
     ],
 )
 def test_evaluation_refuses_it(kind, views, value):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="an image has NaN or Inf"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="an image has NaN, Inf or a number above"):
         make(kind).evaluate(*spoilt(value, views), verbose=0)
 
 
@@ -48,6 +51,22 @@ def test_under_xla_and_in_training_the_accuracy_is_nan(kind):
     name = "own" if kind == "classifier" else "online_accuracy"
     assert np.isnan(model.evaluate(*data, verbose=0, return_dict=True)[name])
     assert np.isnan(model.fit(*data, verbose=0).history[name][0])
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        ("contrastive", {"microbatch_size": 2}),
+        pytest.param("classifier", {}, marks=pytest.mark.slow),
+        pytest.param("contrastive", {}, marks=pytest.mark.slow),
+        pytest.param("contrastive", {"queue_size": 12}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_a_number_whose_square_is_not_finite_shows_in_the_loss(kind, options):
+    model = make(kind, **options)
+    loss = model.fit(*spoilt(3e38, 1 + (kind == "contrastive")), verbose=0).history["loss"][0]
+    assert np.isnan(loss)
 
 
 def test_metrics_of_scores_that_are_nan_are_nan():

@@ -1,12 +1,14 @@
 """Embeddings of an empty share: Keras shares the last batch of an epoch, and a replica may get no image."""
 
 import contextlib
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError
 from supcon_tf.losses import SupConLoss
 from supcon_tf.models import Classifier, ContrastiveModel, ProjectionHead
 from tests.models.tiny import tiny_encoder
@@ -44,3 +46,13 @@ def test_replicas_without_images_evaluate_and_predict_as_one_device(make):
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5)
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5, atol=1e-6)
     assert found[1][1].shape[0] == 9
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("make", [classifier, contrastive])
+def test_images_of_another_size_are_refused_in_one_line(make, method):
+    model, x = make()
+    wrong = np.pad(x, [(0, 0)] * (x.ndim - 3) + [(0, 1), (0, 0), (0, 0)])
+    expected = "x: must be of the size that the encoder takes, [8, 8, 3], not [9, 8, 3] [height, width, channels]"
+    with pytest.raises(ArgumentError, match=f"^{re.escape(expected)}$"):
+        getattr(model, method)(wrong, *([] if method == "predict" else [LABELS]), verbose=0)

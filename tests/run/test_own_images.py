@@ -38,14 +38,14 @@ def read(path, name="config.json"):
 
 
 def test_what_is_chosen_is_said_recorded_and_kept(start, capsys):
-    path = start(pretrain_epochs=2)
+    path = start(pretrain_epochs=4)
     said, record = capsys.readouterr().err, read(path)
     assert "--image_size=32  (the images have about 20 pixels a side)" in said and "Takes about " in said
     assert (record["image_size"], record["joint_ce"], record["linear_solver"]) == (32, 1.0, "lbfgs")
     assert record["precision"] in ("float32", "bfloat16")
     assert record["decided"]["batch_size"] == [record["batch_size"], "48 training images"]
     assert read(path, "metrics.json")["top1"] == 1.0  # brightness tells the classes
-    start(pretrain_epochs=2)  # resumes, and has nothing left to do
+    start(pretrain_epochs=4)  # resumes, and has nothing left to do
     assert read(path) == record and "Takes about" not in capsys.readouterr().err
 
 
@@ -92,7 +92,7 @@ def test_a_budget_of_epochs_keeps_the_schedule_in_proportion(start):
 
 @pytest.mark.slow
 def test_a_budget_of_time_is_kept(start, monkeypatch, capsys):
-    monkeypatch.setattr("supcon_tf.run.timing.FIXED_SECONDS", 0.0)
+    monkeypatch.setattr("supcon_tf.run.duration.FIXED_SECONDS", 0.0)
     record = read(start(budget="20s", stages=("pretrain",)))
     assert 1 <= record["pretrain_epochs"] < 3000
     run_dir = start(budget="20s", stages=("pretrain", "linear"))  # resumes with the same number of epochs

@@ -217,3 +217,27 @@ def test_a_stage_that_cannot_be_repeated_is_refused(values, complaint):
     with pytest.raises(ArgumentError) as refused:
         config_lib.from_values({"mode": "supcon", **values})
     assert refused.value.text(config_lib.as_flag).startswith(complaint)
+
+
+def damage(path, stage):
+    """Empties the data of all checkpoints of a stage."""
+    files = list((path / "checkpoints" / stage).rglob("*.data-*"))
+    assert files
+    for file in files:
+        file.write_bytes(b"")
+
+
+def test_a_stage_that_needs_a_damaged_checkpoint_names_its_file(again):
+    path, repeat = again
+    damage(path, "pretrain")
+    with pytest.raises(ArgumentError, match=r"needs the finished stage 'pretrain', but .*checkpoints/pretrain/.* cannot"):
+        repeat(stages=("linear",), redo=("linear",))
+
+
+@pytest.mark.slow
+def test_an_encoder_whose_checkpoints_are_all_damaged_is_trained_again(again):
+    path, repeat = again
+    damage(path, "pretrain")
+    repeat(redo=("pretrain",))
+    assert json.loads((path / "metrics.json").read_text())["top1"] >= 0
+    assert checkpoints.latest_step(str(path / "checkpoints/pretrain")) is not None

@@ -20,7 +20,7 @@ DECIDED_BY_IMAGES = (
     *("image_size", "encoder", "stem", "projection_layers"),
     *("augment", "jitter_strength", "crop_min_area", "crop_aspect", "eval_crop"),
     *("batch_size", "pretrain_epochs", "warmup_epochs", "learning_rate", "weight_decay"),
-    *("joint_ce", "linear_solver"),
+    *("joint_ce", "linear_solver", "microbatch_size"),
 )
 
 
