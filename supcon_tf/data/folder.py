@@ -14,6 +14,7 @@ from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Optional
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from supcon_tf import progress
 from supcon_tf.data import copies, pixels, table
 from supcon_tf.data.decoder_messages import libjpeg_warnings
 from supcon_tf.data.folder_files import PREFIX, ImageFile, list_files, why
@@ -78,7 +79,8 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         config = self.builder_config
         longest_side = config.longest_side if split == "train" else None
         empty = True
-        for file, (image, reason) in zip(files, _read_all(files, longest_side)):
+        read = progress.counted(_read_all(files, longest_side), len(files), "prepare", bar=False)  # TFDS shows a bar
+        for file, (image, reason) in zip(files, read):
             if image is None and not config.skip_bad:
                 raise self._unreadable(split, file, reason)
             if image is None:

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from supcon_tf.distribute import gather
+from supcon_tf import progress
+from supcon_tf.distribute import gather, is_chief
 from supcon_tf.evaluation.inputs import unpack
 
 
@@ -42,7 +43,7 @@ def embed_images(model: keras.Model, batches: tf.data.Dataset, steps: int) -> Em
     run = tf.function(lambda batch: strategy.run(step, args=(batch,)), autograph=False)
     found: List[Any] = []
     iterator = iter(batches)
-    for _ in range(steps):
+    for _ in progress.counted(range(steps), steps, "embed", show=is_chief(strategy)):
         values = [strategy.experimental_local_results(value)[0].numpy() for value in run(next(iterator))]
         known = values[2] > 0
         found.append([value[known] for value in values[:2]])

@@ -6,7 +6,9 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf import progress
 from supcon_tf.batch import Batch
+from supcon_tf.distribute import is_chief
 from supcon_tf.errors import ArgumentError, check_flags, check_function
 
 
@@ -79,8 +81,8 @@ def held_out_batches(inputs: EvaluationInputs) -> Iterator[Any]:
     `inputs.strategy.run` runs; and use `supcon_tf.distribute.gather` there to see the images of all devices.
     """
     batches, steps = inputs.held_out()
-    iterator = iter(batches)
-    for _ in range(steps):
+    iterator, show = iter(batches), is_chief(inputs.strategy)
+    for _ in progress.counted(range(steps), steps, "evaluate", show=show):
         yield next(iterator)
 
 

@@ -109,7 +109,7 @@ def gigabytes(size: float) -> str:
     """Returns a number of bytes in GB, with two digits that matter.
 
     >>> gigabytes(12.3e9), gigabytes(1.26e9), gigabytes(4e7)
-    ('12 GB', '1.3 GB', '0.04 GB')
+    ('12 GB', '1.3 GB', '0.040 GB')
     """
     value = size / 1e9
     digits = max(1 - math.floor(math.log10(value)), 0) if value > 0 else 0

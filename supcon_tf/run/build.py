@@ -9,6 +9,7 @@ from supcon_tf import config as config_lib
 from supcon_tf import losses, models, optimizers
 from supcon_tf.batch import Batch
 from supcon_tf.config import NO_WHITENING, Whitening
+from supcon_tf.models.finetuning import rate_factors
 
 
 def make_contrastive_model(
@@ -150,7 +151,7 @@ def make_optimizer(
     # at the rates meant for LARS it would otherwise diverge and tell nothing.
     online = getattr(model, "online_classifier", None)
     scaled = {id(weight) for weight in online.trainable_weights} if online is not None else set()
-    return optimizers.make_optimizer(
+    optimizer = optimizers.make_optimizer(
         options.optimizer,
         learning_rate,
         momentum=training.momentum,
@@ -159,6 +160,9 @@ def make_optimizer(
         unadapted=[weight for weight in undecayed if id(weight) not in scaled],
         clip_norm=training.clip_norm,
     )
+    if training.layer_decay < 1:
+        optimizers.scale_rates(optimizer, rate_factors(model.encoder, training.layer_decay))
+    return optimizer
 
 
 def decay_in_loss(options: config_lib.StageOptions) -> float:

@@ -10,6 +10,7 @@ from supcon_tf import distribute
 from supcon_tf.config import NO_WHITENING, Whitening
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
+from supcon_tf.models.finetuning import freeze
 from supcon_tf.run import batches, build, schedule
 from supcon_tf.training.callbacks import ContrastiveWarnings
 from supcon_tf.training.fit import Stage
@@ -75,6 +76,7 @@ def build_contrastive_training(
             augmentation=augmentation.on_device,
             encoder_weights=encoder_weights,
         )
+        freeze(model.encoder, all_layers=False, batch_norm=config.training.freeze_batch_norm)
         optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)
     seed, labelled = config.run.seed, not data.multi_label
@@ -85,6 +87,8 @@ def build_contrastive_training(
         learning_rate,
         shown={"loss": "loss", "online_accuracy": "online accuracy"},
         validation=validation if online_classes else None,
+        frozen_epochs=_frozen_epochs(config),
+        freeze_batch_norm=config.training.freeze_batch_norm,
     )
     warnings = ContrastiveWarnings(watch_collapse=config.augment.mix == "none")
     return Training(model, stage, [warnings] if model.diagnostics else [])
@@ -128,6 +132,8 @@ def build_classifier_training(
             augmentation=augmentation.on_device,
             encoder_weights=encoder_weights,
         )
+        if name == "pretrain":
+            freeze(model.encoder, all_layers=False, batch_norm=config.training.freeze_batch_norm)
         optimizer = build.make_optimizer(config.stage(name), config.training, model, learning_rate)
         smoothing = config.training.label_smoothing
         build.compile_classifier(
@@ -140,5 +146,11 @@ def build_classifier_training(
         learning_rate,
         shown={"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"},
         validation=validation,
+        frozen_epochs=_frozen_epochs(config) if name == "pretrain" else 0,
+        freeze_batch_norm=config.training.freeze_batch_norm,
     )
     return Training(model, stage)
+
+
+def _frozen_epochs(config: config_lib.Config) -> int:
+    return min(config.training.frozen_epochs, config.pretrain.epochs - 1)

@@ -1,7 +1,6 @@
 """Runs the stages, in their order: pretrain, linear, evaluate, export."""
 
 import os
-import sys
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
@@ -9,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from supcon_tf import config as config_lib
-from supcon_tf import distribute, evaluation
+from supcon_tf import distribute, evaluation, progress
 from supcon_tf.errors import arguments_called
 from supcon_tf.evaluation.embeddings import embed_images
 from supcon_tf.models.precision import precision_policy
@@ -93,6 +92,8 @@ def _solve(experiment: Experiment) -> None:
     if training is None:
         return
     model, config = training.model, experiment.config
+    if experiment.chief:
+        progress.say("linear", f"embeds {experiment.images.size:,} training images once")
     once = batches.training_images_once(experiment.images, experiment.evaluation_view, experiment.strategy)
     vectors, labels = embed_images(model, *once)
     kernel, bias = logistic_regression.fit_classifier(
@@ -106,7 +107,7 @@ def _solve(experiment: Experiment) -> None:
     distribute.all_reduce_max(experiment.strategy, [0])  # the others read what the chief has written
     if experiment.chief:
         accuracy = float(np.mean(np.argmax(vectors @ kernel + bias, axis=1) == labels))
-        print(f"linear    L-BFGS on {len(labels):,} embeddings: accuracy {accuracy:.4f}", file=sys.stderr, flush=True)
+        progress.say("linear", f"L-BFGS on {len(labels):,} embeddings: accuracy {accuracy:.4f}")
 
 
 def _train(experiment: Experiment, name: str) -> None:
@@ -140,6 +141,8 @@ def evaluate(experiment: Experiment) -> None:
     experiment.require(experiment.last_training_stage, needed_by="evaluate")
     with experiment.strategy.scope():
         model = _trained_model(experiment)
+    if experiment.chief:
+        progress.say("evaluate", f"{data.num_examples(str(data.eval_split)):,} held-out images")
     inputs = evaluation.EvaluationInputs(
         model,
         lambda: _evaluation_batches(experiment, str(data.eval_split)),
@@ -172,6 +175,7 @@ def export(experiment: Experiment) -> None:
     if not experiment.chief or tf.saved_model.contains_saved_model(run_dir.saved_model):
         return
     experiment.require(experiment.last_training_stage, needed_by="export")
+    progress.say("export", "writes the SavedModel")
     with precision_policy("float32"):
         model = _trained_model(experiment)
     servable = ServableModel(

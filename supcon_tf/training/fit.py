@@ -13,6 +13,7 @@ from tensorflow import keras
 from supcon_tf import distribute
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.errors import ArgumentError, Interrupted, WorkersLost
+from supcon_tf.models.finetuning import freeze
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
 from supcon_tf.training.callbacks import Curves, Progress, Saving
@@ -35,6 +36,8 @@ class Stage:
       learning_rate: maps a step to its learning rate, for the curves.
       shown: metric → the words for it on the screen.
       validation: distributed batches to evaluate on after each epoch, and their number; None for no validation.
+      frozen_epochs: number of first epochs in which the model's encoder is not trained.
+      freeze_batch_norm: whether the encoder's batch normalisation is never trained.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Stage:
     learning_rate: Callable[[int], Any]
     shown: Mapping[str, str]
     validation: Optional[Tuple[tf.data.Dataset, int]] = None
+    frozen_epochs: int = 0
+    freeze_batch_norm: bool = False
 
 
 def fit(
@@ -161,12 +166,13 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
     batches = iter(strategy.distribute_datasets_from_function(lambda context: stage.make_batches(first_step, context)))
     watching = keras.callbacks.CallbackList(list(callbacks), model=model)
     with strategy.scope():
-        take_steps = model.make_train_function()
         validate = _validation_function(model)
     at_a_time = taken = int(model.steps_per_execution.numpy())
     step = first_step
     watching.on_train_begin()
     for epoch in range(schedule.epoch_of(step), schedule.epochs):
+        if epoch in (schedule.epoch_of(first_step), stage.frozen_epochs):
+            take_steps = _train_function(model, stage, epoch)
         begin, end = step, schedule.steps_before(epoch + 1)
         model.reset_metrics()
         watching.on_epoch_begin(epoch)
@@ -185,6 +191,14 @@ def _train(model: keras.Model, stage: Stage, first_step: int, callbacks: Sequenc
             logs = {**logs, **{f"val_{name}": value for name, value in figures.items()}}
         watching.on_epoch_end(epoch, logs)
     watching.on_train_end()
+
+
+def _train_function(model: keras.Model, stage: Stage, epoch: int) -> Callable[[Any], Mapping[str, tf.Tensor]]:
+    """Returns a function that takes steps of an epoch. It is another one as soon as the encoder is trained too."""
+    if stage.frozen_epochs:
+        freeze(model.encoder, all_layers=epoch < stage.frozen_epochs, batch_norm=stage.freeze_batch_norm)
+    with model.distribute_strategy.scope():
+        return model.make_train_function(force=True)
 
 
 def _validation_function(model: keras.Model) -> Callable[[tf.data.Dataset, int], Mapping[str, float]]:

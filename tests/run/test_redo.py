@@ -230,7 +230,9 @@ def damage(path, stage):
 def test_a_stage_that_needs_a_damaged_checkpoint_names_its_file(again):
     path, repeat = again
     damage(path, "pretrain")
-    with pytest.raises(ArgumentError, match=r"needs the finished stage 'pretrain', but .*checkpoints/pretrain/.* cannot"):
+    with pytest.raises(
+        ArgumentError, match=r"needs the finished stage 'pretrain', but .*checkpoints/pretrain/.* cannot"
+    ):
         repeat(stages=("linear",), redo=("linear",))
 
 

@@ -37,12 +37,18 @@ def run(
     learning_rate=0.1,
     metrics=(),
     validation=None,
+    frozen_epochs=0,
+    units=None,
     **compile_options,
 ):
     images = keras.Input((4, 4, 1))
-    encoder = keras.Model(images, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
+    embedding = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    if units is not None:
+        start = keras.initializers.GlorotUniform(seed=0)
+        embedding = keras.layers.Dense(units, kernel_initializer=start, name="hidden")(embedding)
+    encoder = keras.Model(images, embedding)
     model = Classifier(encoder, 2, freeze_encoder=False, normalize_embedding=False)
-    model.linear.set_weights([np.ones([16, 2]), np.zeros([2])])
+    model.linear.set_weights([np.ones([units or 16, 2]) * [1, 2], np.zeros([2])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         keras.optimizers.SGD(learning_rate, momentum=0.9),
@@ -51,7 +57,7 @@ def run(
         steps_per_execution=steps_per_execution,
         **compile_options,
     )
-    stage = Stage("pretrain", STEPS, make_batches, lambda step: 0.1, {"loss": "loss"}, validation)
+    stage = Stage("pretrain", STEPS, make_batches, lambda step: 0.1, {"loss": "loss"}, validation, frozen_epochs)
     run_dir = RunDir(str(tmp_path))
     fit(model, stage, run_dir, log_every=log_every, checkpoint_minutes=10.0, described={}, callbacks=callbacks)
     return model.get_weights()
@@ -133,6 +139,34 @@ def test_an_interrupted_stage_stops_and_ends_with_the_weights_of_an_undisturbed_
     for weight, expected in zip(run(tmp_path / "interrupted"), undisturbed):
         np.testing.assert_array_equal(weight, expected)
     assert latest_step(str(tmp_path / "interrupted" / "checkpoints" / "pretrain")) == STEPS.total_steps
+
+
+class Kernels(keras.callbacks.Callback):
+    """Keeps the encoder's kernel before training and after each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_train_begin(self, logs=None):
+        self.on_epoch_end(-1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found.append(self.model.encoder.get_layer("hidden").kernel.numpy())
+
+
+@pytest.mark.parametrize("step", [2, pytest.param(3, marks=pytest.mark.slow), 5])
+def test_the_encoder_stays_as_it_is_in_its_frozen_epochs_and_a_resumed_stage_knows_them(step, tmp_path):
+    options = {"frozen_epochs": 1, "units": 3}
+    kernels = Kernels()
+    undisturbed = run(tmp_path / "undisturbed", kernels, **options)
+    before, frozen, trained = kernels.found
+    np.testing.assert_array_equal(before, frozen)
+    assert np.abs(trained - frozen).max() > 1e-3
+    with pytest.raises(Interrupted):
+        run(tmp_path / "interrupted", InterruptAt(step=step), **options)
+    for weight, expected in zip(run(tmp_path / "interrupted", **options), undisturbed):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_the_step_that_a_stage_resumes_from_is_printed(tmp_path, capsys):

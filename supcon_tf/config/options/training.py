@@ -38,6 +38,25 @@ class TrainingOptions:
         False,
         "Apply weight decay also to scale and shift of batch normalisation, as in the authors' PyTorch code.",
     )
+    frozen_epochs: int = option(
+        0,
+        "Number of epochs at the start of the stage 'pretrain' in which the encoder stays as it is and only what is on "
+        "top of it is trained, for an encoder that was trained before. The last epoch always trains the encoder.",
+        minimum=0,
+    )
+    layer_decay: float = option(
+        1.0,
+        "Factor of the learning rate from one group of the encoder's layers to the next one below it, in the stage "
+        "'pretrain'. Layers with outputs of one size are a group. With 0.5, the top group has half of the rate of the "
+        "projection head, the next one a quarter.",
+        above=0,
+        maximum=1,
+    )
+    freeze_batch_norm: bool = option(
+        False,
+        "Leave the encoder's batch normalisation as it was before the stage 'pretrain', statistics included. For small "
+        "batches and an encoder that was trained before.",
+    )
     label_smoothing: float = option(
         0.0,
         "Share of each label that is spread over all classes in cross-entropy: in mode 'ce' and in the stage 'linear'.",

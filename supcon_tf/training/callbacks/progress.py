@@ -3,10 +3,11 @@
 import math
 import sys
 import time
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import tqdm
 
+from supcon_tf import progress
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.training.callbacks.steps import Logs, StepCallback
 
@@ -20,8 +21,6 @@ class Progress(StepCallback):
       shown: metric → the words for it.
     """
 
-    SECONDS_BETWEEN_LINES = 10.0
-
     def __init__(self, stage: str, steps: StepSchedule, shown: Mapping[str, str]) -> None:
         super().__init__()
         self._stage = stage
@@ -30,6 +29,9 @@ class Progress(StepCallback):
         self._bar: Optional[tqdm.tqdm] = None
         self._started: Optional[Tuple[float, int]] = None
         self._last_line = time.monotonic()
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        progress.say(self._stage, "compiles the first step")
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_begin(epoch, logs)
@@ -51,7 +53,7 @@ class Progress(StepCallback):
             if time.monotonic() - self._last_line > 0.5:
                 self._bar.set_postfix_str(self._text(logs))
                 self._last_line = time.monotonic()
-        elif time.monotonic() - self._last_line > self.SECONDS_BETWEEN_LINES:
+        elif time.monotonic() - self._last_line > progress.SECONDS_BETWEEN_LINES:
             self._print_line(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -76,7 +78,7 @@ class Progress(StepCallback):
             seconds = (now - started) * remaining / max(self.step - first_step, 1)
             left = f"{tqdm.tqdm.format_interval(seconds)} left, "
         percent = 100 * self.step / self._steps.total_steps
-        print(f"{self._stage:9} {percent:3.0f}%  {left}{self._text(logs)}", file=sys.stderr, flush=True)
+        progress.say(self._stage, f"{percent:3.0f}%  {left}{self._text(logs)}")
         self._last_line = now
 
     def _text(self, logs: Dict[str, Any]) -> str:
@@ -85,4 +87,12 @@ class Progress(StepCallback):
         # An accuracy is NaN before the first labelled image. A loss that is NaN is shown: it explains the end.
         known = {name: value for name, value in values.items() if name == "loss" or not math.isnan(value)}
         figures = [f"{self._shown[name]} {value:.3f}" for name, value in known.items()]
-        return ", ".join([f"epoch {epoch}/{self._steps.epochs}", *figures])
+        return ", ".join([f"epoch {epoch}/{self._steps.epochs}", *self._rate(), *figures])
+
+    def _rate(self) -> List[str]:
+        """Returns the images per second since the first step, in a list; an empty list before there is a second one."""
+        if self._started is None or self.step == self._started[1]:
+            return []
+        started, first_step = self._started
+        images = (self.step - first_step) * self._steps.batch_size
+        return [f"{images / max(time.monotonic() - started, 1e-9):,.0f} images/s"]
