@@ -3,14 +3,15 @@
     PYTHONPATH=. .venv/bin/python benchmarks/own_images.py
 
 makes a folder from Fashion-MNIST (`--per-class` training images of each class, 200 test images of each), runs the
-program for each mode and seed, and prints a Markdown table: top-1 accuracy on the test images after the last epoch as
-mean and standard deviation over the seeds, seconds of the whole command, and its largest memory. The classical methods
-are scikit-learn's, with features that are computed here. `--source` is a folder with the four files of Fashion-MNIST,
-as Debian's package dataset-fashion-mnist installs them.
+program for each mode, variant and seed, and prints a Markdown table. It has the top-1 accuracy on the test images after
+the last epoch as mean and standard deviation over the seeds, seconds of the whole command, and its largest memory. The
+classical methods are scikit-learn's, with features that are computed here. `--source` is a folder with the four files
+of Fashion-MNIST, as Debian's package dataset-fashion-mnist installs them.
 """
 
 import argparse
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -38,13 +39,21 @@ class Images(NamedTuple):
     labels: np.ndarray
 
 
-def read(source: pathlib.Path, part: str, per_class: int) -> Images:
-    """Reads the first images of each class from Fashion-MNIST's files."""
+def read(source: pathlib.Path, part: str, per_class: int, imbalance: float = 1.0) -> Images:
+    """Reads the first images of each class from Fashion-MNIST's files.
+
+    Args:
+      source: folder of the files.
+      part: 'train' or 't10k'.
+      per_class: number of images of the first class.
+      imbalance: ratio of the first class to the last; the sizes between fall by equal factors (Cui et al. 2019).
+    """
     pixels, labels = (
         np.frombuffer(gzip.decompress((source / f"{part}-{name}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
         for name, offset in (("images-idx3", 16), ("labels-idx1", 8))
     )
-    chosen = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in range(len(NAMES))])
+    counts = [round(per_class * imbalance ** (-label / (len(NAMES) - 1))) for label in range(len(NAMES))]
+    chosen = np.concatenate([np.flatnonzero(labels == label)[:count] for label, count in enumerate(counts)])
     return Images(pixels.reshape(-1, 28, 28)[chosen], labels[chosen])
 
 
@@ -102,7 +111,7 @@ def classical(train: Images, test: Images) -> List[Tuple[str, float, float]]:
 
 def run(folder: pathlib.Path, mode: str, seed: int, flags: List[str]) -> Dict[str, float]:
     """Runs the program once; returns its accuracy, seconds and largest memory in MB."""
-    run_dir = folder / f"run_{mode}_{seed}"
+    run_dir = folder / "_".join(["run", mode, str(seed), *(flag.strip("-") for flag in flags)])
     places = [f"--dataset=folder:{folder / 'images'}", f"--data_dir={folder / 'data'}", f"--run_dir={run_dir}"]
     command = [sys.executable, "app.py", f"--mode={mode}", f"--seed={seed}", *places, *flags]
     started = time.monotonic()
@@ -118,10 +127,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=pathlib.Path, default=pathlib.Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--per-class", type=int, default=300, help="training images of each class (default 300)")
+    parser.add_argument("--imbalance", type=float, default=1.0, help="ratio of the largest class to the smallest")
     parser.add_argument("--modes", nargs="+", default=("supcon", "ce"), metavar="MODE")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2), metavar="N")
     parser.add_argument(
-        "--flags", nargs="*", default=(), metavar="FLAG", help="further flags, such as pretrain_epochs=1"
+        "--variants",
+        nargs="+",
+        default=("",),
+        metavar="FLAGS",
+        help="further flags of a run each, such as 'pretrain_epochs=1 seed=3'; '' for none",
     )
     return parser.parse_args()
 
@@ -132,7 +146,7 @@ def main() -> None:
     if not arguments.source.is_dir():
         print(f"{arguments.source}: no such folder; --source gives the folder of Fashion-MNIST's files")
         return
-    train = read(arguments.source, "train", arguments.per_class)
+    train = read(arguments.source, "train", arguments.per_class, arguments.imbalance)
     test = read(arguments.source, "t10k", TEST_PER_CLASS)
     print("| method | top-1 | seconds | MB |\n|---|---|---|---|")
     for name, accuracy, seconds in classical(train, test):
@@ -141,15 +155,15 @@ def main() -> None:
         folder = pathlib.Path(place)
         write(folder / "images" / "train", train)
         write(folder / "images" / "test", test)
-        for mode in arguments.modes:
-            found = [run(folder, mode, seed, [f"--{flag}" for flag in arguments.flags]) for seed in arguments.seeds]
+        for mode, variant in itertools.product(arguments.modes, arguments.variants):
+            flags = [f"--{flag}" for flag in variant.split()]
+            found = [run(folder, mode, seed, flags) for seed in arguments.seeds]
             top1 = [100 * one["top1"] for one in found]
             spread = f" ± {statistics.stdev(top1):.2f}" if len(top1) > 1 else ""
             seconds = statistics.mean(one["seconds"] for one in found)
             memory = max(one["megabytes"] for one in found)
-            print(
-                f"| `--mode={mode}` | {statistics.mean(top1):.2f}{spread} | {seconds:.0f} | {memory:.0f} |", flush=True
-            )
+            command = " ".join([f"--mode={mode}", *flags])
+            print(f"| `{command}` | {statistics.mean(top1):.2f}{spread} | {seconds:.0f} | {memory:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ ANOTHER = {
     "frozen_epochs": 1,
     "layer_decay": 0.5,
     "freeze_batch_norm": True,
+    "class_balance": 0.9,
     "label_smoothing": 0.1,
     "clip_norm": 1.0,
     "linear_epochs": 7,

@@ -8,7 +8,7 @@ import pathlib
 import re
 import shutil
 import sys
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from absl import flags as absl_flags
 
@@ -31,6 +31,7 @@ WANTED = {
     bool: "true or false, or left without a value",
     int: "a whole number",
     Optional[int]: "a whole number",
+    Union[int, str, None]: "a whole number or auto",
     float: "a number",
     Optional[float]: "a number",
     Tuple[int, ...]: "whole numbers separated by commas, for example 2048,128",
@@ -325,6 +326,8 @@ def _value_from_text(text: Any, kind: Any) -> Any:
         return BOOLEANS[str(text).lower()]
     if kind in (int, Optional[int]):
         return int(text)
+    if kind == Union[int, str, None]:
+        return text if text == "auto" else int(text)
     if kind in (float, Optional[float]):
         return _number(text)
     if kind in (Tuple[str, ...], Tuple[int, ...], Optional[Tuple[float, ...]]):

@@ -35,6 +35,7 @@ def check(config: Config) -> None:
     _check_warm_start(config)
     _check_mode_of_loss(config)
     _check_temperature(config)
+    _check_class_balance(config)
     _check_queue(config)
     _check_loss(config)
     for stage in TRAINING_STAGES:
@@ -267,6 +268,12 @@ def _check_mode_of_loss(config: Config) -> None:
     if mode == "simclr":
         for name, value in _changed(loss, ("contrastive_loss",)):
             raise ArgumentError(name, value, "needs labels; give {mode}", mode="supcon")
+
+
+def _check_class_balance(config: Config) -> None:
+    balance, mix = config.training.class_balance, config.augment.mix
+    if balance and mix != "none":
+        raise ArgumentError("class_balance", balance, "contradicts {mix}, whose images have no single class", mix=mix)
 
 
 def _check_temperature(config: Config) -> None:

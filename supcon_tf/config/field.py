@@ -33,6 +33,7 @@ def option(
     none: str = "",
     choices: Optional[Sequence[str]] = None,
     check_other: Optional[Callable[[str], None]] = None,
+    check_text: Optional[Callable[[str], None]] = None,
     minimum: Optional[float] = None,
     maximum: Optional[float] = None,
     above: Optional[float] = None,
@@ -47,6 +48,7 @@ def option(
         decides; the help then says how, after "Default:".
       choices: allowed values; for a list, allowed elements.
       check_other: accepts further values: it raises ArgumentError for a value that is not allowed.
+      check_text: raises ArgumentError for a text that is not allowed, of an option that takes numbers and words.
       minimum, maximum: inclusive bounds of a number.
       above: exclusive lower bound.
       identity: whether two runs with different values are different runs. False for options that change where or how
@@ -57,6 +59,7 @@ def option(
         "none": none,
         "choices": choices,
         "check_other": check_other,
+        "check_text": check_text,
         "minimum": minimum,
         "maximum": maximum,
         "above": above,

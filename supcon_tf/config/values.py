@@ -154,6 +154,8 @@ def _check_value(option: Option, value: Any) -> None:
             raise ArgumentError(option.name, value, "is empty; give a value, or leave it out")
         if option.metadata["choices"] and element not in option.metadata["choices"]:
             _check_other_choice(option, value, element)
+        if option.metadata["check_text"] and isinstance(element, str):
+            option.metadata["check_text"](element)
         if isinstance(element, (int, float)) and not isinstance(element, bool):
             bounds = {name: option.metadata[name] for name in ("above", "minimum", "maximum")}
             check_number(option.name, element, **bounds)

@@ -7,6 +7,7 @@ of threads and workers, with and without interruptions, and with images in memor
 import dataclasses
 from typing import Callable, Dict, Optional, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from supcon_tf.batch import UNLABELLED, Batch, with_weights
@@ -34,6 +35,7 @@ def training_batches(
     start_step: int = 0,
     context: tf.distribute.InputContext = tf.distribute.InputContext(),
     unlabelled: Optional[TrainingImages] = None,
+    class_weights: Optional[np.ndarray] = None,
 ) -> tf.data.Dataset:
     """Returns the batches of all epochs from `start_step` on, for one input pipeline.
 
@@ -51,6 +53,8 @@ def training_batches(
       context: number of this input pipeline, and the number of pipelines and replicas.
       unlabelled: images for the unlabelled part of each batch; must share no image with `images`. Their epochs are
         counted separately.
+      class_weights: weight of the images of each class, `[classes]`; None for equal weights. An unlabelled image has
+        the weight 1.
 
     Returns:
       Batches as `supcon_tf.batch` describes them, for one replica each: what `make_views` returns, and labels. Images
@@ -71,7 +75,15 @@ def training_batches(
     dataset = dataset.batch(context.get_per_replica_batch_size(epochs.batch_size), drop_remainder=True)
     if images.data.multi_label:
         dataset = dataset.map(with_weights)
+    if class_weights is not None:
+        table = tf.constant(class_weights, tf.float32)
+        dataset = dataset.map(lambda batch: {**batch, "weights": _weights_of(batch["labels"], table)})
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+@tf.autograph.experimental.do_not_convert
+def _weights_of(labels: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    return tf.where(labels < 0, 1.0, tf.gather(table, tf.maximum(labels, 0)))
 
 
 def _views(

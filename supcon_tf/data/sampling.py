@@ -37,6 +37,24 @@ def stratified_subset(labels: np.ndarray, count: int) -> np.ndarray:
     return np.sort(order[:count]).astype(np.int64)
 
 
+def class_weights(sizes: np.ndarray, balance: float) -> np.ndarray:
+    """Returns the weight of the images of each class: (1−β)/(1−βⁿ) times a constant (Cui et al. 2019, Eq. 2).
+
+    >>> class_weights(np.array([1, 3]), 0.5).round(4).tolist()  # effective numbers 1 and 1.75
+    [1.4, 0.8667]
+
+    Args:
+      sizes: number n of images of each class, `[classes]`. A class without images gets the weight 0.
+      balance: β, at least 0 and below 1. 0 gives all images the weight 1.
+
+    Returns:
+      `[classes]` float32; the mean over the images is 1.
+    """
+    effective = (1 - np.power(balance, sizes, dtype=np.float64)) / (1 - balance)
+    weights = np.divide(1, effective, out=np.zeros(len(sizes)), where=sizes > 0)
+    return (weights * sizes.sum() / (weights * sizes).sum()).astype(np.float32)
+
+
 def label_shifts(examples: int, probability: float, num_classes: int, seed: int) -> np.ndarray:
     """Draws symmetric label noise: the noisy label is (label + shift) mod num_classes.
 

@@ -104,6 +104,15 @@ class TrainingImages:
         positions = positions[labels[positions] >= 0]
         return positions, np.unique(labels[positions], return_counts=True)[1]
 
+    def class_weights(self, balance: float) -> Optional[np.ndarray]:
+        """Returns the weight of the images of each class, see `sampling.class_weights`; None with `balance` 0."""
+        if not balance:
+            return None
+        positions, _ = self.classes
+        labels = self.index.labels if self.label_shifts is None else self.index.labels + self.label_shifts
+        labels = (labels if self.kept is None else labels[self.kept])[positions] % len(self.data.class_names)
+        return sampling.class_weights(np.bincount(labels, minlength=len(self.data.class_names)), balance)
+
     def stored(self, parts: Sequence[records.FilePart]) -> tf.data.Dataset:
         """Returns (index, record) of the images in parts of files, in the order of `records.read`."""
         examples, kept = records.read(records.columns(parts)), self.kept

@@ -49,7 +49,7 @@ def rate_factors(encoder: keras.Model, decay: float) -> List[Tuple[tf.Variable, 
             heights[id(weight)] = (weight, height)
     ordered = sorted({found for _, found in heights.values() if found is not None})
     power = {found: 1 + number for number, found in enumerate(ordered)}
-    return [(weight, decay ** power.get(found, 1)) for weight, found in heights.values()]
+    return [(weight, float(decay ** (1 if found is None else power[found]))) for weight, found in heights.values()]
 
 
 def _height(layer: keras.layers.Layer) -> Optional[int]:

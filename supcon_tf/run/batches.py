@@ -99,6 +99,7 @@ def training_batches(
     seed: int,
     unlabelled: Optional[TrainingImages] = None,
     with_labels: bool = True,
+    class_balance: float = 0.0,
 ) -> MakeBatches:
     """Returns a function from start step and input context to the batches from that step on.
 
@@ -109,6 +110,7 @@ def training_batches(
       seed: seed of the run.
       unlabelled: further images without labels; None for none.
       with_labels: False to contrast all images without labels.
+      class_balance: weight of rare classes, see `sampling.class_weights`; 0 for equal weights.
     """
 
     def make_batches(start_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -120,6 +122,7 @@ def training_batches(
             start_step=start_step,
             context=context,
             unlabelled=unlabelled,
+            class_weights=images.class_weights(class_balance),
         )
         return dataset if with_labels else dataset.map(without_labels)
 

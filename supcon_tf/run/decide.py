@@ -8,6 +8,7 @@ from typing import Any, Collection, Dict, Iterator, NamedTuple, Tuple
 
 from supcon_tf import config as config_lib
 from supcon_tf.data.look import Look
+from supcon_tf.run.give_way import number_or_one
 
 SIDES = (32, 48, 64, 96, 128, 160, 224)  # sides in pixels of what an encoder sees
 SMALL_SIDE = 64  # up to this side the images are small, and so is the encoder
@@ -140,9 +141,7 @@ def _batch_size(look: Look, config: config_lib.Config, devices: Devices) -> int:
     """Returns a power of two for many steps, with two images of each class if possible; it fits the other options."""
     wanted = max(look.images // BATCHES_PER_EPOCH, 2 * len(look.class_sizes), SMALLEST_BATCH)
     size = min(1 << (wanted.bit_length() - 1), LARGEST_BATCH)
-    unit = devices.replicas * (config.training.microbatch_size or 1)
-    if config.data.classes_per_batch is not None:
-        unit *= config.data.classes_per_batch
+    unit = devices.replicas * (config.training.microbatch_size or 1) * number_or_one(config.data.classes_per_batch)
     return _multiple(min(size, look.images), unit)
 
 

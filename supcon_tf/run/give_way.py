@@ -1,7 +1,7 @@
 """Makes batch sizes that nobody has given by hand fit the training images, instead of rejecting them."""
 
 import math
-from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Union
 
 from supcon_tf import config as config_lib
 
@@ -48,7 +48,7 @@ def batch_sizes(
     found = {}
     for stage in config_lib.TRAINING_STAGES:
         name, size = config_lib.name_in_stage(stage, "batch_size"), config.stage(stage).batch_size
-        if name not in not_by_hand or _labelled(config, stage, size, replicas) <= images:
+        if name not in not_by_hand or labelled(config, stage, size, replicas) <= images:
             continue
         if stage == "linear" and (config.run.mode == "ce" or config.training.linear_solver == "lbfgs"):
             continue  # it has no effect
@@ -62,12 +62,17 @@ def _largest(config: config_lib.Config, stage: str, images: int, replicas: int) 
     """Returns the largest batch that fits, a power of two times what shares it; None if there is none."""
     unit = replicas
     if stage == "pretrain":
-        unit = math.lcm(replicas * (config.training.microbatch_size or 1), config.data.classes_per_batch or 1)
+        unit = math.lcm(replicas * (config.training.microbatch_size or 1), number_or_one(config.data.classes_per_batch))
     sizes = [unit << power for power in range(config.stage(stage).batch_size.bit_length())]
-    return max((size for size in sizes if _labelled(config, stage, size, replicas) <= images), default=None)
+    return max((size for size in sizes if labelled(config, stage, size, replicas) <= images), default=None)
 
 
-def _labelled(config: config_lib.Config, stage: str, size: int, replicas: int) -> int:
+def number_or_one(classes_per_batch: Union[int, str, None]) -> int:
+    """Returns the number of classes that a batch must be a multiple of; 1 where it is free."""
+    return classes_per_batch if isinstance(classes_per_batch, int) else 1
+
+
+def labelled(config: config_lib.Config, stage: str, size: int, replicas: int) -> int:
     """Returns the number of images in a batch that are not among the unlabelled ones."""
     share = size // replicas
     if stage == "linear" or config.data.unlabelled is None or share < 2:

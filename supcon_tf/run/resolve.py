@@ -67,12 +67,29 @@ def resolve_config(
     """
     resolved = _resolve(config, record, prepare=prepare, undecided=undecided, devices=devices)
     config, data = resolved.config, resolved.data
-    if not set(give_way.NAMES) & set(not_by_hand):
+    if set(give_way.NAMES) & set(not_by_hand):
+        images = _number_of_images(config.data, data)
+        changes = give_way.batch_sizes(config, images, devices.replicas, not_by_hand=not_by_hand, record=record)
+        config = with_values(config, {name: change.now for name, change in changes.items()})
+        resolved = resolved._replace(config=config, gave_way=changes)
+    if config.data.classes_per_batch != "auto":
         return resolved
-    images = _number_of_images(config.data, data)
-    changes = give_way.batch_sizes(config, images, devices.replicas, not_by_hand=not_by_hand, record=record)
-    config = with_values(config, {name: change.now for name, change in changes.items()})
-    return resolved._replace(config=config, gave_way=changes)
+    found = classes_per_batch(config, len(data.class_names), devices.replicas) if record is None else None
+    number = found if record is None else record["classes_per_batch"]
+    return resolved._replace(config=with_values(config, {"classes_per_batch": number}))
+
+
+def classes_per_batch(config: config_lib.Config, num_classes: int, replicas: int) -> int:
+    """Returns the largest number of classes that can share a batch equally, with two images or more of each.
+
+    Args:
+      config: options with a final batch size.
+      num_classes: number of classes.
+      replicas: number of replicas, which share the batch.
+    """
+    images = give_way.labelled(config, "pretrain", config.pretrain.batch_size, replicas)
+    numbers = range(min(num_classes, images // 2), 0, -1)
+    return next((number for number in numbers if images % number == 0), 1)
 
 
 def _resolve(
@@ -200,6 +217,7 @@ def check_single_label(config: config_lib.Config) -> None:
         "mode": mode if mode == "supcon" and weights.trains_encoder(config) else None,
         "label_noise": options.label_noise,
         "label_smoothing": config.training.label_smoothing,
+        "class_balance": config.training.class_balance,
         "classes_per_batch": options.classes_per_batch,
         "linear_solver": solver if solver != "sgd" else None,
         "mix": mix if mix != "none" else None,

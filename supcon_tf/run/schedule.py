@@ -44,14 +44,16 @@ def step_schedule(
     if stage == "linear":
         with arguments_called(batch_size=config_lib.name_in_stage("linear", "batch_size")):
             return plan_steps(images.size, options.batch_size, options.epochs, replicas)
-    if config.data.classes_per_batch is not None and num_classes is None:
+    classes_per_batch = config.data.classes_per_batch
+    assert not isinstance(classes_per_batch, str)  # it is resolved
+    if classes_per_batch is not None and num_classes is None:
         num_classes = len(images.classes[1])
     return plan_steps(
         images.size,
         options.batch_size,
         options.epochs,
         replicas,
-        classes_per_batch=config.data.classes_per_batch,
+        classes_per_batch=classes_per_batch,
         num_classes=num_classes or 0,
         unlabelled=None if unlabelled is None else unlabelled.size,
         unlabelled_share=config.data.unlabelled_share,

@@ -5,15 +5,15 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf import augment, distribute
 from supcon_tf import config as config_lib
-from supcon_tf import distribute
 from supcon_tf.config import NO_WHITENING, Whitening
 from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.models.finetuning import freeze
 from supcon_tf.run import batches, build, schedule
 from supcon_tf.training.callbacks import ContrastiveWarnings
-from supcon_tf.training.fit import Stage
+from supcon_tf.training.fit import MakeBatches, Stage
 
 Validation = Optional[Tuple[tf.data.Dataset, int]]
 
@@ -79,11 +79,10 @@ def build_contrastive_training(
         freeze(model.encoder, all_layers=False, batch_norm=config.training.freeze_batch_norm)
         optimizer = build.make_optimizer(config.pretrain, config.training, model, learning_rate)
         build.compile_contrastive_model(model, optimizer, config)
-    seed, labelled = config.run.seed, not data.multi_label
     stage = Stage(
         "pretrain",
         steps,
-        batches.training_batches(images, augmentation, steps, seed=seed, unlabelled=unlabelled, with_labels=labelled),
+        _contrastive_batches(config, images, augmentation, steps, unlabelled),
         learning_rate,
         shown={"loss": "loss", "online_accuracy": "online accuracy"},
         validation=validation if online_classes else None,
@@ -92,6 +91,25 @@ def build_contrastive_training(
     )
     warnings = ContrastiveWarnings(watch_collapse=config.augment.mix == "none")
     return Training(model, stage, [warnings] if model.diagnostics else [])
+
+
+def _contrastive_batches(
+    config: config_lib.Config,
+    images: TrainingImages,
+    augmentation: augment.Augmentation,
+    steps: StepSchedule,
+    unlabelled: Optional[TrainingImages],
+) -> MakeBatches:
+    """Returns a function from start step and input context to the batches of the contrastive loss."""
+    return batches.training_batches(
+        images,
+        augmentation,
+        steps,
+        seed=config.run.seed,
+        unlabelled=unlabelled,
+        with_labels=not images.data.multi_label,
+        class_balance=config.training.class_balance if config.run.mode == "supcon" else 0.0,
+    )
 
 
 def build_classifier_training(
@@ -142,7 +160,9 @@ def build_classifier_training(
     stage = Stage(
         name,
         steps,
-        batches.training_batches(images, augmentation, steps, seed=config.run.seed),
+        batches.training_batches(
+            images, augmentation, steps, seed=config.run.seed, class_balance=config.training.class_balance
+        ),
         learning_rate,
         shown={"loss": "loss", "top1": "accuracy", "hit_at_1": "hit at 1"},
         validation=validation,

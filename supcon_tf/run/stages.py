@@ -97,7 +97,11 @@ def _solve(experiment: Experiment) -> None:
     once = batches.training_images_once(experiment.images, experiment.evaluation_view, experiment.strategy)
     vectors, labels = embed_images(model, *once)
     kernel, bias = logistic_regression.fit_classifier(
-        vectors, labels, experiment.num_classes, weight_decay=config.linear.weight_decay
+        vectors,
+        labels,
+        experiment.num_classes,
+        weight_decay=config.linear.weight_decay,
+        class_weights=experiment.images.class_weights(config.training.class_balance),
     )
     with experiment.strategy.scope():
         model.linear.set_weights([kernel, bias])

@@ -1,7 +1,7 @@
 """Trains a linear classifier on frozen embeddings by L-BFGS: to the optimum, in seconds, without a learning rate."""
 
 import warnings
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -13,7 +13,12 @@ UNSEEN = 20.0  # how far the bias of a class without images lies below the least
 
 
 def fit_classifier(
-    embeddings: np.ndarray, labels: np.ndarray, num_classes: int, *, weight_decay: float = 0.0
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    weight_decay: float = 0.0,
+    class_weights: Optional[np.ndarray] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Minimises mean cross-entropy + λ/2·‖W‖² over kernel W and bias b; the bias is not regularised.
 
@@ -27,6 +32,7 @@ def fit_classifier(
       labels: `[images]` class numbers.
       num_classes: number of classes. One without images gets a low bias and a kernel of zeros.
       weight_decay: λ; with 0, λ = 1 / (C · images) for C = `INVERSE_REGULARIZATION`.
+      class_weights: weight of the cross-entropy of each class's images, `[num_classes]`; None for 1.
 
     Returns:
       W `[dim, num_classes]` and b `[num_classes]`, float32, with logits = embeddings · W + b.
@@ -39,7 +45,8 @@ def fit_classifier(
         solver = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change nothing that is seen
-            solver.fit(embeddings.astype(np.float64), labels)
+            weights = None if class_weights is None else class_weights[labels]
+            solver.fit(embeddings.astype(np.float64), labels, sample_weight=weights)
         weights, intercept = solver.coef_, solver.intercept_
         if len(present) == 2:  # one logit, of the second class against the first
             weights, intercept = np.concatenate([-weights, weights]) / 2, np.concatenate([-intercept, intercept]) / 2

@@ -286,6 +286,18 @@ def test_wrong_labels_stay_wrong_and_images_stay_as_they_are(files):
 
 
 @pytest.mark.parametrize("label_noise", [0.0, 0.4])
+def test_images_have_the_weight_of_the_class_that_training_sees(files, label_noise):
+    images = TrainingImages(files, label_noise=label_noise, max_examples=47)
+    weights = images.class_weights(0.99)
+    assert images.class_weights(0.0) is None and len(set(weights.tolist())) > 1
+    sizes = images.classes[1]
+    np.testing.assert_allclose(np.sum(weights * sizes), sizes.sum(), rtol=1e-5)
+    seen = pipeline.training_batches(images, image_and_seed, StepSchedule(8, 47, 1), seed=0, class_weights=weights)
+    for batch in seen.take(5).as_numpy_iterator():
+        np.testing.assert_array_equal(batch["weights"], weights[batch["labels"]])
+
+
+@pytest.mark.parametrize("label_noise", [0.0, 0.4])
 def test_batches_are_balanced_by_the_labels_that_training_sees(files, label_noise):
     seen = batches(TrainingImages(files, label_noise=label_noise), BALANCED)
     assert len(seen) == 15

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.data import sampling
+from supcon_tf.data.sampling import class_weights
 
 
 def test_a_subset_keeps_each_class_share():
@@ -37,6 +38,16 @@ def test_a_count_above_the_number_of_examples_takes_all():
 
 def test_without_labels_a_subset_is_the_first_images():
     np.testing.assert_array_equal(sampling.stratified_subset(np.full(20, -1), 7), np.arange(7))
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 0.99, 0.9999])
+def test_weights_of_classes_are_those_of_the_effective_number(balance):
+    sizes = np.array([1, 0, 7, 300])
+    effective = np.array([sum(balance**power for power in range(n)) for n in sizes])  # 1 + β + … + βⁿ⁻¹, Eq. 2
+    weights = class_weights(sizes, balance)
+    there = sizes > 0
+    np.testing.assert_allclose((weights * effective)[there], (weights * effective)[0], rtol=1e-5)
+    assert weights[1] == 0 and np.sum(weights * sizes) == pytest.approx(sizes.sum(), rel=1e-6)
 
 
 def test_label_noise_moves_the_share_of_labels_evenly_to_all_other_classes():

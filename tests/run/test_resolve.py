@@ -103,6 +103,7 @@ NEED_A_SINGLE_LABEL = [
     ({"mode": "supcon"}, "mode"),
     ({"mode": "ce", "label_noise": 0.1}, "label_noise"),
     ({"mode": "ce", "label_smoothing": 0.1}, "label_smoothing"),
+    ({"mode": "ce", "class_balance": 0.9}, "class_balance"),
     ({"mode": "ce", "classes_per_batch": 2}, "classes_per_batch"),
     ({"mode": "ce", "mix": "mixup"}, "mix"),
 ]
@@ -134,6 +135,33 @@ def test_several_labels_per_image_suit_a_run_that_trains_no_encoder_by_single_la
 @pytest.mark.parametrize(("options", "argument"), NEED_A_SINGLE_LABEL)
 def test_a_data_set_with_single_labels_allows_them(options, argument):
     resolve.check_single_label(config_lib.from_values({"dataset": "digits", **options}))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "classes", "replicas", "options", "expected"),
+    [
+        (256, 10, 1, {}, 8),
+        (60, 10, 1, {}, 10),
+        (64, 100, 1, {}, 32),
+        (7, 10, 1, {}, 1),
+        (64, 10, 2, {"unlabelled": "cifar100", "unlabelled_share": 0.25}, 8),
+    ],
+)
+def test_auto_takes_as_many_classes_as_share_a_batch_with_two_images_each(
+    batch_size, classes, replicas, options, expected
+):
+    config = config_lib.from_values({"mode": "supcon", "batch_size": batch_size, **options})
+    assert resolve.classes_per_batch(config, classes, replicas) == expected
+
+
+def test_the_number_of_classes_that_auto_finds_is_recorded_and_kept(digits_dir):
+    config = config_lib.from_values(
+        {"mode": "supcon", "dataset": "digits", "data_dir": digits_dir, "batch_size": 60, "classes_per_batch": "auto"}
+    )
+    resolved = resolve.resolve_config(config).config
+    assert resolved.data.classes_per_batch == 10
+    record = {**config_lib.values(resolved), "classes_per_batch": 5}
+    assert resolve.resolve_config(config, record).config.data.classes_per_batch == 5
 
 
 def test_label_noise_needs_labels():

@@ -14,14 +14,16 @@ def gaussians(classes, images=60, dim=5, seed=0):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-def test_the_gradient_of_the_regularised_cross_entropy_is_zero(classes, weight_decay):
+@pytest.mark.parametrize("weight_decay, weighted", [(0.0, False), (0.01, False), (0.01, True)])
+def test_the_gradient_of_the_regularised_cross_entropy_is_zero(classes, weight_decay, weighted):
     vectors, labels = gaussians(classes)
-    kernel, bias = (x.astype(np.float64) for x in fit_classifier(vectors, labels, classes, weight_decay=weight_decay))
+    weights = np.linspace(0.2, 1.8, classes) if weighted else np.ones(classes)
+    options = {"weight_decay": weight_decay, **({"class_weights": weights} if weighted else {})}
+    kernel, bias = (x.astype(np.float64) for x in fit_classifier(vectors, labels, classes, **options))
     logits = vectors @ kernel + bias
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    errors = (probabilities - np.eye(classes)[labels]) / len(labels)
+    errors = weights[labels, np.newaxis] * (probabilities - np.eye(classes)[labels]) / len(labels)
     decay = weight_decay or 1 / (10 * len(labels))
     if classes == 2:  # the solver regularises the difference of the two columns, which is twice either
         decay *= 2

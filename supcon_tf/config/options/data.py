@@ -1,9 +1,16 @@
 """Options of the data."""
 
 import dataclasses
-from typing import Optional
+from typing import Optional, Union
 
 from supcon_tf.config.field import option
+from supcon_tf.errors import ArgumentError
+
+
+def _check_classes_per_batch(value: str) -> None:
+    """Raises ArgumentError for a text that stands for no number of classes."""
+    if value != "auto":
+        raise ArgumentError("classes_per_batch", value, "must be a whole number or auto")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,12 +109,13 @@ class DataOptions:
         minimum=0,
         maximum=1,
     )
-    classes_per_batch: Optional[int] = option(
+    classes_per_batch: Union[int, str, None] = option(
         None,
         "Number of classes in each batch of the stage 'pretrain', with the same number of images each. The classes "
         "are drawn at random for each batch. The number of steps in an epoch does not change. Without this option, "
-        "images are drawn regardless of class.",
+        "images are drawn regardless of class. 'auto' takes as many classes as have two images each in a batch.",
         none="any",
+        check_text=_check_classes_per_batch,
         minimum=1,
     )
     unlabelled: Optional[str] = option(

@@ -57,6 +57,14 @@ class TrainingOptions:
         "Leave the encoder's batch normalisation as it was before the stage 'pretrain', statistics included. For small "
         "batches and an encoder that was trained before.",
     )
+    class_balance: float = option(
+        0.0,
+        "Weight of images of rare classes in the losses: β of the effective number (1-β^n)/(1-β) of the n images of a "
+        "class, by which the weight is divided (Cui et al. 2019, arXiv 1901.05555, Sec. 3). 0 weights all images "
+        "equally; 0.99 to 0.9999 are usual. The mean weight of the training images is 1.",
+        minimum=0,
+        maximum=0.999999,
+    )
     label_smoothing: float = option(
         0.0,
         "Share of each label that is spread over all classes in cross-entropy: in mode 'ce' and in the stage 'linear'.",
