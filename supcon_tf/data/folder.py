@@ -19,6 +19,7 @@ from supcon_tf.data import copies, pixels, table
 from supcon_tf.data.decoder_messages import libjpeg_warnings
 from supcon_tf.data.folder_files import PREFIX, ImageFile, list_files, why
 from supcon_tf.data.folder_layout import arrange, check_images
+from supcon_tf.data.look_alikes import Thumbnail, look_alikes
 from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
@@ -64,21 +65,24 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             builder=self,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label") if class_names else None,
-            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}, copies=[], smaller=[]),
+            metadata=tfds.core.MetadataDict(skipped=[], flawed=[], sixteen_bits={}, copies=[], smaller=[], alike=[]),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Dict[str, Iterator[Any]]:
         del dl_manager
         splits = self.builder_config.splits
+        self._thumbnails: Dict[str, List[Thumbnail]] = {}  # those of 'train' are needed for the other splits
         for split, files in splits.items():
             if split != "train":
                 self.info.metadata["copies"] += list(copies.copies_of(files, splits["train"]).items())
-        return {split: self._generate_examples(split, files) for split, files in self.builder_config.splits.items()}
+        ordered = sorted(splits, key=lambda split: split != "train")
+        return {split: self._generate_examples(split, splits[split]) for split in ordered}
 
     def _generate_examples(self, split: str, files: Sequence[ImageFile]) -> Iterator[Tuple[str, Dict[str, Any]]]:
         config = self.builder_config
         longest_side = config.longest_side if split == "train" else None
         empty = True
+        thumbnails = self._thumbnails[split] = []
         read = progress.counted(_read_all(files, longest_side), len(files), "prepare", bar=False)  # TFDS shows a bar
         for file, (image, reason) in zip(files, read):
             if image is None and not config.skip_bad:
@@ -96,9 +100,14 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
                 self.info.metadata["flawed"].append(file.name)
             if image.is_smaller:
                 self.info.metadata["smaller"].append(file.name)
+            thumbnails.append(Thumbnail(file.name, image.thumbnail))
             empty = False
             example = {"image": image.content}
             yield file.name, {**example, "label": file.label} if config.class_names else example
+        if split != "train":
+            alike = look_alikes(thumbnails, self._thumbnails["train"])
+            known = {name for name, _ in self.info.metadata["copies"]}
+            self.info.metadata["alike"] += [pair for pair in alike.items() if pair[0] not in known]
         if empty:
             problem = f"none of the {len(files):,} files for '{split}' is an image"
             raise ArgumentError("dataset", config.dataset, problem)
@@ -249,6 +258,11 @@ def report(folder: Folder) -> None:
         held_out, twin = on_both_sides[0]
         text = f"Held-out files that are copies of training files: {len(on_both_sides):,}, e.g. {held_out} of {twin}"
         print(printable(f"{text}; they make every figure too good"), file=sys.stderr)
+    alike = folder.info.metadata["alike"]
+    if alike:
+        held_out, twin = alike[0]
+        text = f"Held-out images that look like training images: {len(alike):,}, e.g. {held_out} like {twin}"
+        print(printable(f"{text}; if they show the same, figures are too good"), file=sys.stderr)
     if config.class_names:
         print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
 

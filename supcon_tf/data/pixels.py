@@ -15,6 +15,7 @@ import PIL.Image
 import tensorflow as tf
 
 from supcon_tf.data.decoder_messages import libjpeg_warnings
+from supcon_tf.data.look_alikes import thumbnail
 from supcon_tf.data.unreadable import JPEG, PNG, describe
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what an error says better
@@ -36,12 +37,14 @@ class Converted(NamedTuple):
       peak: what 99% of the values of an image of 16 bits do not exceed; None for an image of 8 bits.
       flawed: whether the file was a JPEG that libjpeg decodes with a warning.
       is_smaller: whether this is a smaller copy, see `training_copy`.
+      thumbnail: see `look_alikes.thumbnail`.
     """
 
     content: bytes
     peak: Optional[int] = None
     flawed: bool = False
     is_smaller: bool = False
+    thumbnail: Optional[np.ndarray] = None
 
 
 @tf.autograph.experimental.do_not_convert
@@ -158,8 +161,8 @@ def convert(content: bytes, one_at_a_time: Optional[ContextManager[Any]] = None)
     if content.startswith((JPEG, PNG)):
         try:
             # An image that exceeds the limit fails here too.
-            decode_image(tf.constant(content), 3)
-            return Converted(content, _peak_of_png(content))
+            decoded = PIL.Image.fromarray(decode_image(tf.constant(content), 3).numpy())
+            return Converted(content, _peak_of_png(content), thumbnail=thumbnail(decoded))
         except tf.errors.InvalidArgumentError:
             pass  # Pillow reads a few files that TensorFlow does not
     PIL.Image.init()
@@ -238,7 +241,7 @@ def _as_png(image: PIL.Image.Image, factor: int) -> Converted:
     image = image.convert("RGB")
     png = io.BytesIO()
     (image.reduce(factor) if factor > 1 else image).save(png, "PNG")
-    return Converted(png.getvalue(), peak)
+    return Converted(png.getvalue(), peak, thumbnail=thumbnail(image))
 
 
 def _peak_of_png(content: bytes) -> Optional[int]:
