@@ -60,6 +60,7 @@ def good():
         "make_contrastive_model": {**small, "num_classes": 2},
         "WarmupThenDecay": {"peak": 1.0, "warmup_steps": 1, "total_steps": 9},
         "make_optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "scale_rates": {"optimizer": keras.optimizers.SGD(0.1), "factors": []},
     }
 
 
@@ -249,6 +250,7 @@ BAD = [
     (optimizers.make_optimizer, {"undecayed": "bias"}),
     (optimizers.make_optimizer, {"unadapted": 3}),
     (optimizers.make_optimizer, {"clip_norm": 0.0}),
+    (optimizers.scale_rates, {"factors": [(tf.Variable(1.0), 0.0)]}),
     (optimizers.WarmupThenDecay, {"peak": -1.0}),
     (optimizers.WarmupThenDecay, {"warmup_steps": -1}),
     (optimizers.WarmupThenDecay, {"warmup_steps": None}),

@@ -7,9 +7,8 @@ import functools
 import hashlib
 import os
 import re
-import sys
 import threading
-from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -23,7 +22,7 @@ from supcon_tf.data.look_alikes import Thumbnail, look_alikes
 from supcon_tf.errors import ArgumentError, printable
 
 READ_AHEAD = 32  # number of files that are read and checked at a time
-NAMED = 10  # number of skipped files, and of classes, that are named; the others are only counted
+NAMED = 10  # number of files in a message; the others are only counted
 LONGEST_TITLE = 228  # bytes of a folder's name in the name of its copy; file systems allow 255 with digest and side
 SHRINKING = 3  # the longer side of a training copy is at least this number of sides of what the encoder sees
 
@@ -100,7 +99,8 @@ class Folder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
                 self.info.metadata["flawed"].append(file.name)
             if image.is_smaller:
                 self.info.metadata["smaller"].append(file.name)
-            thumbnails.append(Thumbnail(file.name, image.thumbnail))
+            if image.thumbnail is not None:
+                thumbnails.append(Thumbnail(file.name, image.thumbnail))
             empty = False
             example = {"image": image.content}
             yield file.name, {**example, "label": file.label} if config.class_names else example
@@ -233,63 +233,6 @@ def in_order(names: Iterable[str]) -> Tuple[str, ...]:
     if all(re.fullmatch(r"-?\d+", name, re.ASCII) for name in ordered):
         ordered.sort(key=int)
     return tuple(ordered)
-
-
-def report(folder: Folder) -> None:
-    """Prints on stderr the classes with their numbers of images, and which files were skipped or not used."""
-    config, skipped = folder.builder_config, folder.info.metadata["skipped"]
-    for line in config.remarks:
-        print(line, file=sys.stderr)
-    for name, reason in skipped[:NAMED]:
-        print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
-    if skipped:
-        text = f"Files of {config.folder} that cannot be read as images, skipped: {len(skipped):,}"
-        print(printable(text), file=sys.stderr)
-    flawed = folder.info.metadata["flawed"]
-    if flawed:
-        text = f"JPEG files with bytes that do not belong to them: {len(flawed):,}, e.g. {flawed[0]}; they are used"
-        print(printable(text), file=sys.stderr)
-    smaller = folder.info.metadata["smaller"]
-    if smaller:
-        text = f"Training copies made smaller, to at most {config.longest_side:,} pixels a side: {len(smaller):,}"
-        print(f"{text}; held-out images stay as they are", file=sys.stderr)
-    on_both_sides = folder.info.metadata["copies"]
-    if on_both_sides:
-        held_out, twin = on_both_sides[0]
-        text = f"Held-out files that are copies of training files: {len(on_both_sides):,}, e.g. {held_out} of {twin}"
-        print(printable(f"{text}; they make every figure too good"), file=sys.stderr)
-    alike = folder.info.metadata["alike"]
-    if alike:
-        held_out, twin = alike[0]
-        text = f"Held-out images that look like training images: {len(alike):,}, e.g. {held_out} like {twin}"
-        print(printable(f"{text}; if they show the same, figures are too good"), file=sys.stderr)
-    if config.class_names:
-        print(_class_counts(config, {name for name, _ in skipped}), file=sys.stderr)
-
-
-def _class_counts(config: FolderConfig, skipped: Set[str]) -> str:
-    """Returns a line with the first classes: name, and the numbers of images to train on and held out."""
-    counts = {name: [0, 0] for name in config.class_names}
-    for split, files in config.splits.items():
-        for file in files:
-            counts[file.label][split != "train"] += file.name not in skipped
-    shown = [f"{name} {train} + {held_out}" for name, (train, held_out) in list(counts.items())[:NAMED]]
-    more = f" and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
-    return f"Classes, with images for training + held out: {', '.join(shown)}{more}"
-
-
-def report_dark(folder: Folder) -> None:
-    """Prints one line on stderr if most images of 16 bits leave the highest bit unused."""
-    seen = folder.info.metadata["sixteen_bits"]
-    if not seen or 2 * seen.get("dark", 0) <= seen["images"]:
-        return
-    factor = 1 << (16 - max(seen["peak"].bit_length(), 1))
-    print(
-        f"Images of 16 bits in {folder.builder_config.folder} hardly use values above {seen['peak']}: "
-        f"{seen['dark']} of {seen['images']} images. The upper 8 bits are kept, so they are nearly black; multiply "
-        f"their values by {factor}",
-        file=sys.stderr,
-    )
 
 
 def _read_all(

@@ -2,13 +2,14 @@
 
 import dataclasses
 import os
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import supcon_tf.data.digits  # noqa: F401 (registers 'digits' with TFDS)
 from supcon_tf.config import DataOptions
+from supcon_tf.data import findings as folder_findings
 from supcon_tf.data import folder
 from supcon_tf.data.features import choose_features, is_sequence_of_classes
 from supcon_tf.data.find import find_builder
@@ -111,11 +112,9 @@ def _only_trained_on(options: DataOptions) -> bool:
     return not others and not any(name in spec for spec in held_out for name in ("train", "all"))
 
 
-def report(data: ImageData) -> None:
-    """Prints on stderr what was recognised in a user's folder; nothing for any other data set."""
-    if isinstance(data.builder, folder.Folder):
-        folder.report(data.builder)
-        folder.report_dark(data.builder)
+def findings(data: ImageData) -> List[str]:
+    """Returns lines on what was recognised in a user's folder; none for any other data set."""
+    return folder_findings.findings(data.builder) if isinstance(data.builder, folder.Folder) else []
 
 
 def data_dir(options: DataOptions) -> str:

@@ -1,5 +1,6 @@
 """Looks at the images of a data set before training: number, classes, sizes and kind."""
 
+import collections
 import io
 import statistics
 from typing import List, NamedTuple, Optional, Sequence, Tuple
@@ -26,6 +27,7 @@ class Look(NamedTuple):
       side: median of the longer sides in pixels; None if unknown.
       smallest, largest: smallest and largest longer side that was found; None if unknown.
       kind: 'tiny', 'drawn' or 'photograph'.
+      formats: names of the formats that were found, the most frequent first.
     """
 
     images: int
@@ -34,6 +36,7 @@ class Look(NamedTuple):
     smallest: Optional[int]
     largest: Optional[int]
     kind: str
+    formats: Tuple[str, ...] = ()
 
 
 def look_at(data: ImageData, images: int) -> Look:
@@ -50,13 +53,15 @@ def look_at(data: ImageData, images: int) -> Look:
     if not isinstance(data.builder, folder.Folder):
         return Look(images, (), None, None, None, "photograph")
     files = data.builder.builder_config.splits["train"]
-    sides = sorted(filter(None, (_longer_side(file.path) for file in _spread(files, SAMPLE))))
+    headers = list(filter(None, (_header(file.path) for file in _spread(files, SAMPLE))))
+    sides = sorted(side for side, _ in headers)
+    formats = tuple(name for name, _ in collections.Counter(name for _, name in headers).most_common())
     counts = [sum(file.label == name for file in files) for name in data.class_names]
     if not sides:
         return Look(images, tuple(counts), None, None, None, "photograph")
     side = int(statistics.median_high(sides))
     kind = "tiny" if side <= TINY else "drawn" if _are_drawn(files) else "photograph"
-    return Look(images, tuple(counts), side, sides[0], sides[-1], kind)
+    return Look(images, tuple(counts), side, sides[0], sides[-1], kind, formats)
 
 
 def _spread(files: Sequence, count: int) -> List:
@@ -65,11 +70,11 @@ def _spread(files: Sequence, count: int) -> List:
     return [files[int(number * step)] for number in range(min(len(files), count))]
 
 
-def _longer_side(path: str) -> Optional[int]:
-    """Returns the longer side of an image from its file's header; None if that cannot be read."""
+def _header(path: str) -> Optional[Tuple[int, str]]:
+    """Returns the longer side of an image and its format from its file's header; None if that cannot be read."""
     try:
         with tf.io.gfile.GFile(path, "rb") as stream, PIL.Image.open(stream) as image:
-            return max(image.size)
+            return max(image.size), str(image.format)
     except Exception:  # Pillow's readers raise errors of many kinds; preparation names such a file
         return None
 

@@ -5,6 +5,8 @@ from typing import Dict, Sequence, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
+from supcon_tf.errors import ArgumentError
+
 
 def scale_rates(optimizer: keras.optimizers.Optimizer, factors: Sequence[Tuple[tf.Variable, float]]) -> None:
     """Multiplies each update of some weights by a factor, as a factor of their learning rate does.
@@ -19,8 +21,13 @@ def scale_rates(optimizer: keras.optimizers.Optimizer, factors: Sequence[Tuple[t
 
     Args:
       optimizer: is changed.
-      factors: weights and their factors. All other weights keep the whole rate.
+      factors: weights and their factors, above 0 and at most 1. All other weights keep the whole rate.
+
+    Raises:
+      ArgumentError: a factor is not allowed.
     """
+    if not all(0 < factor <= 1 for _, factor in factors):
+        raise ArgumentError("factors", factors, "must hold numbers above 0 and at most 1")
     update_step = optimizer.update_step
     by_position: Dict[int, float] = {}
 

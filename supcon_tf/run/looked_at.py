@@ -22,8 +22,13 @@ def looked_at_text(look: Optional[Look], decisions: Mapping[str, Decision]) -> s
     """
     if look is None or not decisions:
         return ""
-    lines = [_images(look), *_warnings(look), "Chosen for these images; a flag by hand wins:"]
+    lines = [*seen_lines(look), "Chosen for these images; a flag by hand wins:"]
     return "".join(f"{line}\n" for line in lines) + decisions_text(decisions)
+
+
+def seen_lines(look: Optional[Look]) -> List[str]:
+    """Returns lines about the images alone; none for None."""
+    return [] if look is None else [_images(look), *_warnings(look)]
 
 
 def decisions_text(decisions: Mapping[str, Decision]) -> str:
@@ -57,6 +62,8 @@ def _images(look: Look) -> str:
     if look.side is not None:
         sides = f"{look.side:,}" if look.smallest == look.largest else f"{look.smallest:,} to {look.largest:,}"
         text += f", longer sides of {sides} pixels"
+    if look.formats:
+        text += f", {' and '.join(look.formats)}"
     return f"{text}; they count as {KINDS[look.kind]}"
 
 

@@ -15,7 +15,7 @@ from supcon_tf.data import whitening as whitening_lib
 from supcon_tf.errors import UserError, printable
 from supcon_tf.run import batches, decide, duration, redo, resolve, schedule, timing, weights
 from supcon_tf.run.context import Experiment
-from supcon_tf.run.looked_at import decisions_text, gave_way_text, looked_at_text
+from supcon_tf.run.looked_at import decisions_text, gave_way_text, looked_at_text, seen_lines
 from supcon_tf.run_dir import RunDir
 
 # Returns options that make a step fit into the memory, with a reason for each; see `supcon_tf.plan.memory`.
@@ -54,10 +54,11 @@ def prepare(
     images = batches.training_images(config.data, data, seed=config.run.seed)
     unlabelled = batches.unlabelled_images(config.data, images)
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
+    seen = [line for its in (data, *([unlabelled.data] if unlabelled else [])) for line in load.findings(its)]
     if experiment.chief:
-        for its in (data, *([unlabelled.data] if unlabelled else [])):
-            load.report(its)
+        print("".join(f"{line}\n" for line in seen), end="", file=sys.stderr)
         print(looked_at_text(look, decisions) + gave_way_text(gave_way), end="", file=sys.stderr, flush=True)
+    seen += seen_lines(look)
     if record is None:
         experiment, fitting = _within_memory(experiment, fit_into_memory, may_change="microbatch_size" in undecided)
         experiment, budgeted = _within_budget(experiment, started, show=bool(undecided))
@@ -73,6 +74,7 @@ def prepare(
         "total_steps": total_steps,
         "class_names": list(data.class_names),
         **({"decided": decided} if decided else {}),
+        **({"seen": (record or {}).get("seen") or seen} if seen else {}),
     }
     experiment = dataclasses.replace(experiment, whitening=constants)
     if config.run.only_checks:

@@ -166,9 +166,17 @@ def evaluate(experiment: Experiment) -> None:
     recorded = read_json(run_dir.history) or {}  # somebody may have removed it
     trained = weights.trained_stages(config, experiment.last_training_stage, run_dir)
     history = {stage: recorded.get(stage, {}) for stage in trained}
-    chosen = (run_dir.record() or {}).get("decided")
-    every = config.run.log_every
-    page = evaluation.report_html(title, results, data.class_names, described, history, every, chosen=chosen)
+    record = run_dir.record() or {}
+    page = evaluation.report_html(
+        title,
+        results,
+        data.class_names,
+        described,
+        history,
+        config.run.log_every,
+        chosen=record.get("decided"),
+        seen=record.get("seen") or (),
+    )
     write_text(run_dir.report, page)
     write_json(run_dir.metrics, metrics)
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supcon_tf.data import folder, folder_layout
+from supcon_tf.data.findings import findings
 from supcon_tf.data.pixels import encode
 from supcon_tf.errors import ArgumentError
 
@@ -152,14 +153,13 @@ def test_train_may_be_a_class(tmp_path):
     assert build(tmp_path).builder_config.class_names == ("ship", "train")
 
 
-def test_hidden_files_are_ignored_and_images_outside_the_classes_are_mentioned(tmp_path, capsys):
+def test_hidden_files_are_ignored_and_images_outside_the_classes_are_mentioned(tmp_path):
     write(tmp_path, "a/1.png", "a/2.png", "b/1.png", "b/2.png", "cover.png")
     write(tmp_path, "a/.DS_Store", "b/Thumbs.db", ".git/x/y", "__MACOSX/a/1.png", "README.md", content=b"-")
     builder = build(tmp_path)
     found = names(builder)
     assert found["train"] | found["test"] == {("a/1.png", "a"), ("a/2.png", "a"), ("b/1.png", "b"), ("b/2.png", "b")}
-    folder.report(builder)
-    unused, passed_over, classes = capsys.readouterr().err.splitlines()
+    unused, passed_over, classes = findings(builder)
     assert unused == "Not used, images outside the splits and their classes: 1, e.g. cover.png"
     assert passed_over == "Passed over 4 hidden or system files or folders, e.g. .git"
     assert classes == "Classes, with images for training + held out: a 1 + 1, b 1 + 1"
@@ -294,7 +294,7 @@ def test_all_files_that_cannot_be_read_are_named_at_once_and_listed(tmp_path):
     assert [line.split("\t")[0] for line in listed.read_text().splitlines()] == bad
 
 
-def test_skipped_files_are_named_and_counted_now_and_later(tmp_path, capsys):
+def test_skipped_files_are_named_and_counted_now_and_later(tmp_path):
     root = tmp_path / "pictures"
     for i in range(40):  # no two files have the same content, as copies are held out together
         for number, label in enumerate("ab"):
@@ -306,16 +306,14 @@ def test_skipped_files_are_named_and_counted_now_and_later(tmp_path, capsys):
     first = prepared(root, on_bad_image="skip")
     assert sum(info.num_examples for info in first.info.splits.values()) == 80
     assert sorted(name for name, _ in first.info.metadata["skipped"]) == sorted(bad)
-    folder.report(first)
-    *said, classes = capsys.readouterr().err.splitlines()
+    *said, classes = findings(first)
     assert len(said) == 11
     assert classes.startswith("Classes") and sum(map(int, re.findall(r"\d+", classes))) == 80
     assert all(line.startswith("Skipped ") and line.split()[1].rstrip(":") in bad for line in said[:10])
     assert said[10].endswith("skipped: 70")
     later = build(root, on_bad_image="skip")
     assert later.info.splits["train"].num_examples
-    folder.report(later)
-    assert capsys.readouterr().err.splitlines() == [*said, classes]
+    assert findings(later) == [*said, classes]
 
 
 def test_a_split_without_a_good_image_is_rejected(tmp_path):

@@ -66,7 +66,7 @@ def test_digits_do_not_look_alike():
     assert look_alikes.look_alikes(thumbnails(images[:600]), thumbnails(images[600:])) == {}
 
 
-def test_they_are_counted_when_a_folder_is_prepared(tmp_path, capsys):
+def test_they_are_counted_when_a_folder_is_prepared(tmp_path):
     for i, image in enumerate(PARTS[:8]):
         for split, change in (("train", lambda image: image), ("test", compressed if i == 5 else None)):
             path = tmp_path / "pictures" / split / "ab"[i % 2] / f"{i}.png"
@@ -75,6 +75,5 @@ def test_they_are_counted_when_a_folder_is_prepared(tmp_path, capsys):
             other.save(path)
     options = load.DataOptions(dataset=f"folder:{tmp_path / 'pictures'}", data_dir=str(tmp_path / "data"))
     for _ in range(2):  # now, and from the prepared data
-        load.report(load.load(options, labels=True))
-        said = capsys.readouterr().err
+        said = "\n".join(load.findings(load.load(options, labels=True)))
         assert "look like training images: 1, e.g. test/b/5.png like train/b/5.png; if they show the same" in said

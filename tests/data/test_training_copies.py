@@ -98,11 +98,11 @@ def sides_of(data, split):
     return sorted(max(image.shape) for image in data.builder.as_dataset(split=split).map(lambda e: e["image"]))
 
 
-def test_only_images_to_train_on_are_made_smaller(pictures, loaded, capsys):
+def test_only_images_to_train_on_are_made_smaller(pictures, loaded):
     data = load.load(loaded(image_size=32), labels=True)
     assert sides_of(data, "train") == [32, 128, 128, 128]
-    load.report(data)
-    assert "made smaller, to at most 128 pixels a side: 3; held-out images stay" in capsys.readouterr().err
+    said = "\n".join(load.findings(data))
+    assert "made smaller, to at most 128 pixels a side: 3; held-out images stay" in said
     raw = {"image": tf.io.read_file(str(pictures / "test/a/1.jpg"))}
     examples = data.builder.as_dataset(split="test", decoders={"image": load.tfds.decode.SkipDecoding()})
     assert any((example["image"] == raw["image"]).numpy() for example in examples)

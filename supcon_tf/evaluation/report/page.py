@@ -71,6 +71,7 @@ def report_html(
     log_every: int,
     *,
     chosen: Optional[Mapping[str, Sequence[Any]]] = None,
+    seen: Sequence[str] = (),
 ) -> str:
     """Returns the text of the page.
 
@@ -87,6 +88,7 @@ def report_html(
       history: stage → tag → curve, from history.json. A trained stage without curves there has an empty dict.
       log_every: steps between two points of a curve.
       chosen: option name → value and reason, for what the images have decided; None for nothing.
+      seen: lines on what was seen of the images before training.
 
     Raises:
       ArgumentError: an argument is not allowed.
@@ -101,7 +103,7 @@ def report_html(
     parts = [f"<h1>{html.escape(title)}</h1>", headline_section(results, class_names), curves]
     for name, figures in results.items():
         parts.append(SECTIONS[name](figures, class_names) if name in SECTIONS else figures_section(name, figures))
-    parts.append(chosen_section(chosen or {}))
+    parts += [seen_section(seen), chosen_section(chosen or {})]
     parts.append(options_section(options))
     body = "\n".join(part for part in parts if part)
     return (
@@ -125,6 +127,12 @@ def figures_section(name: str, figures: Mapping[str, Any]) -> str:
     """Lists an evaluator's figures by name; nested figures follow their name in dotted form."""
     rows = "".join(f"<tr><th>{html.escape(label)}<td>{html.escape(text)}</tr>" for label, text in _flattened(figures))
     return f"<h2>{html.escape(name.replace('_', ' ').capitalize())}</h2><div class=wide><table>{rows}</table></div>"
+
+
+def seen_section(seen: Sequence[str]) -> str:
+    """Shows what was seen of the images before training; no text without any."""
+    items = "".join(f"<li>{html.escape(line)}" for line in seen)
+    return f"<h2>Your images</h2><ul>{items}</ul>" if items else ""
 
 
 def chosen_section(chosen: Mapping[str, Sequence[Any]]) -> str:
