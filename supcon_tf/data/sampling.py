@@ -40,7 +40,7 @@ def stratified_subset(labels: np.ndarray, count: int) -> np.ndarray:
 def class_weights(sizes: np.ndarray, balance: float) -> np.ndarray:
     """Returns the weight of the images of each class: (1−β)/(1−βⁿ) times a constant (Cui et al. 2019, Eq. 2).
 
-    >>> class_weights(np.array([1, 3]), 0.5).round(4).tolist()  # effective numbers 1 and 1.75
+    >>> [round(float(weight), 4) for weight in class_weights(np.array([1, 3]), 0.5)]  # effective numbers 1 and 1.75
     [1.4737, 0.8421]
 
     Args:
