@@ -63,6 +63,7 @@ TINY_BENCHMARKS = {
     "memory": "--images=32 --image-size=8 --microbatches 8 --batches 32 --rounds=1",
     "plan": "--tpu-only",
     "own_images": "--per-class=20 --modes supcon --seeds 0 --imbalance 2 --variants pretrain_epochs=1",
+    "startup": "--rounds=1",
     "training_step": "--encoder=small --images=16 --image-size=8 --replicas 2 --rounds=1",
 }
 

@@ -63,7 +63,8 @@ def _print_plan(
 
 def _run_stages(config: config_lib.Config, open_to: Mapping[str, Collection[str]]) -> None:
     """Runs the stages; `open_to` holds the last arguments of `run`."""
-    print("Starting TensorFlow ...", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():  # the import takes seconds, and somebody waits
+        print("Starting TensorFlow ...", file=sys.stderr, flush=True)
     with surroundings.native_notices_hidden():
         from supcon_tf import distribute  # imports TensorFlow
         from supcon_tf.plan.memory import fit_into_memory

@@ -96,6 +96,7 @@ class ProjectionHead(keras.layers.Layer):
         self.stack.build(input_shape)
         super().build(input_shape)
 
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         projections = tf.cast(self.stack(inputs, training=training), tf.float32)
         return l2_normalize(projections) if self.options["normalize"] else projections

@@ -16,7 +16,7 @@ from supcon_tf.errors import ArgumentError, Interrupted, WorkersLost
 from supcon_tf.models.finetuning import freeze
 from supcon_tf.run_dir import RunDir
 from supcon_tf.training import tensorboard
-from supcon_tf.training.callbacks import Curves, Progress, Saving
+from supcon_tf.training.callbacks import Curves, FirstViews, Progress, Saving
 from supcon_tf.training.checkpoints import Checkpoints
 from supcon_tf.training.history import History
 from supcon_tf.training.stop_signals import StopRequest, stop_signals
@@ -93,9 +93,10 @@ def fit(
         if chief:
             history = History(run_dir.history, stage.name, resumed_from=checkpoints.step)
             writer = stack.enter_context(_event_writer(run_dir, stage))
-            _announce(model, stage, checkpoints, writer, described)
+            _announce(stage, checkpoints, writer, described)
             progress = stack.enter_context(contextlib.closing(Progress(stage.name, stage.steps, stage.shown)))
             watching += [Curves(writer, history, stage.steps, stage.learning_rate, every=log_every), progress]
+            watching.append(FirstViews(writer, stage.make_batches, stage.steps))
         stop = stack.enter_context(stop_signals())
         stack.enter_context(_stop_before_loss(stop, checkpoints))
         stack.enter_context(distribute.watch_workers(strategy))
@@ -142,21 +143,18 @@ def _check_shared(run_dir: RunDir, step: int, all_reduce_max: Callable[[Sequence
 
 
 def _announce(
-    model: keras.Model,
     stage: Stage,
     checkpoints: Checkpoints,
     writer: tf.summary.SummaryWriter,
     described: Mapping[str, Any],
 ) -> None:
-    """Prints where a stage resumes; of a new stage, writes the first views and the options for TensorBoard."""
+    """Prints where a stage resumes; of a new stage, writes the options for TensorBoard."""
     for path, reason in checkpoints.damaged.items():
         print(f"{path}: cannot be read ({reason}); the checkpoint before it is used", file=sys.stderr, flush=True)
     if checkpoints.step > 0:
         total = stage.steps.total_steps
         print(f"{stage.name:9} resumes after step {checkpoints.step:,} of {total:,}", file=sys.stderr, flush=True)
         return
-    first_batch = next(iter(stage.make_batches(0, tf.distribute.InputContext())))
-    tensorboard.write_views(writer, model.batch_of(first_batch)["views"])
     tensorboard.write_options(writer, described)
 
 

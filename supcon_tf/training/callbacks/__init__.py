@@ -5,8 +5,9 @@ They are given the metrics as tensors and read them every few steps only, so tha
 
 from supcon_tf.training.callbacks.contrastive_warnings import ContrastiveWarnings
 from supcon_tf.training.callbacks.curves import Curves
+from supcon_tf.training.callbacks.first_views import FirstViews
 from supcon_tf.training.callbacks.progress import Progress
 from supcon_tf.training.callbacks.saving import Saving
 from supcon_tf.training.callbacks.steps import StepCallback
 
-__all__ = ["ContrastiveWarnings", "Curves", "Progress", "Saving", "StepCallback"]
+__all__ = ["ContrastiveWarnings", "Curves", "FirstViews", "Progress", "Saving", "StepCallback"]
