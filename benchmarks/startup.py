@@ -69,9 +69,8 @@ def program(started: float) -> List[Moment]:
             raise Enough
 
     Progress.after_step = after_step  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
-        with contextlib.suppress(Enough):
-            main.run(["app.py", *FLAGS, *QUICK, f"--run_dir={folder}/run"])
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
+        main.run(["app.py", *FLAGS, *QUICK, f"--run_dir={folder}/run"])
     return moments
 
 

@@ -175,7 +175,9 @@ def _one_pass(
         return {"views": make_view(image)[tf.newaxis], "labels": label}
 
     padding = number_of_batches(count, batch_size) * batch_size - count
-    filling = dataset.take(1).map(lambda index, encoded, label: (index, encoded, -tf.ones_like(label))).repeat(padding)
+    height, width, channels = data.image_shape
+    nothing = tf.io.encode_png(tf.zeros([height or 1, width or 1, channels], tf.uint8))  # is decoded in no time
+    filling = dataset.take(1).map(lambda index, encoded, label: (index, nothing, -tf.ones_like(label))).repeat(padding)
     shares = dataset.concatenate(filling).batch(batch_size // context.num_input_pipelines, drop_remainder=True)
     dataset = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
     dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)

@@ -146,28 +146,36 @@ def evaluation_batches(
       strategy: which devices compute.
       bad_images: collects images that cannot be decoded; None to stop at the first.
     """
-    batch_size = _evaluation_batch(strategy)
+    images = data.num_examples(split)
+    batch_size = evaluation_batch(images, strategy.num_replicas_in_sync)
     batches = strategy.distribute_datasets_from_function(
         lambda context: pipeline.evaluation_batches(data, split, make_view, batch_size, context, bad_images)
     )
-    return batches, pipeline.number_of_batches(data.num_examples(split), batch_size)
+    return batches, pipeline.number_of_batches(images, batch_size)
 
 
 def training_images_once(
     images: TrainingImages, make_view: pipeline.MakeView, strategy: tf.distribute.Strategy
 ) -> Tuple[tf.data.Dataset, int]:
     """Returns distributed batches of the training images as evaluation sees them, and the number of batches."""
-    batch_size = _evaluation_batch(strategy)
+    batch_size = evaluation_batch(images.size, strategy.num_replicas_in_sync)
     batches = strategy.distribute_datasets_from_function(
         lambda context: pipeline.training_images_once(images, make_view, batch_size, context)
     )
     return batches, pipeline.number_of_batches(images.size, batch_size)
 
 
-def _evaluation_batch(strategy: tf.distribute.Strategy) -> int:
-    """Returns the number of images in a batch that is not trained on, a multiple of the replicas."""
-    replicas = strategy.num_replicas_in_sync
-    return max(EVALUATION_BATCH // replicas, 1) * replicas
+def evaluation_batch(images: int, replicas: int) -> int:
+    """Returns the number of images in a batch that is not trained on, a multiple of the replicas.
+
+    It is about `EVALUATION_BATCH` at most, and so that few images are needed to fill up the last batch.
+
+    >>> evaluation_batch(10_000, 1), evaluation_batch(300, 1), evaluation_batch(42, 4)
+    (250, 150, 44)
+    """
+    largest = max(EVALUATION_BATCH // replicas, 1) * replicas
+    of_each = -(-images // pipeline.number_of_batches(images, largest))
+    return -(-of_each // replicas) * replicas
 
 
 class _Place(NamedTuple):

@@ -392,3 +392,22 @@ def test_evaluation_of_images_with_several_classes_gives_difficult_ones_and_fill
     for n, (row, weight) in found.items():
         np.testing.assert_array_equal(weight, voc.marks(n) != 0)
         np.testing.assert_array_equal(row, voc.marks(n) == 1)
+
+
+def test_filling_the_last_batch_decodes_no_image_again(tmp_path, monkeypatch):
+    for number, label in enumerate("aabb"):
+        path = tmp_path / "pictures" / ("train" if number % 2 else "test") / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tf.io.write_file(str(path), tf.io.encode_png(tf.fill([20, 30, 3], tf.cast(50 + number, tf.uint8))))
+    (tmp_path / "pictures/train/a/9.png").write_bytes((tmp_path / "pictures/train/a/1.png").read_bytes())
+    options = config.DataOptions(dataset=f"folder:{tmp_path / 'pictures'}", data_dir=str(tmp_path / "data"))
+    data = load.load(options, labels=True)
+    sizes = []
+
+    def make_view(image):
+        tf.py_function(lambda shape: sizes.append(tuple(shape.numpy())), [tf.shape(image)], [])
+        return tf.image.resize(image, [4, 4])
+
+    (batch,) = pipeline.evaluation_batches(data, "test", make_view, 16).as_numpy_iterator()
+    assert batch["weights"].tolist() == [1.0] * 2 + [0.0] * 14
+    assert sorted(sizes) == [(1, 1, 3)] * 14 + [(20, 30, 3)] * 2
