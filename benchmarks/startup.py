@@ -58,7 +58,7 @@ def program(started: float) -> List[Moment]:
     from supcon_tf.training.callbacks import Progress
 
     mark("import TensorFlow and the rest")
-    run.prepare = marking("options and data", run.prepare)  # type: ignore[assignment]
+    run.prepare = marking("options and data", run.prepare)
     stages.build_training = marking("model, loss and optimizer", stages.build_training)
     fit._announce = marking("checkpoints and TensorBoard", fit._announce)
 

@@ -11,6 +11,7 @@ from supcon_tf.config.choices import CHECK, CONTRASTIVE_LOSSES, LOSS_OPTIONS_OF_
 from supcon_tf.config.options import (
     TRAINING_STAGES,
     Config,
+    DataOptions,
     PlanOptions,
     check_encoder_options,
     is_path,
@@ -204,8 +205,9 @@ def _check_data(config: Config) -> None:
         if value in ("", "folder:", "csv:"):
             raise ArgumentError(name, value, "give a name, or a path such as folder:PATH")
     if not data.dataset.startswith("csv:"):
-        for name, value in _changed(data, ("path_column", "label_column", "group")):
+        for name, value in _changed(data, ("path_column", "label_column")):
             raise ArgumentError(name, value, "works with {dataset} only", dataset="csv:FILE")
+        _check_group(data)
     if data.unlabelled is not None and data.unlabelled.startswith("csv:") and data.unlabelled != data.dataset:
         raise ArgumentError("unlabelled", data.unlabelled, "give the folder of the images, folder:PATH")
     if data.unlabelled is not None and mode != "supcon":
@@ -219,6 +221,16 @@ def _check_data(config: Config) -> None:
         raise ArgumentError("class_level", 0, "means images without classes, which need {mode}", mode="simclr")
     if data.classes_per_batch is not None and mode == "simclr":
         raise ArgumentError("classes_per_batch", data.classes_per_batch, "needs labels, which mode simclr does not use")
+
+
+def _check_group(data: DataOptions) -> None:
+    """Checks the groups of a data set that is no table."""
+    if data.group is None:
+        return
+    if not data.dataset.startswith("folder:"):
+        raise ArgumentError("group", data.group, "works with {dataset} or folder:PATH only", dataset="csv:FILE")
+    if data.group != "folder" and not (data.group.startswith("prefix:") and data.group != "prefix:"):
+        raise ArgumentError("group", data.group, "must be folder, or prefix:TEXT such as prefix:_, for a folder")
 
 
 def _check_encoder(config: Config) -> None:

@@ -33,6 +33,7 @@ def find_builder(options: DataOptions, *, labels: bool) -> tfds.core.DatasetBuil
             on_bad_image=options.on_bad_image,
             data_dir=options.data_dir,
             class_level=options.class_level,
+            group=options.group,
         )
     if table.is_table(name):
         return folder.table_builder(

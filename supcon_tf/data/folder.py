@@ -147,7 +147,13 @@ def is_folder(dataset: str) -> bool:
 
 
 def builder(
-    folder: str, *, labels: bool, on_bad_image: str, data_dir: Optional[str], class_level: Optional[int] = None
+    folder: str,
+    *,
+    labels: bool,
+    on_bad_image: str,
+    data_dir: Optional[str],
+    class_level: Optional[int] = None,
+    group: Optional[str] = None,
 ) -> Folder:
     """Returns the data set of a folder. It is prepared already if it was before and no file has changed since.
 
@@ -161,6 +167,7 @@ def builder(
       on_bad_image: what to do about a file that is not an image: 'stop' or 'skip'.
       data_dir: where TFDS keeps prepared data; None for TFDS's default.
       class_level: number of the level of folders that are classes; see `folder_layout.arrange`.
+      group: how files are grouped; see `groups.groups_of`.
 
     Raises:
       ArgumentError: the folder does not exist, or its images cannot be trained on. Names the option `dataset`.
@@ -168,7 +175,7 @@ def builder(
     folder = os.path.expanduser(folder)
     listing = list_files(folder)
     check_images(folder, listing.names)
-    splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level)
+    splits, remarks = arrange(folder, listing.names, labels=labels, class_level=class_level, group=group)
     if listing.passed_over:
         example = printable(listing.passed_over[0])
         remarks.append(f"Passed over {len(listing.passed_over):,} hidden or system files or folders, e.g. {example}")

@@ -11,6 +11,7 @@ from supcon_tf.data import folder_levels
 from supcon_tf.data.copies import first_copies
 from supcon_tf.data.folder_files import PREFIX, ImageFile, empty_folders, unusable
 from supcon_tf.data.folder_levels import IMAGE_SUFFIXES, Placed
+from supcon_tf.data.groups import FOLDER, groups_of, torn_apart
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
@@ -34,7 +35,14 @@ class Layout(NamedTuple):
     remarks: List[str]
 
 
-def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Optional[int] = None) -> Layout:
+def arrange(
+    folder: str,
+    names: Sequence[str],
+    *,
+    labels: bool,
+    class_level: Optional[int] = None,
+    group: Optional[str] = None,
+) -> Layout:
     """Recognises the layout of a folder, and from it the split and the class of each file.
 
     Args:
@@ -43,22 +51,17 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
       labels: whether the images must have classes.
       class_level: number of the level of folders below the split that are the classes; 0 if there are none. None takes
         the first level, unless it looks like something else.
+      group: see `groups.groups_of`; None for no groups. With 'folder', the first level is the class if `class_level` is
+        None.
 
     Raises:
       ArgumentError: the images cannot be trained on. Names the option `dataset`.
     """
+    class_level = 1 if class_level is None and group == FOLDER else class_level
     paths = [tuple(name.split("/")) for name in names]
     roles = folder_levels.find_splits(folder, paths, all_classes=class_level is not None or not labels)
     placed = folder_levels.below_splits(roles, names)
-    remarks: List[str] = []
-    left_out: Set[str] = set()
-    removals = [functools.partial(folder_levels.without_annotations, class_level=class_level or 1)]
-    if not class_level:
-        removals.append(functools.partial(folder_levels.without_copies, folder))
-    for split, remove in itertools.product(placed, removals):
-        placed[split], rejected = remove(placed[split])
-        remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
-        left_out.update(file.name for _, files in rejected for file in files)
+    remarks, left_out = _remove_strays(folder, placed, class_level)
     if class_level == 0:
         return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     if class_level is None:
@@ -82,18 +85,52 @@ def arrange(folder: str, names: Sequence[str], *, labels: bool, class_level: Opt
     unused = [name for name in names if name not in used and name.lower().endswith(IMAGE_SUFFIXES)]
     if unused:
         remarks.append(_remark("images outside the splits and their classes", unused))
+    splits = _held_out(folder, splits, group, labels=labels)
     if not splits["test"] and not splits["validation"]:
-        splits["train"], splits["test"] = hold_out(splits["train"])
-        if not splits["test"]:
-            if labels:
-                raise unusable(
-                    folder,
-                    "no class has a second image, so none can be held out for evaluation; add images, or train without "
-                    "classes with {mode}",
-                    mode="simclr",
-                )
-            return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
+        return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     return Layout({split: files for split, files in splits.items() if files}, remarks)
+
+
+def _remove_strays(
+    folder: str, placed: Dict[str, List[Placed]], class_level: Optional[int]
+) -> Tuple[List[str], Set[str]]:
+    """Removes annotations and copies of folders from each split; returns remarks and the names of what was removed."""
+    remarks: List[str] = []
+    left_out: Set[str] = set()
+    removals = [functools.partial(folder_levels.without_annotations, class_level=class_level or 1)]
+    if not class_level:
+        removals.append(functools.partial(folder_levels.without_copies, folder))
+    for split, remove in itertools.product(placed, removals):
+        placed[split], rejected = remove(placed[split])
+        remarks += [_remark(reason, [file.name for file in files]) for reason, files in rejected]
+        left_out.update(file.name for _, files in rejected for file in files)
+    return remarks, left_out
+
+
+def _held_out(
+    folder: str, splits: Dict[str, List[ImageFile]], group: Optional[str], *, labels: bool
+) -> Dict[str, List[ImageFile]]:
+    """Returns the splits, with a test split held out if no images are for evaluation.
+
+    Raises:
+      ArgumentError: labels are needed and no image can be held out, or a group is on both sides.
+    """
+    every = [file for files in splits.values() for file in files]
+    groups = None if group is None else groups_of(every, group)
+    torn = torn_apart(splits, groups) if groups else None
+    if torn is not None:
+        raise unusable(folder, torn)
+    if splits["test"] or splits["validation"]:
+        return splits
+    train, test = hold_out(splits["train"], groups)
+    if not test and labels:
+        problem = "no class has a second image" if groups is None else "each group is all that one of its classes has"
+        raise unusable(
+            folder,
+            f"{problem}, so none can be held out for evaluation; add images, or train without classes with {{mode}}",
+            mode="simclr",
+        )
+    return {**splits, "train": train, "test": test}
 
 
 def _look_alikes(classes: Set[str]) -> List[str]:

@@ -18,6 +18,7 @@ import tensorflow as tf
 from supcon_tf.data.folder_files import ImageFile, why
 from supcon_tf.data.folder_layout import hold_out
 from supcon_tf.data.folder_levels import split_of
+from supcon_tf.data.groups import torn_apart
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 from supcon_tf.names import did_you_mean
 
@@ -217,11 +218,9 @@ def _checked(
         unknown = sorted({image.label for image in images} - classes)
         if unknown:
             raise _unusable(file, f"'{split}' has the class '{unknown[0]}', but there is no such image to train on")
-        torn = {groups[image.name] for image in images if groups} & {groups[image.name] for image in train if groups}
-        if split != "train" and torn:
-            some = ", ".join(sorted(torn)[:NAMED])
-            problem = f"'train' and '{split}' share {len(torn):,} groups, e.g. {printable(some)}; put each on one side"
-            raise _unusable(file, problem)
+    torn = torn_apart(splits, groups) if groups else None
+    if torn is not None:
+        raise _unusable(file, torn)
     return splits
 
 

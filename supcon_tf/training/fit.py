@@ -63,7 +63,7 @@ def fit(
 ) -> None:
     """Trains `model` from the stage's latest checkpoint to the end of the stage.
 
-    An interrupted stage resumes at the step that was saved last. It then takes the same images as an uninterrupted run.
+    An interrupted stage resumes at the step that was saved last, with the images of an uninterrupted run.
 
     Args:
       model: compiled.
@@ -80,8 +80,7 @@ def fit(
       UserError: the loss or a weight is no longer finite.
       Interrupted: the process was asked to stop.
     """
-    # Metrics are over all replicas already; Keras would add them up once more for each worker.
-    model.distribute_reduction_method = "first"
+    model.distribute_reduction_method = "first"  # Keras would add the metrics up once more for each worker
     strategy = model.distribute_strategy
     all_reduce_max = functools.partial(distribute.all_reduce_max, strategy)
     with contextlib.ExitStack() as stack:
@@ -95,8 +94,8 @@ def fit(
             writer = stack.enter_context(_event_writer(run_dir, stage))
             _announce(stage, checkpoints, writer, described)
             progress = stack.enter_context(contextlib.closing(Progress(stage.name, stage.steps, stage.shown)))
-            watching += [Curves(writer, history, stage.steps, stage.learning_rate, every=log_every), progress]
-            watching.append(FirstViews(writer, stage.make_batches, stage.steps))
+            curves = Curves(writer, history, stage.steps, stage.learning_rate, every=log_every)
+            watching += [curves, progress, FirstViews(writer, stage.make_batches, stage.steps)]
         stop = stack.enter_context(stop_signals())
         stack.enter_context(_stop_before_loss(stop, checkpoints))
         stack.enter_context(distribute.watch_workers(strategy))

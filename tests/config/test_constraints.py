@@ -75,6 +75,12 @@ from supcon_tf.errors import ArgumentError
         ({"learn_temperature": True, "scale_by_temperature": True}, "--learn_temperature: needs --noscale_by_temp"),
         ({"mode": "simclr", "positives_cap": 1}, "--positives_cap=1: needs labels"),
         ({"mode": "simclr", "joint_ce": 1}, "--joint_ce=1: needs labels"),
+        ({"dataset": "digits", "group": "folder"}, "--group=folder: works with --dataset=csv:FILE or folder:PATH only"),
+        (
+            {"dataset": "folder:x", "group": "patient"},
+            "--group=patient: must be folder, or prefix:TEXT",
+        ),
+        ({"dataset": "folder:x", "group": "prefix:"}, "--group=prefix:: must be folder, or prefix:TEXT"),
         ({"class_balance": 0.9, "mix": "mixup"}, "--class_balance=0.9: contradicts --mix=mixup"),
         ({"classes_per_batch": "all"}, "--classes_per_batch=all: must be a whole number or auto"),
         ({"classes_per_batch": 0}, "--classes_per_batch=0: must be at least 1"),

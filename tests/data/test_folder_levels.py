@@ -178,6 +178,34 @@ def test_annotations_are_left_out_whatever_the_level_of_the_class(level, above):
     assert classes_of(found)["train"] == {"cats", "dogs"} and "annotations beside 'images': 3" in remark
 
 
+GROUPED = [f"{name}/p{p}/{i}.jpg" for name in ("cat", "dog") for p in range(10) for i in range(3)]
+PREFIXED = [f"{name}/p{p}_{i}.jpg" for name in ("cat", "dog") for p in range(10) for i in range(3)]
+
+
+@pytest.mark.parametrize("names, group", [(GROUPED, "folder"), (PREFIXED, "prefix:_")])
+def test_a_group_of_files_stays_on_one_side(names, group):
+    found, _ = arrange(names, group=group)
+    assert classes_of(found) == {"train": {"cat", "dog"}, "test": {"cat", "dog"}}
+    groups = {split: {re.search(r"p\d", name)[0] for name, _ in files} for split, files in found.items()}
+    assert groups["train"] and groups["test"] and not groups["train"] & groups["test"]
+    other = arrange(names, class_level=1)[0]
+    assert {re.search(r"p\d", name)[0] for name, _ in other["train"]} & {
+        re.search(r"p\d", name)[0] for name, _ in other["test"]
+    }
+
+
+def test_a_group_on_both_sides_of_the_users_splits_is_refused():
+    names = [f"{split}/{name}/p{p}_1.jpg" for split, p in (("train", 1), ("train", 2), ("test", 2)) for name in "ab"]
+    with pytest.raises(ArgumentError, match="'train' and 'test' share 1 groups, e.g. p2; put each on one side"):
+        arrange(names, group="prefix:_")
+    assert arrange(names)[0]["test"]
+
+
+def test_groups_that_are_all_of_their_class_are_not_held_out():
+    with pytest.raises(ArgumentError, match="each group is all that one of its classes has"):
+        arrange([f"{name}/{name}_{i}.jpg" for name in "ab" for i in range(9)], group="prefix:_")
+
+
 def test_class_level_says_which_level_is_the_class():
     names = [*class_files("2020/"), *class_files("2021/")]
     assert classes_of(arrange(names, class_level=1)[0])["train"] == {"2020", "2021"}

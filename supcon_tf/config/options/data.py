@@ -37,8 +37,10 @@ class DataOptions:
     )
     group: Optional[str] = option(
         None,
-        "Column of csv:FILE whose values are not torn apart, for example a patient or a camera. All images of one "
-        "value are for training, or all are held out; otherwise near copies on both sides make every figure too good.",
+        "Images that are not torn apart, for example those of a patient or a camera: all of a group are for training, "
+        "or all are held out. Otherwise near copies on both sides make every figure too good. For csv:FILE a column; "
+        "for folder:PATH 'folder' for the folder below that of the class, or 'prefix:_' for what the names of files "
+        "have before the first '_' or another text.",
         none="none",
     )
     class_level: Optional[int] = option(
