@@ -5,6 +5,7 @@ of threads and workers, with and without interruptions, and with images in memor
 """
 
 import dataclasses
+import math
 from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from supcon_tf.data.steps import StepSchedule
 from supcon_tf.data.training_images import TrainingImages
 from supcon_tf.data.training_order import in_training_order
 
+KEPT_BYTES = 1 << 28  # 256 MB
 UNLABELLED_EXAMPLES = 1 << 40  # is added to the indices of unlabelled images in seeds
 
 # Maps an image [height, width, channels] and a seed [2] to the parts of a batch that follow from them: views and more.
@@ -126,17 +128,29 @@ def evaluation_batches(
     batch_size: int,
     context: tf.distribute.InputContext = tf.distribute.InputContext(),
     bad_images: Optional[BadImages] = None,
+    *,
+    keep: bool = False,
 ) -> tf.data.Dataset:
     """Returns one pass over `split`, in its own order. Each image counts once on any number of replicas.
 
     Images of weight 0 fill up the last batch. Unlabelled images and stand-ins for `bad_images` have weight 0 too.
+
+    Args:
+      data: the data set.
+      split: may be a slice.
+      make_view: maps a decoded image to what the encoder sees.
+      batch_size: images in a batch, over all replicas.
+      context: number of this input pipeline, and the number of pipelines and replicas.
+      bad_images: collects images that cannot be decoded; None to stop at the first.
+      keep: whether to keep the views in memory for further passes, up to `KEPT_BYTES`.
 
     Returns:
       `number_of_batches` batches as `supcon_tf.batch` describes them, with one view of each image and weights.
     """
     stored = records.read(records.columns(records.file_parts(data, split)))
     examples = stored.map(lambda index, record: (index, *records.parse(data, record)))
-    return _one_pass(data, split, examples, data.num_examples(split), make_view, batch_size, context, bad_images)
+    count = data.num_examples(split)
+    return _one_pass(data, split, examples, count, make_view, batch_size, context, bad_images, keep=keep)
 
 
 def training_images_once(
@@ -166,6 +180,8 @@ def _one_pass(
     batch_size: int,
     context: tf.distribute.InputContext,
     bad_images: Optional[BadImages],
+    *,
+    keep: bool = False,
 ) -> tf.data.Dataset:
     """Returns batches of `count` examples: (index, encoded image, label). Examples of weight 0 fill up the last."""
 
@@ -181,8 +197,16 @@ def _one_pass(
     shares = dataset.concatenate(filling).batch(batch_size // context.num_input_pipelines, drop_remainder=True)
     dataset = shares.shard(context.num_input_pipelines, context.input_pipeline_id).unbatch()
     dataset = dataset.map(view_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(with_weights)
+    if keep and _bytes_of(dataset.element_spec["views"]) * count <= KEPT_BYTES:
+        dataset = dataset.cache()
     replica_batch = context.get_per_replica_batch_size(batch_size)
     return dataset.batch(replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _bytes_of(spec: tf.TensorSpec) -> float:
+    """Returns the bytes of a tensor; infinity where its shape is not known."""
+    elements = spec.shape.num_elements()
+    return math.inf if elements is None else elements * spec.dtype.size
 
 
 def number_of_batches(images: int, batch_size: int) -> int:

@@ -136,6 +136,7 @@ def evaluation_batches(
     strategy: tf.distribute.Strategy,
     *,
     bad_images: Optional[decoding.BadImages] = None,
+    keep: bool = False,
 ) -> Tuple[tf.data.Dataset, int]:
     """Returns distributed batches of a whole split, and their number.
 
@@ -145,11 +146,12 @@ def evaluation_batches(
       make_view: maps an image to what the encoder sees.
       strategy: which devices compute.
       bad_images: collects images that cannot be decoded; None to stop at the first.
+      keep: whether to keep the views in memory for further passes, if they are few.
     """
     images = data.num_examples(split)
     batch_size = evaluation_batch(images, strategy.num_replicas_in_sync)
     batches = strategy.distribute_datasets_from_function(
-        lambda context: pipeline.evaluation_batches(data, split, make_view, batch_size, context, bad_images)
+        lambda context: pipeline.evaluation_batches(data, split, make_view, batch_size, context, bad_images, keep=keep)
     )
     return batches, pipeline.number_of_batches(images, batch_size)
 

@@ -47,14 +47,18 @@ def train_linear_classifier(experiment: Experiment) -> None:
 def _validation(experiment: Experiment) -> Optional[Tuple[tf.data.Dataset, int]]:
     """Returns batches to evaluate on while training, and their number; None for no such evaluation."""
     split = experiment.data.validation_split
-    return _evaluation_batches(experiment, split) if split and experiment.num_classes else None
+    return _evaluation_batches(experiment, split, keep=True) if split and experiment.num_classes else None
 
 
-def _evaluation_batches(experiment: Experiment, split: str) -> Tuple[tf.data.Dataset, int]:
+def _evaluation_batches(experiment: Experiment, split: str, *, keep: bool = False) -> Tuple[tf.data.Dataset, int]:
     """Returns batches of a whole split, and their number."""
-    bad_images = experiment.images.bad_images
     return batches.evaluation_batches(
-        experiment.data, split, experiment.evaluation_view, experiment.strategy, bad_images=bad_images
+        experiment.data,
+        split,
+        experiment.evaluation_view,
+        experiment.strategy,
+        bad_images=experiment.images.bad_images,
+        keep=keep,
     )
 
 

@@ -394,6 +394,23 @@ def test_evaluation_of_images_with_several_classes_gives_difficult_ones_and_fill
         np.testing.assert_array_equal(row, voc.marks(n) == 1)
 
 
+@pytest.mark.parametrize("keep, limit, passes", [(True, 1 << 28, 1), (True, 1000, 2), (False, 1 << 28, 2)])
+def test_few_views_are_kept_for_the_next_pass(digits, monkeypatch, keep, limit, passes):
+    monkeypatch.setattr(pipeline, "KEPT_BYTES", limit)
+    seen = []
+
+    def make_view(image):
+        tf.py_function(lambda: seen.append(1), [], [])
+        return tf.ensure_shape(image, [8, 8, 1])
+
+    held_out = pipeline.evaluation_batches(digits, "test", make_view, 300, keep=keep)
+    first, again = list(held_out.as_numpy_iterator()), list(held_out.as_numpy_iterator())
+    for batch, other in zip(first, again):
+        for name in ("views", "labels", "weights"):
+            np.testing.assert_array_equal(batch[name], other[name])
+    assert len(first) == 2 and len(seen) == passes * 600
+
+
 def test_filling_the_last_batch_decodes_no_image_again(tmp_path, monkeypatch):
     for number, label in enumerate("aabb"):
         path = tmp_path / "pictures" / ("train" if number % 2 else "test") / label / f"{number}.png"
