@@ -64,6 +64,7 @@ TINY_BENCHMARKS = {
     "plan": "--tpu-only",
     "own_images": "--per-class=20 --modes supcon --seeds 0 --imbalance 2 --variants pretrain_epochs=1",
     "startup": "--rounds=1",
+    "training_copies": "--per-class=4 --side=200 --epochs=1 --seeds 0",
     "training_step": "--encoder=small --images=16 --image-size=8 --replicas 2 --rounds=1",
 }
 
