@@ -53,7 +53,6 @@ class NPairsLoss(keras.losses.Loss):
         self.temperature = temperature
         self.normalize = normalize
 
-    @tf.autograph.experimental.do_not_convert
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss of the batch, repeated for each image of this replica: `[batch]` float32.
 
@@ -104,7 +103,6 @@ class TripletLoss(keras.losses.Loss):
         check_flags(normalize=normalize)
         self.normalize = normalize
 
-    @tf.autograph.experimental.do_not_convert
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss of the batch, repeated for each image of this replica: `[batch]` float32.
 

@@ -75,7 +75,6 @@ class MixedSupConLoss(keras.losses.Loss):
         """The factor by which the loss exceeds that of the equation: τ, or 1."""
         return temperature_now(self.temperature) if self.scale_by_temperature else 1.0
 
-    @tf.autograph.experimental.do_not_convert
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each image, `[batch]` float32, the mean over its views.
 

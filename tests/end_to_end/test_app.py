@@ -76,8 +76,9 @@ def test_the_screen_is_quiet(supcon_run):
     _, done = supcon_run
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert lines[0].startswith("supcon on digits: 1,197 training images of 8x8, 10 classes")
-    assert all(line.startswith(("pretrain ", "linear ", "warning: ")) for line in lines[1:]), done.stderr
-    assert {"pretrain", "linear"} <= {line.split()[0] for line in lines[1:]}
+    begins = ("pretrain ", "linear ", "evaluate ", "export ", "warning: ")
+    assert all(line.startswith(begins) for line in lines[1:]), done.stderr
+    assert {"pretrain", "linear", "evaluate", "export"} <= {line.split()[0] for line in lines[1:]}
 
 
 def test_running_again_does_nothing_and_says_the_same(supcon_run, digits_dir, capsys):
