@@ -96,7 +96,7 @@ def floor(started: float) -> List[Moment]:
 
 
 def measured(kind: str) -> Dict[str, float]:
-    """Returns the seconds of each part of a process of its own; 'all' for the whole time up to the first step."""
+    """Starts a process; returns the seconds of each part, and 'all' for the whole time up to the first step."""
     command = [sys.executable, __file__, "--child", kind, repr(time.time())]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout

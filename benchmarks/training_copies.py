@@ -1,4 +1,4 @@
-"""Compares training on smaller copies of large images with training on the images as they are: time, disk, accuracy.
+"""Compares training on smaller copies of large images with training on whole images: time, disk, accuracy.
 
     PYTHONPATH=. .venv/bin/python benchmarks/training_copies.py
 

@@ -410,8 +410,8 @@ MUTATIONS = (
         (
             Edit(
                 "supcon_tf/data/pipeline.py",
-                "(index, encoded, -tf.ones_like(label))",
-                "(index, encoded, label)",
+                "(index, nothing, -tf.ones_like(label))",
+                "(index, nothing, label)",
             ),
         ),
         ("tests/data/test_pipeline.py",),

@@ -38,7 +38,7 @@ class FolderConfig(tfds.core.BuilderConfig):
       class_names: the classes, in the order of the labels.
       skip_bad: whether files that are not images are left out.
       remarks: lines about files that are not used.
-      longest_side: side in pixels to which the images of 'train' are made smaller; None to leave them as they are.
+      longest_side: side in pixels to which the images of 'train' are made smaller; None to keep their size.
     """
 
     dataset: str = ""
@@ -219,7 +219,7 @@ def _builder(
 
 
 def with_training_copies(folder: Folder, image_size: int) -> Folder:
-    """Returns the data set with smaller copies of large images in 'train', and all other images as they are.
+    """Returns the data set with smaller copies of large images in 'train'. All other images keep their size.
 
     A copy's longer side is the next power of two from `SHRINKING` times the image size on. So a crop of an eighth of
     its area has about the pixels that the encoder sees, and a few image sizes share one prepared data set.

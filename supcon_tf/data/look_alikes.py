@@ -1,4 +1,4 @@
-"""Finds held-out images that look like training images: scaled, compressed anew, brighter or with more contrast."""
+"""Finds held-out images that look like training images: scaled, compressed again, brighter or with more contrast."""
 
 from typing import Dict, List, NamedTuple, Sequence
 

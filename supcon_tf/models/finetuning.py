@@ -11,7 +11,7 @@ from supcon_tf.errors import check_number
 def freeze(encoder: keras.Model, *, all_layers: bool, batch_norm: bool) -> None:
     """Chooses which layers of an encoder are trained.
 
-    A layer of batch normalisation that is not trained uses its moving averages, and leaves them as they are.
+    A layer of batch normalisation that is not trained uses its moving averages and does not change them.
 
     >>> from supcon_tf.models import build_encoder
     >>> encoder = build_encoder("small", (8, 8, 3))
@@ -21,7 +21,7 @@ def freeze(encoder: keras.Model, *, all_layers: bool, batch_norm: bool) -> None:
 
     Args:
       encoder: the encoder.
-      all_layers: whether nothing of it is trained.
+      all_layers: whether no layer is trained.
       batch_norm: whether its layers of batch normalisation are not trained.
     """
     encoder.trainable = not all_layers

@@ -40,8 +40,8 @@ class TrainingOptions:
     )
     frozen_epochs: int = option(
         0,
-        "Number of epochs at the start of the stage 'pretrain' in which the encoder stays as it is and only what is on "
-        "top of it is trained, for an encoder that was trained before. The last epoch always trains the encoder.",
+        "Number of epochs at the start of the stage 'pretrain' in which the encoder is not trained, only what is on top "
+        "of it. For an encoder that was trained before. The last epoch always trains the encoder.",
         minimum=0,
     )
     layer_decay: float = option(
@@ -59,9 +59,9 @@ class TrainingOptions:
     )
     class_balance: float = option(
         0.0,
-        "Weight of images of rare classes in the losses: β of the effective number (1-β^n)/(1-β) of the n images of a "
-        "class, by which the weight is divided (Cui et al. 2019, arXiv 1901.05555, Sec. 3). 0 weights all images "
-        "equally; 0.99 to 0.9999 are usual. The mean weight of the training images is 1.",
+        "Gives images of rare classes a larger weight in the losses. The weight is 1 over the effective number "
+        "(1-β^n)/(1-β) of the n images of a class (Cui et al. 2019, arXiv 1901.05555, Sec. 3), and this option is β. 0 "
+        "weights all images equally; 0.99 to 0.9999 are usual. The mean weight of the training images is 1.",
         minimum=0,
         maximum=0.999999,
     )
