@@ -40,8 +40,8 @@ class TrainingOptions:
     )
     frozen_epochs: int = option(
         0,
-        "Number of epochs at the start of the stage 'pretrain' in which the encoder is not trained, only what is on top "
-        "of it. For an encoder that was trained before. The last epoch always trains the encoder.",
+        "Number of epochs at the start of the stage 'pretrain' in which only what is on top of the encoder is trained, "
+        "for an encoder that was trained before. The last epoch always trains the encoder.",
         minimum=0,
     )
     layer_decay: float = option(
