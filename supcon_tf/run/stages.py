@@ -168,7 +168,9 @@ def evaluate(experiment: Experiment) -> None:
     writer.close()
     title = f"{config.run.mode} on {config.data.dataset}"
     recorded = read_json(run_dir.history) or {}  # somebody may have removed it
-    trained = weights.trained_stages(config, experiment.last_training_stage, run_dir)
+    trained = list(weights.trained_stages(config, experiment.last_training_stage, run_dir))
+    if config.training.linear_solver == "lbfgs" and "linear" in trained:
+        trained.remove("linear")  # it has no steps, and so no curves
     history = {stage: recorded.get(stage, {}) for stage in trained}
     record = run_dir.record() or {}
     page = evaluation.report_html(

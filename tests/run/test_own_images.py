@@ -45,6 +45,9 @@ def test_what_is_chosen_is_said_recorded_and_kept(start, capsys):
     assert record["precision"] in ("float32", "bfloat16")
     assert record["decided"]["batch_size"] == [record["batch_size"], "48 training images"]
     assert read(path, "metrics.json")["top1"] == 1.0  # brightness tells the classes
+    report = (path / "report.html").read_text()
+    assert "Your images" in report and "longer sides of 20 pixels, PNG" in report
+    assert "Stage pretrain" in report and "Stage linear" not in report  # the classifier by L-BFGS has no curves
     start(pretrain_epochs=4)  # resumes, and has nothing left to do
     assert read(path) == record and "Takes about" not in capsys.readouterr().err
 
