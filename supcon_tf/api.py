@@ -141,6 +141,8 @@ def checked_images(images: Any) -> np.ndarray:
       ArgumentError: they are none.
     """
     array = np.asarray(images)
+    if array.ndim == 3 and array.shape[-1] in (1, 3):
+        raise ArgumentError("images", str(list(array.shape)), "looks like one image; give a list of images, [image]")
     array = array[..., np.newaxis] if array.ndim == 3 else array
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3) or not len(array):
         found = f"{array.dtype} {list(array.shape)}"

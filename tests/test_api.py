@@ -31,7 +31,8 @@ def test_it_learns_and_answers_in_the_labels_that_it_was_given(classifier, digit
     names = np.array([f"no {label}" for label in labels])[500:]
     assert classifier.classes.tolist() == [f"no {label}" for label in range(10)]
     assert set(classifier.predict(images[500:])) <= set(classifier.classes)
-    assert classifier.score(images[500:], names) == np.mean(classifier.predict(images[500:]) == names) > 0.4
+    score = np.mean(classifier.predict(images[500:]) == names)
+    assert classifier.score(images[500:], names) == score > 0.3  # chance is 0.1
     assert 0.3 < classifier.metrics["top1"] <= 1 and 80 < classifier.metrics["images"] < 120  # a fifth of 500
 
 
@@ -86,3 +87,9 @@ def test_a_data_set_and_held_out_images_are_taken(digits, tmp_path):
 def test_wrong_arguments_are_named(arguments, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
         supcon_tf.fit(run_dir=str(tmp_path), **arguments)
+
+
+def test_one_image_is_not_taken_for_several_grey_ones(classifier):
+    with pytest.raises(ArgumentError, match="looks like one image; give a list of images"):
+        classifier.predict(np.zeros([16, 16, 3], np.uint8))
+    assert classifier.predict([np.zeros([16, 16, 3], np.uint8)]).shape == (1,)

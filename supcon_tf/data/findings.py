@@ -30,25 +30,20 @@ def findings(folder: Folder) -> List[str]:
         text = f"Held-out images that look like training images: {len(found['alike']):,}, e.g. {held_out} like {twin}"
         lines.append(f"{text}; if they show the same, figures are too good")
     if config.class_names:
-        lines += _classes(config, {name for name, _ in found["skipped"]})
+        lines.append(_classes(config, {name for name, _ in found["skipped"]}))
     dark = dark_line(config.folder, found["sixteen_bits"])
     return [printable(line) for line in (*lines, *([dark] if dark else []))]
 
 
-def _classes(config: FolderConfig, skipped: Set[str]) -> List[str]:
-    """Returns a line with the first classes, each with its images to train on and held out, and one on missing ones."""
+def _classes(config: FolderConfig, skipped: Set[str]) -> str:
+    """Returns a line with the first classes: name, and the numbers of images to train on and held out."""
     counts = {name: [0, 0] for name in config.class_names}
     for split, files in config.splits.items():
         for file in files:
             counts[file.label][split != "train"] += file.name not in skipped
     shown = [f"{name} {train} + {held_out}" for name, (train, held_out) in list(counts.items())[:NAMED]]
     more = f" and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
-    lines = [f"Classes, with images for training + held out: {', '.join(shown)}{more}"]
-    unseen = [name for name, (_, held_out) in counts.items() if not held_out]
-    if unseen and len(config.splits) > 1:
-        more = f" and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
-        lines.append(f"Classes without a held-out image, on which no figure depends: {', '.join(unseen[:NAMED])}{more}")
-    return lines
+    return f"Classes, with images for training + held out: {', '.join(shown)}{more}"
 
 
 def dark_line(folder: str, seen: Dict[str, Any]) -> Optional[str]:

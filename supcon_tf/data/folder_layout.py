@@ -11,7 +11,7 @@ from supcon_tf.data import folder_levels
 from supcon_tf.data.copies import first_copies
 from supcon_tf.data.folder_files import PREFIX, ImageFile, empty_folders, unusable
 from supcon_tf.data.folder_levels import IMAGE_SUFFIXES, Placed
-from supcon_tf.data.groups import FOLDER, groups_of, torn_apart
+from supcon_tf.data.groups import FOLDER, grouped_text, groups_of, has_no_group, torn_apart
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 
 TEST_SHARE = 0.2  # share of each class that is held out where the folder has no images for evaluation
@@ -85,7 +85,9 @@ def arrange(
     unused = [name for name in names if name not in used and name.lower().endswith(IMAGE_SUFFIXES)]
     if unused:
         remarks.append(_remark("images outside the splits and their classes", unused))
-    splits = _held_out(folder, splits, group, labels=labels)
+    groups = None if group is None else _groups(folder, splits, group)
+    splits = _held_out(folder, splits, groups, labels=labels)
+    remarks += [grouped_text(splits, groups)] if groups else []
     if not splits["test"] and not splits["validation"]:
         return Layout({"train": _without_classes(folder, placed["train"])}, remarks)
     return Layout({split: files for split, files in splits.items() if files}, remarks)
@@ -107,16 +109,26 @@ def _remove_strays(
     return remarks, left_out
 
 
+def _groups(folder: str, splits: Dict[str, List[ImageFile]], group: str) -> Dict[str, str]:
+    """Returns name of a file → its group.
+
+    Raises:
+      ArgumentError: no two files share a group.
+    """
+    groups = groups_of([file for files in splits.values() for file in files], group)
+    if has_no_group(groups):
+        raise unusable(folder, "no two files share a group; leave {group} out, or say otherwise", group=group)
+    return groups
+
+
 def _held_out(
-    folder: str, splits: Dict[str, List[ImageFile]], group: Optional[str], *, labels: bool
+    folder: str, splits: Dict[str, List[ImageFile]], groups: Optional[Dict[str, str]], *, labels: bool
 ) -> Dict[str, List[ImageFile]]:
     """Returns the splits, with a test split held out if no images are for evaluation.
 
     Raises:
       ArgumentError: labels are needed and no image can be held out, or a group is on both sides.
     """
-    every = [file for files in splits.values() for file in files]
-    groups = None if group is None else groups_of(every, group)
     torn = torn_apart(splits, groups) if groups else None
     if torn is not None:
         raise unusable(folder, torn)

@@ -37,3 +37,15 @@ def torn_apart(splits: Mapping[str, Sequence[ImageFile]], groups: Mapping[str, s
             some = printable(", ".join(torn[:NAMED]))
             return f"'train' and '{split}' share {len(torn):,} groups, e.g. {some}; put each on one side"
     return None
+
+
+def grouped_text(splits: Mapping[str, Sequence[ImageFile]], groups: Mapping[str, str]) -> str:
+    """Returns a line with the numbers of groups in 'train' and held out."""
+    train = {groups[file.name] for file in splits["train"]}
+    held_out = {groups[file.name] for split, files in splits.items() if split != "train" for file in files}
+    return f"Groups that stay together: {len(train):,} for training, {len(held_out):,} held out"
+
+
+def has_no_group(groups: Mapping[str, str]) -> bool:
+    """Returns whether every file is a group by itself, so that nothing is kept together."""
+    return len(set(groups.values())) == len(groups)

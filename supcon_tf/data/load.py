@@ -105,6 +105,11 @@ def load(
     )
 
 
+def has_skipped(data: ImageData) -> bool:
+    """Returns whether files of a user's folder were left out when it was prepared."""
+    return isinstance(data.builder, folder.Folder) and bool(data.builder.info.metadata["skipped"])
+
+
 def _only_trained_on(options: DataOptions) -> bool:
     """Returns whether no image of the split 'train' of a folder is held out."""
     held_out = (options.validation_split or "", options.eval_split or "")

@@ -13,7 +13,7 @@ from supcon_tf.data import folder
 from supcon_tf.data.load import ImageData
 
 SAMPLE = 256  # number of files whose size is read
-DRAWN_SAMPLE = 32  # number of files whose pixels are looked at
+DRAWN_SAMPLE = 12  # number of files whose pixels are looked at
 TINY = 64  # longest side in pixels of a tiny image
 FLAT = 0.5  # share of pixels that equal their left neighbour, above which an image counts as drawn
 
@@ -52,7 +52,8 @@ def look_at(data: ImageData, images: int) -> Look:
         return Look(images, (), side, side, side, "tiny" if side <= TINY else "photograph")
     if not isinstance(data.builder, folder.Folder):
         return Look(images, (), None, None, None, "photograph")
-    files = data.builder.builder_config.splits["train"]
+    skipped = {name for name, _ in data.builder.info.metadata["skipped"]}
+    files = [file for file in data.builder.builder_config.splits["train"] if file.name not in skipped]
     headers = list(filter(None, (_header(file.path) for file in _spread(files, SAMPLE))))
     sides = sorted(side for side, _ in headers)
     formats = tuple(name for name, _ in collections.Counter(name for _, name in headers).most_common())

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import math
+import warnings
 from typing import Any, Callable, ContextManager, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from supcon_tf.data.decoder_messages import libjpeg_warnings
 from supcon_tf.data.look_alikes import thumbnail
 from supcon_tf.data.unreadable import JPEG, PNG, describe
 
+warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # `LARGEST` is the limit
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what an error says better
 
 LIMIT = 1 << 25  # largest number of pixels that is decoded whole: 33.5 megapixels, 100 MB in colour

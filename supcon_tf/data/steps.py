@@ -131,8 +131,8 @@ def _check_classes_per_batch(classes_per_batch: int, num_classes: int, labelled:
             f"only {num_classes:,} classes have training images; give {num_classes} or less",
         )
     if labelled % classes_per_batch:
-        divisors = (count for count in range(1, num_classes + 1) if labelled % count == 0)
-        nearest = min(divisors, key=lambda count: abs(count - classes_per_batch))
+        divisors = (count for count in range(2, num_classes + 1) if labelled % count == 0)
+        nearest = min(divisors, key=lambda count: abs(count - classes_per_batch), default=1)
         raise ArgumentError(
             "classes_per_batch",
             classes_per_batch,

@@ -18,7 +18,7 @@ import tensorflow as tf
 from supcon_tf.data.folder_files import ImageFile, why
 from supcon_tf.data.folder_layout import hold_out
 from supcon_tf.data.folder_levels import split_of
-from supcon_tf.data.groups import torn_apart
+from supcon_tf.data.groups import grouped_text, has_no_group, torn_apart
 from supcon_tf.errors import NAME_ONLY, ArgumentError, printable
 from supcon_tf.names import did_you_mean
 
@@ -96,7 +96,10 @@ def arrange(
         value, number = next(iter(unknown.items()))
         problem = f"the split '{printable(value)}' in line {number} is unknown; write train, validation or test"
         raise _unusable(file, problem)
-    return _checked(file, splits, groups, labels=labels), _remarks(columns, rows, seen)
+    if groups and has_no_group(groups):
+        raise ArgumentError("group", group, f"no two images of {file} have the same value in this column")
+    splits = _checked(file, splits, groups, labels=labels)
+    return splits, [*_remarks(columns, rows, seen), *([grouped_text(splits, groups)] if groups else [])]
 
 
 def read_rows(file: str) -> List[Dict[str, Any]]:

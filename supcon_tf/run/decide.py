@@ -18,7 +18,12 @@ FEWEST_EPOCHS, MOST_EPOCHS = 20, 300
 BATCHES_PER_EPOCH = 40
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
 WARMUP_SHARE = 0.02  # of the epochs
+FEW_STEPS, FEW_STEPS_WARMUP = 1500, 0.1  # with fewer steps, that share: otherwise the loss may stay where it begins
 MANY_IMAGES = 100_000
+
+
+# Options that a budget decides.
+BUDGETED = ("pretrain_epochs", "warmup_epochs", "decay_epochs")
 
 
 class Devices(NamedTuple):
@@ -132,9 +137,17 @@ def _schedule(look: Look, config: config_lib.Config, undecided: Collection[str],
     yield "pretrain_epochs", Decision(epochs, f"the encoder sees about {epochs * look.images:,} images")
     if "pretrain_epochs" not in undecided:
         epochs = config.pretrain.epochs
-    yield "warmup_epochs", Decision(max(round(WARMUP_SHARE * epochs, 2), 0.1), "a fiftieth of the epochs")
+    batch = config.pretrain.batch_size if "batch_size" not in undecided else _batch_size(look, config, devices)
+    yield "warmup_epochs", warm_up(epochs, look.images / batch)
     yield "learning_rate", Decision(0.1 if config.run.mode == "ce" else 0.3, "small batches")
     yield "weight_decay", Decision(5e-4, count)
+
+
+def warm_up(epochs: int, steps_per_epoch: float) -> Decision:
+    """Returns the epochs of warm-up for a number of epochs."""
+    few = epochs * steps_per_epoch < FEW_STEPS
+    share, reason = (FEW_STEPS_WARMUP, "few steps") if few else (WARMUP_SHARE, "a fiftieth of the epochs")
+    return Decision(max(round(share * epochs, 2), 0.1), reason)
 
 
 def _batch_size(look: Look, config: config_lib.Config, devices: Devices) -> int:
@@ -164,7 +177,7 @@ def _multiple(number: int, unit: int) -> int:
 
 def _objective(look: Look, config: config_lib.Config, undecided: Collection[str]) -> Decisions:
     if config.run.mode == "supcon":
-        yield "joint_ce", Decision(1.0, "few epochs: more accurate than the contrastive loss alone")
+        yield "joint_ce", Decision(1.0, "on few images more accurate than the contrastive loss alone")
     in_group = [option.name for option in config_lib.options() if option.group == "linear"]
     for_sgd = {*in_group, "linear_augment", "label_smoothing", "zero_classifier"} - {"linear_weight_decay"}
     if config.run.mode != "ce" and for_sgd <= set(undecided):

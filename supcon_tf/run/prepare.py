@@ -3,17 +3,18 @@
 import dataclasses
 import sys
 import time
-from typing import Any, Callable, Collection, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
 from supcon_tf import config as config_lib
-from supcon_tf import distribute
+from supcon_tf import distribute, progress
 from supcon_tf.config.budget import Budget, parse_budget
 from supcon_tf.data import coverage, load
 from supcon_tf.data import whitening as whitening_lib
+from supcon_tf.data.look import Look
 from supcon_tf.errors import UserError, printable
-from supcon_tf.run import batches, decide, duration, redo, resolve, schedule, timing, weights
+from supcon_tf.run import batches, decide, duration, give_way, redo, resolve, schedule, timing, weights
 from supcon_tf.run.context import Experiment
 from supcon_tf.run.looked_at import decisions_text, gave_way_text, looked_at_text, seen_lines
 from supcon_tf.run_dir import RunDir
@@ -56,12 +57,11 @@ def prepare(
     experiment = Experiment(config, strategy, run_dir, data, images, unlabelled)
     seen = [line for its in (data, *([unlabelled.data] if unlabelled else [])) for line in load.findings(its)]
     if experiment.chief:
-        print("".join(f"{line}\n" for line in seen), end="", file=sys.stderr)
-        print(looked_at_text(look, decisions) + gave_way_text(gave_way), end="", file=sys.stderr, flush=True)
+        _print_seen(experiment, seen, look, decisions, gave_way)
     seen += seen_lines(look)
     if record is None:
         experiment, fitting = _within_memory(experiment, fit_into_memory, may_change="microbatch_size" in undecided)
-        experiment, budgeted = _within_budget(experiment, started, show=bool(undecided))
+        experiment, budgeted = _within_budget(experiment, started, undecided)
         config, decisions = experiment.config, {**decisions, **fitting, **budgeted}
     total_steps = _check_before_training(experiment, resumes=record is not None)
     with batches.bad_images_named(config.data, data, unlabelled):
@@ -86,6 +86,20 @@ def prepare(
         print("".join(f"{warning}\n" for warning in warnings), end="", file=sys.stderr)
         print(printable(_heading(experiment)), file=sys.stderr, flush=True)
     return experiment
+
+
+def _print_seen(
+    experiment: Experiment,
+    seen: Sequence[str],
+    look: Optional[Look],
+    decisions: Decisions,
+    gave_way: Mapping[str, give_way.Change],
+) -> None:
+    """Prints what was seen of the images, and what was chosen or changed because of it."""
+    follows = () if experiment.config.run.budget is None else decide.BUDGETED  # the budget decides these
+    shown = {name: entry for name, entry in decisions.items() if name not in follows}
+    text = "".join(f"{line}\n" for line in seen) + looked_at_text(look, shown) + gave_way_text(gave_way)
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 def _check_record(
@@ -130,13 +144,13 @@ def _within_memory(
     return _with_decisions(experiment, decisions), decisions
 
 
-def _within_budget(experiment: Experiment, started: float, *, show: bool) -> Tuple[Experiment, Decisions]:
+def _within_budget(experiment: Experiment, started: float, undecided: Collection[str]) -> Tuple[Experiment, Decisions]:
     """Fits the number of epochs into the budget, and says how long the run will take.
 
     Args:
       experiment: a new run.
       started: when the run began, by `time.monotonic`.
-      show: whether to say how long the run will take, also without a budget.
+      undecided: names of options that the images decide; with any, the run says how long it takes without a budget too.
 
     Returns:
       The run with its final number of epochs, and what the budget has decided. Without a budget of time the first steps
@@ -146,29 +160,35 @@ def _within_budget(experiment: Experiment, started: float, *, show: bool) -> Tup
     budget = parse_budget(config.run.budget) if config.run.budget is not None else Budget()
     decisions: Decisions = {}
     if budget.epochs is not None:
-        experiment, decisions = _with_epochs(experiment, budget.epochs)
+        experiment, decisions = _with_epochs(experiment, budget.epochs, undecided)
     trains = weights.trains_encoder(config, experiment.run_dir)
     if not trains or (budget.seconds is None and not config.run.only_checks):
-        return dataclasses.replace(experiment, says_duration=trains and show), decisions
+        return dataclasses.replace(experiment, says_duration=trains and bool(undecided)), decisions
     schedule.check_microbatch(
         config.training.microbatch_size, config.pretrain.batch_size, experiment.strategy.num_replicas_in_sync
     )
     check_same_options(config, experiment.strategy)
+    if experiment.chief:
+        progress.say("check", "times a few steps")
     with batches.bad_images_named(config.data, experiment.data, experiment.unlabelled):
         speed = timing.measure(experiment)
     if budget.seconds is not None:
         left = budget.seconds - (time.monotonic() - started)
         (epochs,) = distribute.all_reduce_max(experiment.strategy, [-duration.epochs_within(experiment, speed, left)])
-        experiment, decisions = _with_epochs(experiment, -epochs)  # those of the slowest worker
+        experiment, decisions = _with_epochs(experiment, -epochs, undecided)  # those of the slowest worker
     if experiment.chief:
         accelerated = distribute.has_accelerators(experiment.strategy)
         print(duration.estimate_text(experiment, speed, accelerated=accelerated), file=sys.stderr, flush=True)
     return experiment, decisions
 
 
-def _with_epochs(experiment: Experiment, epochs: int) -> Tuple[Experiment, Decisions]:
-    """Returns the run with another number of epochs of the stage 'pretrain', and warm-up and decay in proportion."""
+def _with_epochs(experiment: Experiment, epochs: int, undecided: Collection[str]) -> Tuple[Experiment, Decisions]:
+    """Returns the run with another number of epochs of the stage 'pretrain', and warm-up and decay that fit it."""
     decisions = decide.in_proportion(experiment.config, epochs)
+    if "warmup_epochs" in undecided:
+        decisions["warmup_epochs"] = decide.warm_up(epochs, experiment.steps("pretrain").steps_per_epoch)
+    if experiment.chief:
+        print(decisions_text(decisions), end="", file=sys.stderr, flush=True)
     return _with_decisions(experiment, decisions), decisions
 
 

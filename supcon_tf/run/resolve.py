@@ -74,9 +74,12 @@ def resolve_config(
         resolved = resolved._replace(config=config, gave_way=changes)
     if config.data.classes_per_batch != "auto":
         return resolved
-    found = classes_per_batch(config, len(data.class_names), devices.replicas) if record is None else None
-    number = found if record is None else record["classes_per_batch"]
-    return resolved._replace(config=with_values(config, {"classes_per_batch": number}))
+    if record is not None:
+        return resolved._replace(config=with_values(config, {"classes_per_batch": record["classes_per_batch"]}))
+    number = classes_per_batch(config, len(data.class_names), devices.replicas)
+    decided = {"classes_per_batch": decide.Decision(number, "auto: two images or more of each in a batch")}
+    config = with_values(config, {"classes_per_batch": number})
+    return resolved._replace(config=config, decisions={**resolved.decisions, **decided})
 
 
 def classes_per_batch(config: config_lib.Config, num_classes: int, replicas: int) -> int:
@@ -118,14 +121,20 @@ def _resolve(
     elif undecided:
         look = look_at(data, _number_of_images(config.data, data))
         decisions = {**decide.decide(look, config, undecided, devices), **_as_warm_start(config.model)}
-    budgeted = ("pretrain_epochs", "warmup_epochs", "decay_epochs") if config.run.budget is not None else ()
+    budgeted = decide.BUDGETED if config.run.budget is not None else ()
     undecided = {*undecided, *budgeted}
     not_here = ("linear_solver",) if data.multi_label else ()
     decisions = {name: entry for name, entry in decisions.items() if name in undecided and name not in not_here}
-    config = with_values(config, {name: decision.value for name, decision in decisions.items()})
+    try:
+        config = with_values(config, {name: decision.value for name, decision in decisions.items()})
+    except ArgumentError:  # other options than those of the run, which the comparison with its record names
+        if record is None:
+            raise
     config = _fill_in(config, {"image_size": default_image_size(data)})
     if waits:
         data = load.load(config.data, labels=labels, builder=data.builder)
+        if look is not None and load.has_skipped(data):
+            look = look_at(data, _number_of_images(config.data, data))
     return Resolved(config, data, look, decisions)
 
 

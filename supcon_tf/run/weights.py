@@ -198,7 +198,8 @@ def trains_encoder(config: config_lib.Config, run_dir: Optional[RunDir] = None) 
       run_dir: the folder of the run; None for a run that has no folder yet.
     """
     started = run_dir is not None and has_started(run_dir, "pretrain")
-    return started or "pretrain" in config.run.stages or not uses_pretrained_encoder(config.model)
+    trains = "pretrain" in config.run.stages or config.run.only_checks  # which asks how long training would take
+    return started or trains or not uses_pretrained_encoder(config.model)
 
 
 def uses_pretrained_encoder(options: config_lib.ModelOptions) -> bool:

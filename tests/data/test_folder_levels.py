@@ -201,6 +201,16 @@ def test_a_group_on_both_sides_of_the_users_splits_is_refused():
     assert arrange(names)[0]["test"]
 
 
+@pytest.mark.parametrize("group", ["folder", "prefix:-"])
+def test_groups_of_nothing_are_refused(group):
+    with pytest.raises(ArgumentError, match="no two files share a group"):
+        arrange(class_files("", ("cat", "dog")), group=group)
+
+
+def test_groups_are_counted():
+    assert any(remark.startswith("Groups that stay together: ") for remark in arrange(GROUPED, group="folder")[1])
+
+
 def test_groups_that_are_all_of_their_class_are_not_held_out():
     with pytest.raises(ArgumentError, match="each group is all that one of its classes has"):
         arrange([f"{name}/{name}_{i}.jpg" for name in "ab" for i in range(9)], group="prefix:_")

@@ -6,6 +6,7 @@ import pytest
 
 from supcon_tf import config as config_lib
 from supcon_tf.data.look import Look
+from supcon_tf.run import decide as decide_lib
 from supcon_tf.run.decide import ONE_CPU, SIDES, Devices, decide, image_side
 from supcon_tf.run.looked_at import looked_at_text
 
@@ -72,6 +73,14 @@ def test_the_solver_is_left_alone_where_options_of_the_other_are_given():
     assert "linear_solver" not in decided(look(), linear_epochs=3)
     assert decided(look(), linear_weight_decay=0.01)["linear_solver"] == "lbfgs"
     assert "linear_solver" not in decided(look(), "ce")
+
+
+def test_few_steps_have_more_warm_up():
+    """With a fiftieth, that is one or two steps, the contrastive loss of small collections stayed at log(N-1)."""
+    few, many = decided(look(200), pretrain_epochs=60), decided(look(3000))
+    assert few["warmup_epochs"] == 6.0 and many["warmup_epochs"] == 0.8
+    budgeted = decide_lib.warm_up(10, steps_per_epoch=47)
+    assert budgeted.value == 1.0 and budgeted.reason == "few steps"
 
 
 def test_few_images_are_seen_more_often():

@@ -1,6 +1,7 @@
 """A run on a folder with no option but mode and data set: what is chosen, said, recorded and kept."""
 
 import json
+import shutil
 
 import pytest
 
@@ -25,7 +26,7 @@ def start(folder, tmp_path):
     def start(run_dir="run", undecided=None, **options):
         given = {"mode": "supcon", "precision": "auto", **QUICK, **options}
         places = {"dataset": f"folder:{folder}", "data_dir": str(folder.parent / "data")}
-        config = config_lib.from_values({"warmup_epochs": 0.0, **given, **places, "run_dir": str(tmp_path / run_dir)})
+        config = config_lib.from_values({"warmup_epochs": 0.0, **places, **given, "run_dir": str(tmp_path / run_dir)})
         names = set(EVERY) - given.keys() if undecided is None else undecided
         run(config, distribute.make_strategy("one_device"), undecided=names)
         return tmp_path / run_dir
@@ -88,9 +89,21 @@ def test_files_of_a_run_do_not_lie_among_the_images(folder, tmp_path, option):
 
 
 @pytest.mark.slow
-def test_a_budget_of_epochs_keeps_the_schedule_in_proportion(start):
+def test_a_budget_of_epochs_decides_warm_up_too_and_alone_is_said(start, capsys):
     record = read(start(budget="4epochs", stages=("pretrain",)))
-    assert record["pretrain_epochs"] == 4 and 0 < record["warmup_epochs"] < 1
+    assert record["pretrain_epochs"] == 4 and record["warmup_epochs"] == 0.4
+    said = capsys.readouterr().err
+    assert said.count("--pretrain_epochs=") == 1 and "--pretrain_epochs=4  (the budget)" in said
+
+
+def test_skipped_files_count_nowhere(folder, start, tmp_path, capsys):
+    pictures = shutil.copytree(folder, tmp_path / "pictures")
+    for number in range(40):
+        (pictures / "dark" / f"bad{number}.png").write_bytes(b"nothing")
+    for _ in range(2):  # before and after it is prepared
+        start(dataset=f"folder:{pictures}", data_dir=str(tmp_path / "data"), stages=("check",), on_bad_image="skip")
+        said = capsys.readouterr().err
+        assert "48 training images in 2 classes of 21 to 27" in said, said
 
 
 @pytest.mark.slow
