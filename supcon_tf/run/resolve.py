@@ -6,6 +6,7 @@ Each of the four only fills in what those before it leave open. The images decid
 flag nor a recipe sets (`supcon_tf.run.decide`), if the caller names these.
 """
 
+import contextlib
 import os
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 
@@ -125,11 +126,8 @@ def _resolve(
     undecided = {*undecided, *budgeted}
     not_here = ("linear_solver",) if data.multi_label else ()
     decisions = {name: entry for name, entry in decisions.items() if name in undecided and name not in not_here}
-    try:
+    with contextlib.suppress(*([] if record is None else [ArgumentError])):  # as in `with_defaults`
         config = with_values(config, {name: decision.value for name, decision in decisions.items()})
-    except ArgumentError:  # other options than those of the run, which the comparison with its record names
-        if record is None:
-            raise
     config = _fill_in(config, {"image_size": default_image_size(data)})
     if waits:
         data = load.load(config.data, labels=labels, builder=data.builder)
@@ -171,9 +169,10 @@ def with_defaults(
     Raises:
       ArgumentError: an option contradicts what the data set decides.
     """
-    if record is None:
-        return _fill_in(config, _decided_by(defaults, config))
-    return _fill_in(config, {name: record[name] for name in (*DECIDED_BY_DATA, "precision")})
+    if record is not None:
+        with contextlib.suppress(ArgumentError):  # other options than the run's, which the comparison of both names
+            return _fill_in(config, {name: record[name] for name in (*DECIDED_BY_DATA, "precision")})
+    return _fill_in(config, _decided_by(defaults, config))
 
 
 def _fill_in(config: config_lib.Config, decided: Mapping[str, Any]) -> config_lib.Config:

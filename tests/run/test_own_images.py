@@ -64,6 +64,13 @@ def test_a_resumed_run_keeps_its_choices_when_others_would_be_made(start, monkey
         start(pretrain_epochs=1, batch_size=8)
 
 
+@pytest.mark.slow
+def test_options_that_do_not_fit_an_earlier_choice_are_compared_with_the_run(start):
+    start(pretrain_epochs=1, stages=("pretrain",), undecided={*EVERY} - {"encoder", "pretrain_epochs", "stages"})
+    with pytest.raises(UserError, match="holds a run with other options: .*encoder="):
+        start(pretrain_epochs=1, encoder="keras:MobileNetV2", encoder_width=1.0, image_size=32)
+
+
 def test_the_stage_check_trains_and_writes_nothing(start, capsys):
     path = start(stages=("check",))
     assert not path.exists()
