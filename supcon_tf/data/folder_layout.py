@@ -146,7 +146,7 @@ def _held_out(
 
 
 def _look_alikes(classes: Set[str]) -> List[str]:
-    """Returns a line for each two classes whose names differ only in capital letters; one letter is meant as it is."""
+    """Returns a line for each two classes whose names differ only in capital letters; single letters are left out."""
     first: Dict[str, str] = {}
     alike = ((first.setdefault(name.casefold(), name), name) for name in sorted(classes) if len(name) > 1)
     problem = "are two classes: their names differ only in capital letters"

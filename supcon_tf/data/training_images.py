@@ -94,12 +94,17 @@ class TrainingImages:
         return tf.where(label < 0, label, (label + tf.gather(self.label_shifts, index)) % len(self.data.class_names))
 
     @functools.cached_property
-    def classes(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Positions of labelled images, sorted by class, and the number of images of each class that has any."""
+    def labels(self) -> np.ndarray:
+        """Labels that training sees, with label noise, by position; −1 for an unlabelled image."""
         labels = self.index.labels
         if self.label_shifts is not None:
             labels = np.where(labels < 0, labels, (labels + self.label_shifts) % len(self.data.class_names))
-        labels = labels if self.kept is None else labels[self.kept]
+        return labels if self.kept is None else labels[self.kept]
+
+    @functools.cached_property
+    def classes(self) -> Tuple[np.ndarray, np.ndarray]:
+        """Positions of labelled images, sorted by class, and the number of images of each class that has any."""
+        labels = self.labels
         positions = np.argsort(labels, kind="stable")
         positions = positions[labels[positions] >= 0]
         return positions, np.unique(labels[positions], return_counts=True)[1]
@@ -108,10 +113,8 @@ class TrainingImages:
         """Returns the weight of the images of each class, see `sampling.class_weights`; None with `balance` 0."""
         if not balance:
             return None
-        positions, _ = self.classes
-        labels = self.index.labels if self.label_shifts is None else self.index.labels + self.label_shifts
-        labels = (labels if self.kept is None else labels[self.kept])[positions] % len(self.data.class_names)
-        return sampling.class_weights(np.bincount(labels, minlength=len(self.data.class_names)), balance)
+        sizes = np.bincount(self.labels[self.labels >= 0], minlength=len(self.data.class_names))
+        return sampling.class_weights(sizes, balance)
 
     def stored(self, parts: Sequence[records.FilePart]) -> tf.data.Dataset:
         """Returns (index, record) of the images in parts of files, in the order of `records.read`."""

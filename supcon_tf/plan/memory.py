@@ -16,8 +16,9 @@ from supcon_tf.run.context import Experiment
 from supcon_tf.run.decide import Decision
 
 USABLE = 0.6  # share of the free memory that a step may take; the plan counts no copies that frameworks make
-# More bytes than a view takes for each of its pixels: ResNet-50 takes about 4,000. Below it nothing is counted.
-BYTES_PER_PIXEL = 12_800
+# More bytes than a view takes for each of its pixels. By the plan, ResNet-50 takes 1,800 at 224 pixels, and 27,000 at
+# 32 with a small stem. A wider encoder takes more in proportion. Below it nothing is counted.
+BYTES_PER_PIXEL = 40_000
 
 
 class Room(NamedTuple):
@@ -51,7 +52,8 @@ def room_for(experiment: Experiment, free: Optional[float] = None) -> Optional[R
     views = config.augment.num_views if config.run.mode != "ce" else 1
     at_a_time = config.training.microbatch_size or config.pretrain.batch_size / replicas
     height, width, _ = experiment.image_shape
-    if free is None or at_a_time * views * height * width * BYTES_PER_PIXEL <= free:
+    at_most = at_a_time * views * height * width * BYTES_PER_PIXEL * max(config.model.encoder_width, 1)
+    if free is None or at_most <= free:
         return None
     plan = plan_of_pretraining(config, experiment.images, experiment.unlabelled, replicas)
     if total(plan.memory) <= free:

@@ -74,6 +74,14 @@ def test_a_step_that_surely_fits_is_not_counted(experiment, monkeypatch):
     assert memory.room_for(experiment(), free=GIB) is None
 
 
+@pytest.mark.slow
+def test_no_encoder_takes_more_than_the_bound_below_which_nothing_is_counted():
+    options = {"mode": "supcon", "dataset": "cifar10", "encoder": "resnet50", "stem": "small", "stages": ("pretrain",)}
+    asked = config_lib.PlanOptions(plan=True)
+    (step,) = plan.make_plan(config_lib.from_values({**options, "image_size": 32, "batch_size": 256}), asked).stages
+    assert plan.total(step.memory) < 256 * 2 * 32 * 32 * memory.BYTES_PER_PIXEL
+
+
 def test_memory_of_a_cpu_is_shared_by_its_replicas(monkeypatch):
     monkeypatch.setattr(memory.memory, "available_bytes", lambda: 10 * GIB)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
